@@ -1,0 +1,7 @@
+-- What stood in the containers' environments?
+-- :container  name, id or unique prefix; all when unset
+-- Example: dof query env
+SELECT c.name AS container, c.full_id AS id, e.key, e.value
+  FROM container_env e JOIN container c ON c.id = e.container_id
+ WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+ ORDER BY c.name, c.full_id, c.id, e.position;

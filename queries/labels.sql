@@ -1,0 +1,7 @@
+-- What labels did the containers carry?
+-- :container  name, id or unique prefix; all when unset
+-- Example: dof query labels
+SELECT c.name AS container, c.full_id AS id, l.key, l.value
+  FROM container_label l JOIN container c ON c.id = l.container_id
+ WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+ ORDER BY c.name, c.full_id, c.id, l.key;

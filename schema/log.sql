@@ -1,0 +1,31 @@
+-- Container logs that Docker keeps on the host.
+
+CREATE TABLE log_file (
+  id           INTEGER PRIMARY KEY,
+  container_id INTEGER NOT NULL REFERENCES container,
+  path         TEXT NOT NULL,       -- on the host
+  format       TEXT NOT NULL,       -- json-file or local
+  position     INTEGER NOT NULL,    -- 1 = oldest of the rotated files
+  compressed   INTEGER NOT NULL,
+  size         INTEGER NOT NULL,    -- bytes on disk
+  mtime        INTEGER NOT NULL,
+  cached       INTEGER NOT NULL     -- 1 when it is the daemon's own copy beside a remote driver
+) STRICT;
+
+CREATE TABLE log_entry (
+  id          INTEGER PRIMARY KEY,  -- in the order in which Docker wrote them, container by container
+  log_file_id INTEGER NOT NULL REFERENCES log_file,
+  offset      INTEGER NOT NULL,     -- bytes into the (decompressed) file
+  ts          INTEGER,              -- NULL when the entry could not be parsed
+  stream      TEXT,                 -- stdout, stderr
+  line        TEXT NOT NULL,        -- without its newline; bytes that are not UTF-8 as \xNN
+  partial     INTEGER NOT NULL,     -- 1 when the line goes on in the next entry, or never ended
+  attrs_id    INTEGER REFERENCES log_attrs,
+  raw         BLOB                  -- the entry's exact bytes, where Docker's own encoder would not give them back from the other columns
+) STRICT;
+
+-- The attributes (labels, env, tag) of log entries, each text once.
+CREATE TABLE log_attrs (
+  id   INTEGER PRIMARY KEY,
+  json TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,19 @@
+CREATE TABLE network (
+  id          INTEGER PRIMARY KEY,
+  engine_id   INTEGER NOT NULL REFERENCES engine,
+  full_id     TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  driver      TEXT,
+  scope       TEXT,                 -- local, swarm, global
+  created_at  INTEGER,
+  internal    INTEGER,
+  attachable  INTEGER,
+  ingress     INTEGER,
+  ipv6        INTEGER,
+  config_only INTEGER,
+  ipam_driver TEXT,
+  ipam        TEXT,                 -- JSON array of {Subnet, Gateway, IPRange, AuxAddress}
+  options     TEXT,                 -- JSON object
+  labels      TEXT,                 -- JSON object
+  source_id   INTEGER REFERENCES source
+) STRICT;

@@ -1,0 +1,50 @@
+-- What a person asks for by name. Times are ISO 8601 in UTC here.
+
+-- What a container's or an image's life, its files and its logs say, one moment a row. Order it by ts.
+CREATE VIEW timeline AS
+SELECT e.ts AS ts,
+       iif(e.macb & 2, 'm', '.') || iif(e.macb & 1, 'a', '.') || iif(e.macb & 4, 'c', '.') || iif(e.macb & 8, 'b', '.') AS macb,
+       'file' AS kind, l.container AS container, l.image AS image, l.layer AS layer,
+       iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) AS path,
+       printf('%06o %d:%d %d bytes', f.mode, f.uid, f.gid, f.size) || coalesce(' -> ' || f.link, '') || coalesce(' (' || f.overlay || ')', '') AS detail,
+       NULL AS container_id, d.tree_id AS tree_id, f.id AS ref
+  FROM event e CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree_label l ON l.tree_id = d.tree_id
+UNION ALL
+SELECT c.created_at, '', 'container', c.name, c.image_name, NULL, NULL, 'created: ' || coalesce(c.path, '') || coalesce(' ' || c.args, ''), c.id, NULL, c.id FROM container c WHERE c.created_at IS NOT NULL
+UNION ALL
+SELECT c.started_at, '', 'container', c.name, c.image_name, NULL, NULL, 'started (last): ' || coalesce(c.path, '') || coalesce(' ' || c.args, ''), c.id, NULL, c.id FROM container c WHERE c.started_at IS NOT NULL
+UNION ALL
+SELECT c.finished_at, '', 'container', c.name, c.image_name, NULL, NULL,
+       'finished (last): ' || iif(c.running, 'running again since', 'exit code ' || coalesce(c.exit_code, 'unknown') || iif(c.oom_killed, ', out of memory', '')), c.id, NULL, c.id FROM container c WHERE c.finished_at IS NOT NULL
+UNION ALL
+SELECT i.created_at, '', 'image', NULL, coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id), NULL, NULL, 'image created', NULL, NULL, i.id FROM image i WHERE i.created_at IS NOT NULL
+UNION ALL
+SELECT i.last_tagged_at, '', 'image', NULL, coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id), NULL, NULL, 'image last tagged', NULL, NULL, i.id FROM image i WHERE i.last_tagged_at IS NOT NULL
+UNION ALL
+SELECT h.created_at, '', 'image-step', NULL, coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = h.image_id AND r.tag IS NOT NULL), (SELECT i.full_id FROM image i WHERE i.id = h.image_id)),
+       (SELECT y.cache_id FROM layer y WHERE y.id = h.layer_id), NULL, 'build step ' || h.position || ': ' || coalesce(h.created_by, ''), NULL, NULL, h.image_id * 10000 + h.position FROM image_history h WHERE h.created_at IS NOT NULL
+UNION ALL
+SELECT v.created_at, '', 'volume', NULL, NULL, v.name, v.mount_point, 'volume created', NULL, (SELECT t.id FROM tree t WHERE t.volume_id = v.id), v.id FROM volume v WHERE v.created_at IS NOT NULL
+UNION ALL
+SELECT n.created_at, '', 'network', NULL, NULL, NULL, NULL, 'network created: ' || n.name || coalesce(' (' || n.driver || ')', ''), NULL, NULL, n.id FROM network n WHERE n.created_at IS NOT NULL
+UNION ALL
+SELECT g.ts, '', 'log', c.name, c.image_name, NULL, NULL, g.stream || ': ' || g.line, c.id, NULL, g.id
+  FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id WHERE g.ts IS NOT NULL;
+
+-- Every file with its path in the container and its path on the host.
+CREATE VIEW file_path AS
+SELECT f.id AS file_id, t.id AS tree_id, t.kind AS tree_kind, l.container AS container, l.image AS image, l.layer AS layer,
+       iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) AS path,
+       t.host_path || d.path || iif(f.name = '', '', '/' || f.name) AS host_path,
+       CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
+       f.mode & 4095 AS permissions, f.mode AS mode, f.uid AS uid, f.gid AS gid, f.size AS size, f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev,
+       f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime, f.link AS link, f.overlay AS overlay, f.redirect AS redirect
+  FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id CROSS JOIN tree_label l ON l.tree_id = t.id;
+
+-- A container's ports as text: 80/tcp->0.0.0.0:8080, or 80/tcp-><none> when only exposed.
+CREATE VIEW container_ports_text AS
+SELECT container_id, group_concat(text, ', ') AS ports FROM (
+  SELECT container_id, coalesce(port, '') || '/' || protocol || '->' ||
+         coalesce(iif(instr(host_ip, ':'), '[' || host_ip || ']', host_ip) || ':' || host_port, '<none>') AS text
+    FROM container_port WHERE kind = 'active' ORDER BY container_id, port, protocol, host_ip, host_port)
+ GROUP BY container_id;

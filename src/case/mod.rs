@@ -1,0 +1,211 @@
+//! The case: one SQLite file, made whole or not at all.
+//!
+//! A new case is written to a temporary file beside its place (`.NAME.dof-partial-XXXXXX`), synced, and renamed
+//! when it is complete, so a case at its own name is complete. A host added to an existing case is one
+//! transaction. Foreign keys are not enforced during a load (a quarter of its speed); a test checks them afterwards.
+//! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
+
+mod events;
+mod schema;
+mod writer;
+
+pub use schema::{APPLICATION_ID, VERSION};
+pub use writer::{Counts, Writer};
+
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+
+/// Why a case cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such file.
+    #[error("{0}: no such case; make one with `dof ingest MOUNT {0}`")]
+    Missing(PathBuf),
+    /// A file, but no case.
+    #[error("{0}: not a dof case")]
+    NotACase(PathBuf),
+    /// A case of another schema.
+    #[error("{path}: case of schema version {found}, this dof reads version {VERSION}: {hint}")]
+    Version {
+        /// The case.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Someone else is writing.
+    #[error("{0}: another ingest into this case is running")]
+    Busy(PathBuf),
+    /// SQLite said no: the file is damaged, or cannot be read or written.
+    #[error("{path}: {source}")]
+    Sqlite {
+        /// The case.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    let path = path.to_path_buf();
+    move |source| match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => Error::NotACase(path.clone()),
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy(path.clone()),
+        _ => Error::Sqlite { path: path.clone(), source },
+    }
+}
+
+/// An open, complete case, for reading.
+#[derive(Debug)]
+pub struct Case {
+    db: Connection,
+    path: PathBuf,
+}
+
+impl Case {
+    /// Opens a case file read-only.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open(path: &Path) -> Result<Case, Error> {
+        if !path.exists() {
+            return Err(Error::Missing(path.to_path_buf()));
+        }
+        let err = sqlite(path);
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&err)?;
+        check_identity(&db, path)?;
+        db.execute_batch("PRAGMA mmap_size = 17179869184; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON;").map_err(&err)?;
+        Ok(Case { db, path: path.to_path_buf() })
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    /// The case file; `:memory:` for one made from a mount for a single command.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn check_identity(db: &Connection, path: &Path) -> Result<(), Error> {
+    let err = sqlite(path);
+    let pragma = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i32>(0)).map_err(&err);
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(Error::NotACase(path.to_path_buf()));
+    }
+    match pragma("user_version")? {
+        VERSION => Ok(()),
+        found => Err(Error::Version {
+            path: path.to_path_buf(),
+            found,
+            hint: if found > VERSION { "use a newer dof" } else { "ingest the host again" },
+        }),
+    }
+}
+
+/// Where an ingest writes to.
+#[derive(Debug)]
+pub struct Target {
+    db: Connection,
+    path: PathBuf,
+    /// The file to be renamed, for a new case.
+    partial: Option<tempfile::TempPath>,
+}
+
+impl Target {
+    /// A case in memory, for a command that is given a mount.
+    ///
+    /// # Errors
+    /// When SQLite has no memory.
+    pub fn memory() -> Result<Target, Error> {
+        let path = PathBuf::from(":memory:");
+        let err = sqlite(&path);
+        let db = Connection::open_in_memory().map_err(&err)?;
+        create(&db).map_err(&err)?;
+        Ok(Target { db, path, partial: None })
+    }
+
+    /// The case at `path`: a new file, or a further host in an existing case.
+    ///
+    /// # Errors
+    /// When the place cannot be written, or holds something that is no case.
+    pub fn at(path: &Path) -> Result<Target, Error> {
+        let err = sqlite(path);
+        let io = |source| Error::Io { path: path.to_path_buf(), source };
+        match std::fs::symlink_metadata(path) {
+            Ok(m) if m.is_dir() => return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory))),
+            Ok(_) => {
+                let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&err)?;
+                check_identity(&db, path)?;
+                db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE;").map_err(&err)?;
+                return Ok(Target { db, path: path.to_path_buf(), partial: None });
+            }
+            Err(_) => {}
+        }
+        let dir = parent(path);
+        let name = path.file_name().ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;
+        let prefix = format!(".{}.dof-partial-", name.to_string_lossy());
+        let partial = tempfile::Builder::new().prefix(&prefix).tempfile_in(dir).map_err(io)?.into_temp_path();
+        let db = Connection::open_with_flags(&partial, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&err)?;
+        // Nobody else knows this file and it is synced before it gets its name: no journal, no locks.
+        db.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;").map_err(&err)?;
+        create(&db).map_err(&err)?;
+        Ok(Target { db, path: path.to_path_buf(), partial: Some(partial) })
+    }
+
+    /// The case's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The writer for one host's rows.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn writer(&mut self) -> Result<Writer<'_>, Error> {
+        Writer::new(&self.db, &self.path)
+    }
+
+    /// Commits, makes it durable, gives it its name and opens it for reading.
+    ///
+    /// # Errors
+    /// When the disk is full or fails; then the target is as it was before.
+    pub fn seal(self) -> Result<Case, Error> {
+        let Target { db, path, partial } = self;
+        let err = sqlite(&path);
+        db.execute_batch("COMMIT").map_err(&err)?;
+        let Some(partial) = partial else {
+            return Ok(Case { db, path });
+        };
+        db.close().map_err(|(_, e)| err(e))?;
+        let io = |source| Error::Io { path: path.clone(), source };
+        std::fs::File::open(&partial).and_then(|f| f.sync_all()).map_err(io)?;
+        partial.persist_noclobber(&path).map_err(|e| io(e.error))?;
+        let io = |source| Error::Io { path: path.clone(), source };
+        std::fs::File::open(parent(&path)).and_then(|f| f.sync_all()).map_err(io)?;
+        Case::open(&path)
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+fn create(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; BEGIN;"))?;
+    db.execute_batch(schema::TABLES)
+}

@@ -1,0 +1,30 @@
+//! The database's structure: `schema/*.sql` in order, and the numbers that identify a case file.
+
+/// `PRAGMA application_id` of a case: the letters "dofC".
+pub const APPLICATION_ID: i32 = 0x646f_6643;
+/// `PRAGMA user_version`: the schema's version. A newer one is refused.
+pub const VERSION: i32 = 1;
+
+/// Tables, made before a load.
+pub const TABLES: &str = concat!(
+    include_str!("../../schema/host.sql"),
+    include_str!("../../schema/source.sql"),
+    include_str!("../../schema/image.sql"),
+    include_str!("../../schema/layer.sql"),
+    include_str!("../../schema/container.sql"),
+    include_str!("../../schema/volume.sql"),
+    include_str!("../../schema/network.sql"),
+    include_str!("../../schema/file.sql"),
+    include_str!("../../schema/log.sql"),
+    include_str!("../../schema/views.sql"),
+    include_str!("../../schema/osquery.sql"),
+);
+
+/// Rows computed from those of the host just loaded.
+pub const DERIVED: &str = include_str!("../../schema/derived.sql");
+
+/// Indexes, made after a load.
+pub const INDEXES: &str = include_str!("../../schema/indexes.sql");
+
+/// Takes a host's rows out.
+pub const REMOVE_HOST: &str = include_str!("../../schema/remove_host.sql");

@@ -1,0 +1,365 @@
+//! The one writer: rows in, prepared statements, row ids from counters, nothing looked up.
+
+use super::events::Events;
+use super::{Error, schema, sqlite};
+use crate::batch::{Batch, FileBatch, LogBatch, Stream, overlay};
+use crate::problem::{Problem, Severity};
+use crate::record::Record;
+use crate::text;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Statement, ToSql};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Distinct attribute texts remembered; beyond that a text may be stored twice.
+const ATTRS_REMEMBERED: usize = 4096;
+
+/// How much was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Directory entries, tree roots included.
+    pub files: u64,
+    /// Log entries.
+    pub log_entries: u64,
+    /// Distinct file times.
+    pub events: u64,
+    /// Rows of all other tables.
+    pub records: u64,
+    /// Problems of each severity: note, warning, error.
+    pub problems: [u64; 3],
+}
+
+/// Bytes as TEXT without a second look: the caller knows they are UTF-8.
+struct Text<'a>(&'a [u8]);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+struct Blob<'a>(&'a [u8]);
+
+impl ToSql for Blob<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0)))
+    }
+}
+
+/// Binds bytes as readable text at `at`, and at `raw_at` as they are when they are not UTF-8.
+fn bind_name(stmt: &mut Statement<'_>, at: usize, raw_at: usize, bytes: &[u8]) -> rusqlite::Result<()> {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => {
+            stmt.raw_bind_parameter(at, Text(bytes))?;
+            stmt.raw_bind_parameter(raw_at, rusqlite::types::Null)
+        }
+        Err(_) => {
+            stmt.raw_bind_parameter(at, text::lossless(bytes).as_ref())?;
+            stmt.raw_bind_parameter(raw_at, Blob(bytes))
+        }
+    }
+}
+
+/// Writes one host's rows. SQLite's errors come back with the case's path.
+pub struct Writer<'c> {
+    db: &'c Connection,
+    path: PathBuf,
+    host: i64,
+    tables: HashMap<&'static str, Statement<'c>>,
+    dir: Statement<'c>,
+    file: Statement<'c>,
+    log: Statement<'c>,
+    attrs: Statement<'c>,
+    problem: Statement<'c>,
+    next_dir: i64,
+    next_file: i64,
+    next_log: i64,
+    next_attrs: i64,
+    attrs_ids: HashMap<Vec<u8>, i64>,
+    events: Events,
+    counts: Counts,
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(db: &'c Connection, path: &Path) -> Result<Self, Error> {
+        Self::prepare(db, path).map_err(sqlite(path))
+    }
+
+    fn prepare(db: &'c Connection, path: &Path) -> rusqlite::Result<Self> {
+        let next = |table: &str| db.query_row(&format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"), [], |r| r.get::<_, i64>(0));
+        Ok(Writer {
+            path: path.to_path_buf(),
+            host: next("host")?,
+            tables: HashMap::new(),
+            dir: db.prepare("INSERT INTO directory (id, tree_id, path, path_raw, dev) VALUES (?, ?, ?, ?, ?)")?,
+            file: db.prepare(
+                "INSERT INTO file (id, dir_id, name, mode, uid, gid, nlink, size, inode, atime, mtime, ctime, crtime, link, overlay, redirect, rdev, name_raw, link_raw)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?,
+            log: db.prepare("INSERT INTO log_entry (id, log_file_id, offset, ts, stream, line, partial, attrs_id, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
+            problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
+            next_dir: next("directory")?,
+            next_file: next("file")?,
+            next_log: next("log_entry")?,
+            next_attrs: next("log_attrs")?,
+            attrs_ids: HashMap::new(),
+            events: Events::default(),
+            counts: Counts::default(),
+            db,
+        })
+    }
+
+    fn err(&self, e: rusqlite::Error) -> Error {
+        sqlite(&self.path)(e)
+    }
+
+    /// The row id this host gets.
+    pub fn host_id(&self) -> i64 {
+        self.host
+    }
+
+    /// The first free row id of a table.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn first_free(&self, table: &str) -> Result<i64, Error> {
+        self.db.query_row(&format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"), [], |r| r.get(0)).map_err(|e| self.err(e))
+    }
+
+    /// Takes out an earlier ingest of the host with this identity. Whether there was one.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn replace(&mut self, identity: &str) -> Result<bool, Error> {
+        let run = || -> rusqlite::Result<bool> {
+            let mut find = self.db.prepare("SELECT id FROM host WHERE identity = ?")?;
+            let old: Vec<i64> = find.query_map([identity], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+            for host in &old {
+                run_with_host(self.db, schema::REMOVE_HOST, *host)?;
+            }
+            Ok(!old.is_empty())
+        };
+        run().map_err(|e| self.err(e))
+    }
+
+    /// Writes one row.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn record(&mut self, record: &Record) -> Result<(), Error> {
+        let mut put = || -> rusqlite::Result<()> {
+            let stmt = match self.tables.entry(record.table()) {
+                std::collections::hash_map::Entry::Occupied(e) => e.into_mut(),
+                std::collections::hash_map::Entry::Vacant(e) => {
+                    let columns = record.columns();
+                    let marks = vec!["?"; columns.len()].join(", ");
+                    e.insert(self.db.prepare(&format!("INSERT INTO {} ({}) VALUES ({marks})", record.table(), columns.join(", ")))?)
+                }
+            };
+            for (i, value) in record.values().iter().enumerate() {
+                stmt.raw_bind_parameter(i + 1, value)?;
+            }
+            stmt.raw_execute()?;
+            Ok(())
+        };
+        let done = put();
+        self.counts.records += 1;
+        done.map_err(|e| self.err(e))
+    }
+
+    /// Writes a problem.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn problem(&mut self, p: &Problem) -> Result<(), Error> {
+        self.counts.problems[match p.severity {
+            Severity::Note => 0,
+            Severity::Warning => 1,
+            Severity::Error => 2,
+        }] += 1;
+        let offset = p.offset.map(|o| o as i64);
+        let done = self.problem.execute(rusqlite::params![self.host, p.severity.word(), p.path, offset, p.what, p.kept]);
+        done.map(drop).map_err(|e| self.err(e))
+    }
+
+    /// Writes a batch; its problems are the caller's to take first.
+    ///
+    /// # Errors
+    /// When SQLite or the temporary file of the time index fails.
+    pub fn batch(&mut self, batch: &Batch) -> Result<(), Error> {
+        let done = match batch {
+            Batch::Files(b) => self.files(b),
+            Batch::Log(b) => self.log(b),
+        };
+        done.map_err(|e| self.err(e))
+    }
+
+    fn files(&mut self, b: &FileBatch) -> rusqlite::Result<()> {
+        if b.first {
+            b.dir.id.store(self.next_dir, Relaxed);
+            self.dir.raw_bind_parameter(1, self.next_dir)?;
+            self.dir.raw_bind_parameter(2, b.dir.tree)?;
+            bind_name(&mut self.dir, 3, 4, &b.dir.path)?;
+            self.dir.raw_bind_parameter(5, b.dir.dev.map(|d| d as i64))?;
+            self.dir.raw_execute()?;
+            self.next_dir += 1;
+            let entry = b.dir.entry.load(Relaxed);
+            if entry != 0 && (b.dir_marks != 0 || b.dir_redirect.is_some()) {
+                let redirect = b.dir_redirect.as_deref().map(text::lossless);
+                self.db.execute("UPDATE file SET overlay = ?, redirect = ? WHERE id = ?", rusqlite::params![overlay::words(b.dir_marks), redirect, entry])?;
+            }
+        }
+        let dir = b.dir.id.load(Relaxed);
+        let mut redirects = b.redirects.iter().peekable();
+        let mut children = b.children.iter().peekable();
+        let f = &mut self.file;
+        for (i, row) in b.rows.iter().enumerate() {
+            let (name, link) = b.text(row);
+            let m = &row.meta;
+            f.raw_bind_parameter(1, self.next_file)?;
+            f.raw_bind_parameter(2, dir)?;
+            bind_name(f, 3, 18, name)?;
+            f.raw_bind_parameter(4, m.mode)?;
+            f.raw_bind_parameter(5, m.uid)?;
+            f.raw_bind_parameter(6, m.gid)?;
+            f.raw_bind_parameter(7, m.nlink)?;
+            f.raw_bind_parameter(8, m.size as i64)?;
+            f.raw_bind_parameter(9, m.inode as i64)?;
+            f.raw_bind_parameter(10, m.atime)?;
+            f.raw_bind_parameter(11, m.mtime)?;
+            f.raw_bind_parameter(12, m.ctime)?;
+            f.raw_bind_parameter(13, m.crtime)?;
+            if link.is_empty() {
+                f.raw_bind_parameter(14, rusqlite::types::Null)?;
+                f.raw_bind_parameter(19, rusqlite::types::Null)?;
+            } else {
+                bind_name(f, 14, 19, link)?;
+            }
+            f.raw_bind_parameter(15, overlay::words(row.overlay))?;
+            f.raw_bind_parameter(16, redirects.next_if(|r| r.0 == i).map(|r| text::lossless(&r.1)))?;
+            let is_device = matches!(m.mode & 0o170_000, 0o020_000 | 0o060_000);
+            f.raw_bind_parameter(17, is_device.then_some(m.rdev as i64))?;
+            f.raw_execute()?;
+            if let Some((_, child)) = children.next_if(|c| c.0 == i) {
+                child.entry.store(self.next_file, Relaxed);
+            }
+            let io = |e| rusqlite::Error::ToSqlConversionFailure(Box::new(e));
+            self.events.add(self.next_file, m.atime, m.mtime, m.ctime, m.crtime).map_err(io)?;
+            self.next_file += 1;
+        }
+        for (inner, path) in &b.nested {
+            self.db.execute("INSERT OR IGNORE INTO tree_nesting (outer_id, inner_id, path) VALUES (?, ?, ?)", rusqlite::params![b.dir.tree, inner, text::lossless(path)])?;
+        }
+        self.counts.files += b.rows.len() as u64;
+        Ok(())
+    }
+
+    fn attrs_id(&mut self, json: &[u8]) -> rusqlite::Result<Option<i64>> {
+        if json.is_empty() {
+            return Ok(None);
+        }
+        if let Some(&id) = self.attrs_ids.get(json) {
+            return Ok(Some(id));
+        }
+        if self.attrs_ids.len() >= ATTRS_REMEMBERED {
+            self.attrs_ids.clear();
+        }
+        let id = self.next_attrs;
+        self.attrs.execute(rusqlite::params![id, text::lossless(json)])?;
+        self.attrs_ids.insert(json.to_vec(), id);
+        self.next_attrs += 1;
+        Ok(Some(id))
+    }
+
+    fn log(&mut self, b: &LogBatch) -> rusqlite::Result<()> {
+        for row in &b.rows {
+            let (line, attrs, raw) = b.texts(row);
+            let attrs = self.attrs_id(attrs)?;
+            let s = &mut self.log;
+            s.raw_bind_parameter(1, self.next_log)?;
+            s.raw_bind_parameter(2, b.file)?;
+            s.raw_bind_parameter(3, row.offset as i64)?;
+            s.raw_bind_parameter(4, row.ts)?;
+            s.raw_bind_parameter(
+                5,
+                match row.stream {
+                    Stream::Stdout => Some("stdout"),
+                    Stream::Stderr => Some("stderr"),
+                    Stream::Other => None,
+                },
+            )?;
+            match std::str::from_utf8(line) {
+                Ok(_) => s.raw_bind_parameter(6, Text(line))?,
+                Err(_) => s.raw_bind_parameter(6, text::lossless(line).as_ref())?,
+            }
+            s.raw_bind_parameter(7, row.partial)?;
+            s.raw_bind_parameter(8, attrs)?;
+            s.raw_bind_parameter(9, (!raw.is_empty()).then_some(Blob(raw)))?;
+            s.raw_execute()?;
+            self.next_log += 1;
+        }
+        self.counts.log_entries += b.rows.len() as u64;
+        Ok(())
+    }
+
+    /// How much was written so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Ends a host: time index, indexes, derived rows, and the mark that says it is complete.
+    ///
+    /// # Errors
+    /// When SQLite or the temporary file of the time index fails.
+    pub fn finish(self, now: i64) -> Result<Counts, Error> {
+        let path = self.path.clone();
+        self.finish_rows(now).map_err(sqlite(&path))
+    }
+
+    fn finish_rows(mut self, now: i64) -> rusqlite::Result<Counts> {
+        let db = self.db;
+        let mut put = db.prepare("INSERT INTO event (ts, file_id, macb) VALUES (?, ?, ?)")?;
+        let events = self.events.drain(|ts, file, macb| -> Result<(), DrainError> {
+            put.raw_bind_parameter(1, ts)?;
+            put.raw_bind_parameter(2, file)?;
+            put.raw_bind_parameter(3, macb)?;
+            put.raw_execute()?;
+            Ok(())
+        });
+        self.counts.events = events.map_err(|DrainError(e)| e)?;
+        db.execute_batch(schema::INDEXES)?;
+        run_with_host(db, schema::DERIVED, self.host)?;
+        db.execute("UPDATE host SET ingest_end = ? WHERE id = ?", [now, self.host])?;
+        Ok(self.counts)
+    }
+}
+
+/// What can go wrong while the time index is written.
+struct DrainError(rusqlite::Error);
+
+impl From<rusqlite::Error> for DrainError {
+    fn from(e: rusqlite::Error) -> Self {
+        DrainError(e)
+    }
+}
+
+impl From<std::io::Error> for DrainError {
+    fn from(e: std::io::Error) -> Self {
+        DrainError(rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
+    }
+}
+
+/// Runs the statements of a schema file with `:host` bound.
+fn run_with_host(db: &Connection, sql: &str, host: i64) -> rusqlite::Result<()> {
+    let mut batch = rusqlite::Batch::new(db, sql);
+    while let Some(mut stmt) = fallible_iterator::FallibleIterator::next(&mut batch)? {
+        if let Some(at) = stmt.parameter_index(":host")? {
+            stmt.raw_bind_parameter(at, host)?;
+        }
+        stmt.raw_execute()?;
+    }
+    Ok(())
+}
+

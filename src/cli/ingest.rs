@@ -1,0 +1,80 @@
+//! `dof ingest`: a mounted host into a case.
+
+use super::source::{Homes, default_case};
+use super::{Failure, exit};
+use crate::case::Target;
+use crate::ingest::{self, Options, Progress, Summary};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `dof ingest`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A host that is already in the case is replaced; another host is added to it.
+
+Example:
+  dof ingest /mnt/host case.db")]
+pub struct Ingest {
+    /// The directory the host's disk is mounted at
+    #[arg(env = "DOF_IMAGE_MOUNTPOINT")]
+    mount: PathBuf,
+    /// The case to write [default: $DOF_CASE, case.db]
+    case: Option<PathBuf>,
+    /// Threads that read the evidence; the case is the same whatever their number [default: two a core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Leave the files of layers, volumes and bind sources out
+    #[arg(long)]
+    no_files: bool,
+    /// Leave log lines out
+    #[arg(long)]
+    no_logs: bool,
+    #[command(flatten)]
+    homes: Homes,
+}
+
+impl Ingest {
+    /// Runs it.
+    pub fn run(self) -> Result<u8, Failure> {
+        if self.jobs == Some(0) {
+            return Err(Failure::usage("--jobs 0: at least one thread is needed"));
+        }
+        let case = default_case(self.case.as_deref());
+        let options = Options {
+            jobs: self.jobs.unwrap_or(0),
+            files: !self.no_files,
+            logs: !self.no_logs,
+            versions: true,
+            docker_homes: self.homes.paths(),
+            arguments: std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect(),
+        };
+        let progress = Progress::on_stderr();
+        let target = Target::at(&case)?;
+        let (_, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
+        eprintln!("{}", summarise(&summary, &case));
+        let [_, warnings, errors] = summary.counts.problems;
+        Ok(if warnings + errors > 0 { exit::PROBLEMS } else { exit::OK })
+    }
+}
+
+fn summarise(s: &Summary, case: &Path) -> String {
+    let c = s.counts;
+    let rows = c.files + c.events + c.log_entries + c.records;
+    let seconds = s.took.as_secs_f64();
+    let [notes, warnings, errors] = c.problems;
+    format!(
+        "{} {} {} {}: {} containers, {} images, {} layers, {} volumes, {} files, {} log lines\n{rows} rows in {seconds:.2} s ({:.0} rows/s); problems: {errors} errors, {warnings} warnings, {notes} notes{}",
+        if s.replaced { "Replaced" } else { "Ingested" },
+        crate::text::printable(&s.host),
+        if s.replaced { "in" } else { "into" },
+        case.display(),
+        s.rows_of("container"),
+        s.rows_of("image"),
+        s.rows_of("layer"),
+        s.rows_of("volume"),
+        c.files,
+        c.log_entries,
+        rows as f64 / seconds.max(1e-9),
+        if errors + warnings + notes > 0 { format!(" (dof query problems --case {})", case.display()) } else { String::new() },
+    )
+}

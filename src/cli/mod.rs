@@ -1,0 +1,172 @@
+//! The command line: what was typed, and which thin file does it. No logic that a user of the library would miss.
+
+mod demo;
+mod ingest;
+mod list_containers;
+mod list_images;
+mod query;
+mod source;
+mod status;
+
+use crate::render::Format;
+use clap::{Args, Parser, Subcommand};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit codes, as `--help` and README name them.
+pub mod exit {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// Done, with problems recorded.
+    pub const PROBLEMS: u8 = 1;
+    /// Wrong usage, unknown name, not a Docker host or not a case.
+    pub const USAGE: u8 = 2;
+    /// I/O failed or the case is damaged.
+    pub const IO: u8 = 3;
+}
+
+/// Docker forensics: a dead Docker host's disk into one SQLite case, and answers from it.
+#[derive(Debug, Parser)]
+#[command(name = "dof", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 done, with problems recorded; 2 wrong usage, unknown name, not a Docker host or not a case; \
+3 I/O failed or damaged case.
+
+Example:
+  mount -o ro,noload,noexec,nodev /dev/loop0p3 /mnt/host
+  dof ingest /mnt/host case.db
+  dof query timeline --since 2019-06-01";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load a mounted Docker host into a case
+    Ingest(ingest::Ingest),
+    /// What the host runs, and how much of it
+    Status(status::Status),
+    /// The containers of a host
+    ListContainers(list_containers::ListContainers),
+    /// The images of a host, by repository
+    ListImages(list_images::ListImages),
+    /// Run a saved query, or list them
+    Query(query::QueryCommand),
+    /// Unpack the sample host that comes with dof, ingest it, and show what it answers
+    Demo(demo::Demo),
+}
+
+/// Where rows go, and in which format.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Output {
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Output {
+    fn open(&self) -> Result<Box<dyn Write>, Failure> {
+        Ok(match &self.output {
+            Some(path) => {
+                let file = File::create(path).map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
+                Box::new(BufWriter::with_capacity(1 << 16, file))
+            }
+            None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout().lock())),
+        })
+    }
+}
+
+/// The format of a listing whose default is the classic text.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ListFormat {
+    /// Print a table, JSON, JSON Lines or CSV instead of the classic text
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// An error on its way to becoming a line on stderr and an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: Option<String>,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Failure { code: exit::USAGE, message: Some(message.into()) }
+    }
+
+    fn io(message: impl Into<String>) -> Self {
+        Failure { code: exit::IO, message: Some(message.into()) }
+    }
+}
+
+impl From<crate::case::Error> for Failure {
+    fn from(e: crate::case::Error) -> Self {
+        use crate::case::Error as E;
+        match e {
+            E::Missing(_) | E::NotACase(_) | E::Version { .. } => Failure::usage(e.to_string()),
+            _ => Failure::io(e.to_string()),
+        }
+    }
+}
+
+impl From<crate::ingest::Error> for Failure {
+    fn from(e: crate::ingest::Error) -> Self {
+        use crate::evidence::Error as V;
+        use crate::ingest::Error as E;
+        match e {
+            E::Case(e) => e.into(),
+            E::NoEngine { .. } | E::Mount { source: V::Missing | V::WrongKind(..), .. } => Failure::usage(e.to_string()),
+            _ => Failure::io(e.to_string()),
+        }
+    }
+}
+
+impl From<crate::query::Error> for Failure {
+    fn from(e: crate::query::Error) -> Self {
+        use crate::query::Error as E;
+        match e {
+            E::Output(e) => e.into(),
+            E::Sqlite(_) | E::Reference(crate::query::reference::Error::Sqlite(_)) => Failure::io(e.to_string()),
+            _ => Failure::usage(e.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(e: io::Error) -> Self {
+        if e.kind() == io::ErrorKind::BrokenPipe {
+            // The reader has seen enough.
+            return Failure { code: exit::OK, message: None };
+        }
+        Failure::io(format!("cannot write the output: {e}"))
+    }
+}
+
+/// Runs a command; what it returns is the exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Ingest(c) => c.run(),
+        Command::Status(c) => c.run(),
+        Command::ListContainers(c) => c.run(),
+        Command::ListImages(c) => c.run(),
+        Command::Query(c) => c.run(),
+        Command::Demo(c) => c.run(),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(Failure { code, message }) => {
+            if let Some(message) = message {
+                eprintln!("dof: {message}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}

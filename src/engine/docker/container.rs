@@ -1,0 +1,400 @@
+//! Containers: `containers/ID/config.v2.json` and `hostconfig.json` (moby container/container.go,
+//! api/types/container/hostconfig.go), and the log files beside them.
+
+use super::image::Images;
+use super::layer::Layers;
+use super::volume::Volumes;
+use crate::engine::{LogFormat, LogPlan, Marks, Survey};
+use crate::evidence::EvidencePath;
+use crate::parse::json::Fields;
+use crate::problem::Severity;
+use crate::record;
+use serde_json::Value;
+
+/// What the rest of the survey knows when containers are read.
+pub struct Context<'a> {
+    /// Row id of the engine.
+    pub engine: i64,
+    /// The data root.
+    pub root: &'a EvidencePath,
+    /// Layers by container.
+    pub layers: &'a Layers,
+    /// Images by id.
+    pub images: &'a Images,
+    /// Volumes by name.
+    pub volumes: &'a Volumes,
+}
+
+/// Reads every container of a data root.
+pub fn survey(survey: &mut Survey<'_>, cx: &Context<'_>) {
+    let folder = cx.root.join("containers");
+    for name in survey.names(&folder) {
+        let dir = folder.join(&name);
+        if survey.evidence.stat(&dir).is_ok_and(|m| m.is_dir()) {
+            container(survey, cx, &dir);
+        }
+    }
+}
+
+fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
+    let full_id = crate::text::lossless(dir.file_name()).into_owned();
+    let id = survey.next_id("container");
+    let config_path = dir.join("config.v2.json");
+    let host_path = dir.join("hostconfig.json");
+    let config = survey.read_json(&config_path);
+    let host = survey.read_json(&host_path);
+    if config.is_none() && !survey.evidence.exists(&config_path) {
+        survey.problem(Severity::Warning, dir, "container directory without config.v2.json", "its id, its log and its layer");
+    }
+    let null = Value::Null;
+    let (config_value, source_id) = config.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
+    let (host_value, hostconfig_source_id) = host.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
+    let mut c = Fields::new(config_value);
+    // Old engines kept the host configuration within the container's own.
+    let inner = c.get("HostConfig").unwrap_or(&null);
+    let mut h = Fields::new(if host_value.is_null() { inner } else { host_value });
+    if let Some(own) = c.text("ID")
+        && own != full_id
+    {
+        survey.problem(Severity::Warning, &config_path, format!("says its ID is {own}"), "the directory's name as id");
+    }
+
+    let mut row = record::Container { id, engine_id: cx.engine, full_id: full_id.clone(), source_id, hostconfig_source_id, ..record::Container::default() };
+    identity(&mut row, &mut c, cx);
+    state(&mut row, &mut c);
+    program(&mut row, &mut c);
+    isolation(&mut row, &mut c, &mut h);
+    limits(&mut row, &mut h);
+    if let Some(layers) = cx.layers.mounts.get(&full_id) {
+        row.layer_id = layers.own;
+        for (i, layer) in layers.stack.iter().enumerate() {
+            survey.put(record::ContainerLayer { container_id: id, position: i as i64 + 1, layer_id: *layer });
+        }
+    }
+    let driver = row.log_driver.clone();
+    let log_path = row.log_path.clone();
+    survey.put(row);
+
+    environment(survey, id, &mut c);
+    ports(survey, id, &mut c, &mut h);
+    mounts(survey, id, &mut c, cx);
+    networks(survey, id, &mut c);
+    survey.defects(Severity::Warning, &config_path, c.defects);
+    survey.defects(Severity::Warning, &host_path, h.defects);
+    logs(survey, id, dir, driver.as_deref(), log_path.as_deref());
+}
+
+fn identity(row: &mut record::Container, c: &mut Fields<'_>, cx: &Context<'_>) {
+    row.name = c.text("Name").map(|n| n.strip_prefix('/').map_or(n.clone(), str::to_owned));
+    row.image_name = c.text("Config.Image");
+    row.image_full_id = c.text("Image");
+    row.image_id = row.image_full_id.as_ref().and_then(|i| cx.images.get(i)).copied();
+    row.created_at = c.time("Created");
+    row.created = c.text("Created");
+    row.driver = c.text("Driver");
+    row.os = c.text("OS");
+    row.log_path = c.text("LogPath");
+    row.sandbox_id = c.text("NetworkSettings.SandboxID");
+}
+
+fn state(row: &mut record::Container, c: &mut Fields<'_>) {
+    row.running = c.is("State.Running");
+    row.paused = c.is("State.Paused");
+    row.restarting = c.is("State.Restarting");
+    row.removing = c.is("State.RemovalInProgress");
+    row.dead = c.is("State.Dead");
+    row.oom_killed = c.is("State.OOMKilled");
+    row.pid = c.int("State.Pid");
+    row.exit_code = c.int("State.ExitCode");
+    row.error = c.text("State.Error");
+    row.health = c.text("State.Health.Status");
+    row.started_at = c.time("State.StartedAt");
+    row.finished_at = c.time("State.FinishedAt");
+    row.restart_count = c.int("RestartCount");
+    row.started_before = c.flag("HasBeenStartedBefore");
+    row.stopped_by_user = c.flag("HasBeenManuallyStopped");
+    row.status = match () {
+        // moby container/state.go, StateString
+        () if c.get("State").is_none() => "unknown",
+        () if row.running == 1 && row.paused == 1 => "paused",
+        () if row.running == 1 && row.restarting == 1 => "restarting",
+        () if row.running == 1 => "running",
+        () if row.removing == 1 => "removing",
+        () if row.dead == 1 => "dead",
+        () if row.started_at.is_none() => "created",
+        () => "exited",
+    }
+    .into();
+}
+
+fn program(row: &mut record::Container, c: &mut Fields<'_>) {
+    row.path = c.text("Path");
+    row.args = c.array("Args");
+    row.entrypoint = c.array("Config.Entrypoint");
+    row.cmd = c.array("Config.Cmd");
+    row.user = c.text("Config.User");
+    row.working_dir = c.text("Config.WorkingDir");
+    row.hostname = c.text("Config.Hostname");
+    row.domainname = c.text("Config.Domainname");
+    row.tty = c.flag("Config.Tty");
+    row.open_stdin = c.flag("Config.OpenStdin");
+    row.stop_signal = c.text("Config.StopSignal");
+    row.stop_timeout = c.int("Config.StopTimeout");
+    row.healthcheck = c.json("Config.Healthcheck");
+}
+
+fn isolation(row: &mut record::Container, c: &mut Fields<'_>, h: &mut Fields<'_>) {
+    row.privileged = h.flag("Privileged");
+    row.readonly_rootfs = h.flag("ReadonlyRootfs");
+    row.cap_add = h.array("CapAdd");
+    row.cap_drop = h.array("CapDrop");
+    row.security_opt = h.array("SecurityOpt");
+    row.no_new_privileges = c.flag("NoNewPrivileges");
+    row.apparmor_profile = c.text("AppArmorProfile");
+    row.seccomp_profile = c.text("SeccompProfile");
+    row.mount_label = c.text("MountLabel");
+    row.process_label = c.text("ProcessLabel");
+    row.network_mode = h.text("NetworkMode");
+    row.pid_mode = h.text("PidMode");
+    row.ipc_mode = h.text("IpcMode");
+    row.uts_mode = h.text("UTSMode");
+    row.userns_mode = h.text("UsernsMode");
+    row.cgroupns_mode = h.text("CgroupnsMode");
+    row.cgroup_parent = h.text("CgroupParent");
+    row.devices = h.array("Devices");
+    row.device_requests = h.array("DeviceRequests");
+    row.device_rules = h.array("DeviceCgroupRules");
+    row.group_add = h.array("GroupAdd");
+    row.runtime = h.text("Runtime");
+    row.init = h.flag("Init");
+    row.sysctls = h.json("Sysctls");
+    row.masked_paths = h.array("MaskedPaths");
+    row.readonly_paths = h.array("ReadonlyPaths");
+    row.restart_policy = h.text("RestartPolicy.Name");
+    row.restart_max = h.int("RestartPolicy.MaximumRetryCount");
+    row.auto_remove = h.flag("AutoRemove");
+    row.binds = h.array("Binds");
+    row.mounts_requested = h.array("Mounts");
+    row.tmpfs = h.json("Tmpfs");
+    row.volumes_from = h.array("VolumesFrom");
+    row.publish_all = h.flag("PublishAllPorts");
+    row.links = h.array("Links");
+    row.dns = h.array("Dns");
+    row.extra_hosts = h.array("ExtraHosts");
+    row.log_driver = h.text("LogConfig.Type");
+    row.log_options = h.json("LogConfig.Config");
+}
+
+fn limits(row: &mut record::Container, h: &mut Fields<'_>) {
+    row.memory = h.int("Memory");
+    row.memory_reservation = h.int("MemoryReservation");
+    row.memory_swap = h.int("MemorySwap");
+    row.nano_cpus = h.int("NanoCpus");
+    row.cpu_shares = h.int("CpuShares");
+    row.cpu_period = h.int("CpuPeriod");
+    row.cpu_quota = h.int("CpuQuota");
+    row.cpuset_cpus = h.text("CpusetCpus");
+    row.cpuset_mems = h.text("CpusetMems");
+    row.blkio_weight = h.int("BlkioWeight");
+    row.pids_limit = h.int("PidsLimit");
+    row.shm_size = h.int("ShmSize");
+    row.oom_kill_disable = h.flag("OomKillDisable");
+    row.oom_score_adj = h.int("OomScoreAdj");
+    row.ulimits = h.array("Ulimits");
+}
+
+fn environment(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>) {
+    for (i, item) in c.items("Config.Env").iter().filter_map(Value::as_str).enumerate() {
+        let (key, value) = item.split_once('=').map_or((item, None), |(k, v)| (k, Some(v.to_owned())));
+        survey.put(record::ContainerEnv { container_id, position: i as i64 + 1, key: key.into(), value });
+    }
+    for (key, value) in c.members("Config.Labels") {
+        let value = value.as_str().map(str::to_owned);
+        survey.put(record::ContainerLabel { container_id, key: key.clone(), value });
+    }
+}
+
+/// `80/tcp`, `8000-8010/udp`, `53`: first port and protocol.
+fn port_and_protocol(spec: &str) -> (Option<i64>, String) {
+    let (port, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
+    (port.split('-').next().and_then(|p| p.parse().ok()), protocol.into())
+}
+
+fn ports(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, h: &mut Fields<'_>) {
+    let mut rows = Vec::new();
+    for (spec, _) in c.members("Config.ExposedPorts") {
+        rows.push(("exposed", spec.clone(), None, None));
+    }
+    for (kind, members) in [("requested", h.members("PortBindings")), ("active", c.members("NetworkSettings.Ports"))] {
+        for (spec, bindings) in members {
+            let bindings = bindings.as_array().map(Vec::as_slice).unwrap_or_default();
+            if bindings.is_empty() {
+                rows.push((kind, spec.clone(), None, None));
+            }
+            for binding in bindings {
+                let text = |key: &str| binding.get(key).and_then(Value::as_str).map(str::to_owned);
+                rows.push((kind, spec.clone(), text("HostIp"), text("HostPort")));
+            }
+        }
+    }
+    for (kind, spec, host_ip, host_port) in rows {
+        let (port, protocol) = port_and_protocol(&spec);
+        let id = survey.next_id("container_port");
+        survey.put(record::ContainerPort { id, container_id, kind: kind.into(), port, protocol, host_ip, host_port });
+    }
+}
+
+fn mounts(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, cx: &Context<'_>) {
+    for (key, value) in c.members("MountPoints") {
+        let mut m = Fields::new(value);
+        let name = m.text("Name");
+        // Before Docker 1.13 there was no Type: a volume had a name.
+        let kind = m.text("Type").unwrap_or_else(|| if name.is_some() { "volume".into() } else { "bind".into() });
+        let volume = name.as_ref().filter(|_| kind == "volume").and_then(|n| cx.volumes.get(n));
+        let source = m.text("Source").or_else(|| volume.and_then(|v| v.mount_point.clone()));
+        let tree_id = match (&volume, kind.as_str(), &source) {
+            (Some(v), ..) => v.tree,
+            (None, "bind", Some(source)) => bind(survey, source),
+            (None, "volume", Some(source)) => survey.tree("volume", &EvidencePath::new(source), Marks::None, None, None),
+            _ => None,
+        };
+        let id = survey.next_id("container_mount");
+        survey.put(record::ContainerMount {
+            id,
+            container_id,
+            kind,
+            name,
+            source,
+            destination: m.text("Destination").unwrap_or_else(|| key.clone()),
+            driver: m.text("Driver"),
+            mode: m.text("Relabel"),
+            rw: m.flag("RW"),
+            propagation: m.text("Propagation"),
+            volume_id: volume.map(|v| v.id),
+            tree_id,
+        });
+        c.defects.append(&mut m.defects);
+    }
+}
+
+/// The tree of a bind source. One that is not on the disk (a socket of a running daemon, say) is noted.
+fn bind(survey: &mut Survey<'_>, source: &str) -> Option<i64> {
+    let path = EvidencePath::new(source);
+    let tree = survey.tree("bind", &path, Marks::None, None, None);
+    if tree.is_none() {
+        survey.problem(Severity::Note, &path, "source of a bind mount, not on this disk", "the mount's record");
+    }
+    tree
+}
+
+fn networks(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>) {
+    for (name, value) in c.members("NetworkSettings.Networks") {
+        let mut n = Fields::new(value);
+        // Docker 1.9 to 1.13 nested the settings one level deeper on disk.
+        let row = record::ContainerNetwork {
+            container_id,
+            name: name.clone(),
+            network_full_id: n.text("NetworkID"),
+            endpoint_id: n.text("EndpointID"),
+            gateway: n.text("Gateway"),
+            ip_address: n.text("IPAddress"),
+            ip_prefix_len: n.int("IPPrefixLen"),
+            ipv6_gateway: n.text("IPv6Gateway"),
+            ipv6_address: n.text("GlobalIPv6Address"),
+            ipv6_prefix_len: n.int("GlobalIPv6PrefixLen"),
+            mac_address: n.text("MacAddress"),
+            aliases: n.array("Aliases"),
+            links: n.array("Links"),
+            dns_names: n.array("DNSNames"),
+            ipam_config: n.json("IPAMConfig"),
+        };
+        survey.put(row);
+        c.defects.append(&mut n.defects);
+    }
+}
+
+/// `NAME`, `NAME.3`, `NAME.3.gz`: how often it was rotated, and whether it is compressed.
+fn rotation(name: &[u8], base: &[u8]) -> Option<(u64, bool)> {
+    let rest = name.strip_prefix(base)?;
+    if rest.is_empty() {
+        return Some((0, false));
+    }
+    let rest = rest.strip_prefix(b".")?;
+    let (digits, gz) = rest.strip_suffix(b".gz").map_or((rest, false), |d| (d, true));
+    let n = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((n, gz))
+}
+
+/// The container's log files, oldest first. Where Docker keeps them is known; `LogPath` counts only when it leads to
+/// a file elsewhere.
+fn logs(survey: &mut Survey<'_>, container_id: i64, dir: &EvidencePath, driver: Option<&str>, log_path: Option<&str>) {
+    let json_name = [dir.file_name(), b"-json.log"].concat();
+    let mut sets = vec![
+        (dir.clone(), json_name.clone(), LogFormat::JsonFile, false),
+        (dir.join("local-logs"), b"container.log".to_vec(), LogFormat::Local, false),
+        (dir.clone(), b"container-cached.log".to_vec(), LogFormat::Local, true),
+    ];
+    if let (Some("json-file"), Some(path)) = (driver, log_path.map(EvidencePath::new))
+        && path != dir.join(&json_name)
+        && !path.file_name().is_empty()
+    {
+        sets.push((path.parent(), path.file_name().to_vec(), LogFormat::JsonFile, false));
+    }
+    let mut position = 0;
+    let mut seen = Vec::new();
+    for (folder, base, format, cached) in sets {
+        let mut files: Vec<_> = survey.names(&folder).into_iter().filter_map(|n| rotation(&n, &base).map(|(k, gz)| (k, gz, n))).collect();
+        files.sort_by(|a, b| b.cmp(a));
+        for (_, compressed, name) in files {
+            let path = folder.join(&name);
+            let meta = match survey.evidence.open_file(&path) {
+                Ok(file) => file.meta,
+                Err(e) => {
+                    survey.problem(Severity::Error, &path, format!("log cannot be opened: {e}"), "the container's other logs");
+                    continue;
+                }
+            };
+            if seen.contains(&meta.identity()) {
+                continue;
+            }
+            seen.push(meta.identity());
+            position += 1;
+            let id = survey.next_id("log_file");
+            survey.put(record::LogFile {
+                id,
+                container_id,
+                path: path.host(),
+                format: format.word().into(),
+                position,
+                compressed: i64::from(compressed),
+                size: meta.size as i64,
+                mtime: meta.mtime,
+                cached: i64::from(cached),
+            });
+            survey.logs.push(LogPlan { id, path, format, compressed });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotations_are_told_apart() {
+        assert_eq!(rotation(b"x-json.log", b"x-json.log"), Some((0, false)));
+        assert_eq!(rotation(b"x-json.log.12.gz", b"x-json.log"), Some((12, true)));
+        assert_eq!(rotation(b"x-json.log.2", b"x-json.log"), Some((2, false)));
+        for other in [&b"x-json.log.bak"[..], b"x-json.logs", b"x-json.log.", b"y-json.log", b"x-json.log.1.gz.gz"] {
+            assert_eq!(rotation(other, b"x-json.log"), None);
+        }
+    }
+
+    #[test]
+    fn port_specs() {
+        assert_eq!(port_and_protocol("80/tcp"), (Some(80), "tcp".into()));
+        assert_eq!(port_and_protocol("53"), (Some(53), "tcp".into()));
+        assert_eq!(port_and_protocol("8000-8010/udp"), (Some(8000), "udp".into()));
+        assert_eq!(port_and_protocol("x/sctp"), (None, "sctp".into()));
+    }
+}

@@ -1,0 +1,105 @@
+//! Docker with its classic image store: where it is, and everything its metadata says.
+//!
+//! The storage driver is a parameter ([`driver`]); a data root whose driver is unknown still gives its containers,
+//! images and logs.
+
+mod container;
+mod driver;
+mod image;
+mod layer;
+mod network;
+mod roots;
+mod swarm;
+mod version;
+mod volume;
+
+use super::{Engine, Install, Survey};
+use crate::evidence::EvidencePath;
+use crate::record;
+
+/// Docker.
+pub struct Docker;
+
+/// The places a data root was looked for, for an error message.
+pub fn places(homes: &[EvidencePath]) -> String {
+    if homes.is_empty() {
+        let places: Vec<String> = roots::DEFAULTS.iter().map(|d| format!("/{d}")).collect();
+        return format!("{}, in daemon.json, unit files or users' homes", places.join(", "));
+    }
+    homes.iter().map(EvidencePath::host).collect::<Vec<_>>().join(", ")
+}
+
+impl Engine for Docker {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    fn find(&self, survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install> {
+        roots::find(survey, homes)
+    }
+
+    fn survey(&self, survey: &mut Survey<'_>, install: &Install, versions: bool) {
+        let root = &install.root;
+        let id = survey.next_id("engine");
+        let drivers = stores(survey, root);
+        let mut row = record::Engine {
+            id,
+            host_id: survey.host,
+            kind: self.kind().into(),
+            data_root: root.host(),
+            found_by: install.found_by.clone(),
+            rootless: i64::from(install.rootless),
+            daemon_config_source_id: install.config,
+            ..record::Engine::default()
+        };
+        row.engine_id = engine_id(survey, root);
+        if versions {
+            version::survey(survey, &mut row);
+        }
+        let at = survey.records.len();
+        swarm::survey(survey, id, root);
+
+        let mut layers = layer::Layers::default();
+        for name in &drivers {
+            layers.survey(survey, id, root, name);
+        }
+        layers.unowned(survey, id, root);
+        let mut images = image::Images::new();
+        for name in &drivers {
+            image::survey(survey, id, &root.join("image").join(name), &layers, &mut images);
+        }
+        for name in &drivers {
+            image::references(survey, id, &root.join("image").join(name).join("repositories.json"), &images);
+        }
+        let volumes = volume::survey(survey, id, root);
+        network::survey(survey, id, root);
+        let before = survey.records.len();
+        container::survey(survey, &container::Context { engine: id, root, layers: &layers, images: &images, volumes: &volumes });
+        // The driver in use: what the containers say, else the store there is.
+        let used = survey.records[before..].iter().find_map(|r| match r {
+            record::Record::Container(c) => c.driver.clone(),
+            _ => None,
+        });
+        row.driver = used.or_else(|| drivers.first().cloned());
+        survey.records.insert(at, row.into());
+    }
+}
+
+/// Drivers with an image store: the folders of `image/`.
+fn stores(survey: &mut Survey<'_>, root: &EvidencePath) -> Vec<String> {
+    let folder = root.join("image");
+    let names = survey.names(&folder);
+    names.into_iter().filter(|n| survey.evidence.stat(&folder.join(n)).is_ok_and(|m| m.is_dir())).map(|n| crate::text::lossless(&n).into_owned()).collect()
+}
+
+/// The daemon's id: a file of its own since 23.0, before that the key id of `/etc/docker/key.json`.
+fn engine_id(survey: &mut Survey<'_>, root: &EvidencePath) -> Option<String> {
+    if let Some((text, _)) = survey.read_text(&root.join("engine-id")) {
+        return Some(text).filter(|t| !t.is_empty());
+    }
+    let path = EvidencePath::new("etc/docker/key.json");
+    // Not kept: the file holds a private key.
+    let (bytes, _) = survey.read(&path, false)?;
+    let value = crate::parse::json::read(&bytes).value;
+    value.get("kid").and_then(serde_json::Value::as_str).map(str::to_owned)
+}

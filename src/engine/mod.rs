@@ -1,0 +1,245 @@
+//! Where container engines keep things: each engine turns a host's metadata into rows and names the file trees and
+//! logs that are worth a sweep.
+//!
+//! An engine reads through [`Survey`] (so that every file becomes a source and every fault a problem), parses
+//! through [`crate::parse`], and never sees SQL. To add one: a folder beside `docker/` and its entry in [`ENGINES`].
+
+pub mod docker;
+pub mod host;
+
+use crate::evidence::{self, Evidence, EvidencePath, Meta};
+use crate::parse::json;
+use crate::problem::{Defect, Problem, Severity};
+use crate::record::{self, Content, Record};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// Largest metadata file that is read whole, in bytes. Docker's own are kilobytes.
+pub const METADATA_LIMIT: u64 = 64 << 20;
+/// Most entries of one metadata directory that are looked at.
+pub const LISTING_LIMIT: usize = 1_000_000;
+
+/// What an engine has to do.
+pub trait Engine: Sync {
+    /// The word for it in `engine.kind`.
+    fn kind(&self) -> &'static str;
+
+    /// Its data roots on this host. `homes` are data roots the analyst named.
+    fn find(&self, survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install>;
+
+    /// Everything one data root's metadata says; with `versions`, what its binaries say of themselves too.
+    fn survey(&self, survey: &mut Survey<'_>, install: &Install, versions: bool);
+}
+
+/// The engines dof knows.
+pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
+
+/// One data root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Install {
+    /// Where it is.
+    pub root: EvidencePath,
+    /// What named it.
+    pub found_by: String,
+    /// Row id of the engine's source with its configuration, where there is one.
+    pub config: Option<i64>,
+    /// Whether it lies in a user's home.
+    pub rootless: bool,
+}
+
+/// How a tree's overlay marks are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// No overlay: volumes, bind sources, full copies.
+    None,
+    /// Character devices 0/0 and extended attributes.
+    Overlay,
+    /// `.wh.` names, as aufs and fuse-overlayfs have.
+    Aufs,
+}
+
+/// A file tree for the sweep.
+#[derive(Clone, Debug)]
+pub struct TreePlan {
+    /// Its row id.
+    pub id: i64,
+    /// Its root.
+    pub path: EvidencePath,
+    /// Device and inode of its root.
+    pub identity: (u64, u64),
+    /// How its overlay marks are written.
+    pub marks: Marks,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    JsonFile,
+    /// Length-prefixed protobuf.
+    Local,
+}
+
+impl LogFormat {
+    /// The word for it in `log_file.format`.
+    pub fn word(self) -> &'static str {
+        match self {
+            LogFormat::JsonFile => "json-file",
+            LogFormat::Local => "local",
+        }
+    }
+}
+
+/// A log file for the sweep.
+#[derive(Clone, Debug)]
+pub struct LogPlan {
+    /// Its row id.
+    pub id: i64,
+    /// Where it is.
+    pub path: EvidencePath,
+    /// How it is written.
+    pub format: LogFormat,
+    /// Whether it is gzip.
+    pub compressed: bool,
+}
+
+/// What the first phase of an ingest gathers: rows, and work for the second phase.
+pub struct Survey<'e> {
+    /// The host.
+    pub evidence: &'e Evidence,
+    /// Row id of the host.
+    pub host: i64,
+    /// Rows in the order they are written.
+    pub records: Vec<Record>,
+    /// Trees to walk.
+    pub trees: Vec<TreePlan>,
+    /// Logs to read.
+    pub logs: Vec<LogPlan>,
+    /// What went wrong.
+    pub problems: Vec<Problem>,
+    ids: HashMap<&'static str, i64>,
+    trees_by_identity: HashMap<(u64, u64), i64>,
+}
+
+impl<'e> Survey<'e> {
+    /// A survey for the host with this row id; `first` gives the first free row id of a table.
+    pub fn new(evidence: &'e Evidence, host: i64, ids: HashMap<&'static str, i64>) -> Self {
+        Survey { evidence, host, records: Vec::new(), trees: Vec::new(), logs: Vec::new(), problems: Vec::new(), ids, trees_by_identity: HashMap::new() }
+    }
+
+    /// Tables whose row ids a survey gives out.
+    pub const COUNTED: &'static [&'static str] =
+        &["engine", "source", "image", "image_reference", "layer", "container", "container_port", "container_mount", "volume", "network", "tree", "log_file"];
+
+    /// The next row id of a table of [`Survey::COUNTED`].
+    pub fn next_id(&mut self, table: &'static str) -> i64 {
+        let next = self.ids.entry(table).or_insert(1);
+        *next += 1;
+        *next - 1
+    }
+
+    /// Adds a row.
+    pub fn put(&mut self, row: impl Into<Record>) {
+        self.records.push(row.into());
+    }
+
+    /// Notes a fault in a file.
+    pub fn problem(&mut self, severity: Severity, path: &EvidencePath, what: impl Into<String>, kept: impl Into<String>) {
+        self.problems.push(Defect::new(what, kept).in_file(severity, path.host()));
+    }
+
+    /// Notes the faults a parser found in a file.
+    pub fn defects(&mut self, severity: Severity, path: &EvidencePath, defects: Vec<Defect>) {
+        self.problems.extend(defects.into_iter().map(|d| d.in_file(severity, path.host())));
+    }
+
+    /// Reads a metadata file, makes it a source (with its content when `keep`), and gives its bytes and the
+    /// source's row id. A missing file is `None` in silence; any other failure is a problem.
+    pub fn read(&mut self, path: &EvidencePath, keep: bool) -> Option<(Vec<u8>, i64)> {
+        match self.evidence.read(path, METADATA_LIMIT) {
+            Ok((bytes, meta)) => {
+                let id = self.source(path, &meta, Some(&bytes), keep);
+                Some((bytes, id))
+            }
+            Err(evidence::Error::Missing) => None,
+            Err(e) => {
+                self.problem(Severity::Error, path, format!("cannot be read: {e}"), "nothing");
+                None
+            }
+        }
+    }
+
+    /// Reads a small text file: its content without surrounding blanks, and the source's row id.
+    pub fn read_text(&mut self, path: &EvidencePath) -> Option<(String, i64)> {
+        let (bytes, id) = self.read(path, false)?;
+        Some((crate::text::lossless(bytes.trim_ascii()).into_owned(), id))
+    }
+
+    /// Reads a JSON file, repaired where it is damaged; `Value::Null` when nothing of it could be read.
+    pub fn read_json(&mut self, path: &EvidencePath) -> Option<(serde_json::Value, i64)> {
+        let (bytes, id) = self.read(path, true)?;
+        let parsed = json::read(&bytes);
+        let severity = if parsed.value.is_null() { Severity::Error } else { Severity::Warning };
+        self.defects(severity, path, parsed.defects);
+        Some((parsed.value, id))
+    }
+
+    /// Makes a file a source.
+    pub fn source(&mut self, path: &EvidencePath, meta: &Meta, content: Option<&[u8]>, keep: bool) -> i64 {
+        let id = self.next_id("source");
+        let host_id = self.host;
+        self.put(record::Source {
+            id,
+            host_id,
+            path: path.host(),
+            size: meta.size as i64,
+            mtime: meta.mtime,
+            sha256: content.map(sha256_hex),
+            content: content.filter(|_| keep).map(|c| Content(c.to_vec())),
+        });
+        id
+    }
+
+    /// Names in a directory, sorted; missing is empty in silence, any other failure is a problem.
+    pub fn names(&mut self, path: &EvidencePath) -> Vec<Vec<u8>> {
+        match self.evidence.list(path, LISTING_LIMIT) {
+            Ok((names, more)) => {
+                if more {
+                    self.problem(Severity::Warning, path, "more entries than any engine makes", format!("the first {LISTING_LIMIT}"));
+                }
+                names.into_iter().map(|(n, _)| n).collect()
+            }
+            Err(evidence::Error::Missing) => Vec::new(),
+            Err(e) => {
+                self.problem(Severity::Error, path, format!("cannot be listed: {e}"), "nothing");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Plans a tree; the same directory is planned once, whatever it is called. `None` when there is nothing.
+    pub fn tree(&mut self, kind: &str, path: &EvidencePath, marks: Marks, layer: Option<i64>, volume: Option<i64>) -> Option<i64> {
+        let meta = match self.evidence.stat(path) {
+            Ok(meta) => meta,
+            Err(evidence::Error::Missing) => return None,
+            Err(e) => {
+                self.problem(Severity::Error, path, format!("cannot be opened: {e}"), "nothing");
+                return None;
+            }
+        };
+        if let Some(&id) = self.trees_by_identity.get(&meta.identity()) {
+            return Some(id);
+        }
+        let id = self.next_id("tree");
+        self.trees_by_identity.insert(meta.identity(), id);
+        let host_id = self.host;
+        self.put(record::Tree { id, host_id, kind: kind.into(), host_path: path.host(), layer_id: layer, volume_id: volume });
+        self.trees.push(TreePlan { id, path: path.clone(), identity: meta.identity(), marks });
+        Some(id)
+    }
+}
+
+/// SHA-256 as hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}

@@ -1,0 +1,239 @@
+//! Log files read in pieces: plain json-file logs by ranges in parallel, compressed and binary ones in sequence.
+
+use crate::batch::{LogBatch, LogRow, Stream};
+use crate::engine::{LogFormat, LogPlan};
+use crate::evidence::{Evidence, EvidenceFile};
+use crate::parse::{json_log, local_log};
+use crate::problem::{Defect, Severity};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// Bytes of log a task reads.
+const PIECE: u64 = 4 << 20;
+/// Longest entry that is kept together, in bytes; Docker's own end at 16 KiB.
+const LONGEST: usize = 16 << 20;
+/// Most bytes of one compressed file that are read, decompressed: nothing Docker rotates comes near it.
+const BOMB: u64 = 64 << 30;
+/// Faulty entries of one piece that are named one by one.
+const NAMED: usize = 20;
+
+/// A log file, or a part of one, to read.
+pub enum LogTask {
+    /// A file to open.
+    Open(LogPlan),
+    /// The lines that begin in a range of an open file.
+    Range {
+        /// The log.
+        plan: Arc<LogPlan>,
+        /// The open file.
+        file: Arc<EvidenceFile>,
+        /// First byte of the range.
+        start: u64,
+        /// First byte behind it.
+        end: u64,
+    },
+    /// The rest of a file that is read in sequence.
+    Further(Box<Sequence>),
+}
+
+/// A file read in sequence.
+pub struct Sequence {
+    plan: Arc<LogPlan>,
+    reader: Box<dyn Read + Send>,
+    /// Bytes read and not yet used.
+    held: Vec<u8>,
+    /// Offset of `held` in the decompressed file.
+    at: u64,
+}
+
+/// Reads a piece; what follows it comes back as tasks.
+pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
+    match task {
+        LogTask::Open(plan) => open(evidence, plan),
+        LogTask::Range { plan, file, start, end } => (range(&plan, &file, start, end), Vec::new()),
+        LogTask::Further(sequence) => further(*sequence),
+    }
+}
+
+fn open(evidence: &Evidence, plan: LogPlan) -> (LogBatch, Vec<LogTask>) {
+    let mut batch = LogBatch { file: plan.id, ..LogBatch::default() };
+    let file = match evidence.open_file(&plan.path) {
+        Ok(file) => file,
+        Err(e) => {
+            batch.problems.push(Defect::new(format!("cannot be opened: {e}"), "nothing of this log").in_file(Severity::Error, plan.path.host()));
+            return (batch, Vec::new());
+        }
+    };
+    let plan = Arc::new(plan);
+    if plan.format == LogFormat::JsonFile && !plan.compressed {
+        let (size, file) = (file.meta.size, Arc::new(file));
+        let cut = |i: u64| LogTask::Range { plan: plan.clone(), file: file.clone(), start: i * PIECE, end: ((i + 1) * PIECE).min(size) };
+        return (batch, (0..size.div_ceil(PIECE)).map(cut).collect());
+    }
+    let reader: Box<dyn Read + Send> = if plan.compressed { Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file)).take(BOMB)) } else { Box::new(file) };
+    (batch, vec![LogTask::Further(Box::new(Sequence { plan, reader, held: Vec::new(), at: 0 }))])
+}
+
+/// The lines that begin in `[start, end)`: a line belongs to the range its first byte lies in.
+fn range(plan: &LogPlan, file: &EvidenceFile, start: u64, end: u64) -> LogBatch {
+    let mut out = Lines::new(plan);
+    // One byte before: a newline there says that a line begins at `start`.
+    let from = start.saturating_sub(1);
+    let mut buf = vec![0; (end - from) as usize];
+    let mut have = 0;
+    let mut failed = fill(file, &mut buf, &mut have, from);
+    buf.truncate(have);
+    let begin = match start {
+        0 => Some(0),
+        _ => memchr::memchr(b'\n', &buf).map(|i| i + 1).filter(|&i| (from + i as u64) < end),
+    };
+    let Some(begin) = begin else { return out.done(failed, from) };
+    // The last line may go on behind the range.
+    while failed.is_none() && have > begin && buf[have - 1] != b'\n' && have < LONGEST {
+        buf.resize(have + 64 * 1024, 0);
+        let before = have;
+        failed = fill(file, &mut buf, &mut have, from);
+        let found = memchr::memchr(b'\n', &buf[before..have]);
+        buf.truncate(found.map_or(have, |i| before + i + 1));
+        if have == before || found.is_some() {
+            break;
+        }
+        have = buf.len();
+    }
+    out.lines(&buf[begin..], from + begin as u64);
+    out.done(failed, from + buf.len() as u64)
+}
+
+fn fill(file: &EvidenceFile, buf: &mut [u8], have: &mut usize, from: u64) -> Option<io::Error> {
+    while *have < buf.len() {
+        match file.read_at(&mut buf[*have..], from + *have as u64) {
+            Ok(0) => return None,
+            Ok(n) => *have += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Some(e),
+        }
+    }
+    None
+}
+
+fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
+    let plan = s.plan.clone();
+    let mut out = Lines::new(&plan);
+    let before = s.held.len();
+    let failed = s.reader.by_ref().take(PIECE).read_to_end(&mut s.held).err();
+    let eof = failed.is_some() || s.held.len() == before;
+    let used = match plan.format {
+        LogFormat::JsonFile => {
+            let whole = if eof || s.held.len() >= LONGEST { s.held.len() } else { memchr::memrchr(b'\n', &s.held).map_or(0, |i| i + 1) };
+            out.lines(&s.held[..whole], s.at);
+            whole
+        }
+        LogFormat::Local => out.frames(&s.held, s.at, eof),
+    };
+    s.held.drain(..used);
+    s.at += used as u64;
+    let batch = out.done(failed, s.at);
+    if eof { (batch, Vec::new()) } else { (batch, vec![LogTask::Further(Box::new(s))]) }
+}
+
+/// Entries on their way into a batch.
+struct Lines<'p> {
+    plan: &'p LogPlan,
+    batch: LogBatch,
+    scratch: Vec<u8>,
+    faults: usize,
+}
+
+impl<'p> Lines<'p> {
+    fn new(plan: &'p LogPlan) -> Self {
+        Lines { plan, batch: LogBatch { file: plan.id, ..LogBatch::default() }, scratch: Vec::new(), faults: 0 }
+    }
+
+    fn fault(&mut self, offset: u64, what: String, kept: &str) {
+        self.faults += 1;
+        if self.faults <= NAMED {
+            self.batch.problems.push(Defect::at(offset, what, kept).in_file(Severity::Warning, self.plan.path.host()));
+        }
+    }
+
+    fn push(&mut self, offset: u64, ts: Option<i64>, stream: Stream, partial: bool, line: &[u8], attrs: &[u8], raw: &[u8]) {
+        let text = &mut self.batch.text;
+        let text_at = text.len();
+        text.extend_from_slice(line);
+        text.extend_from_slice(attrs);
+        text.extend_from_slice(raw);
+        let row = LogRow { offset, ts, stream, partial, text_at, line_len: line.len() as u32, attrs_len: attrs.len() as u32, raw_len: raw.len() as u32 };
+        self.batch.rows.push(row);
+    }
+
+    /// json-file lines; the last may lack its newline.
+    fn lines(&mut self, buf: &[u8], base: u64) {
+        let mut at = 0;
+        while at < buf.len() {
+            let end = memchr::memchr(b'\n', &buf[at..]).map_or(buf.len(), |i| at + i);
+            self.json(&buf[at..end], base + at as u64, end == buf.len());
+            at = end + 1;
+        }
+    }
+
+    fn json(&mut self, line: &[u8], offset: u64, unended: bool) {
+        if line.is_empty() {
+            return;
+        }
+        if line.iter().all(|&b| b == 0) {
+            return self.fault(offset, format!("{} NUL bytes", line.len()), "nothing, there is nothing in them");
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match json_log::parse(line, &mut scratch) {
+            Ok(e) => {
+                let (text, partial) = match e.line.as_bytes().strip_suffix(b"\n") {
+                    Some(text) => (text, false),
+                    None => (e.line.as_bytes(), true),
+                };
+                let stream = Stream::new(e.stream.as_bytes());
+                let exact = e.canonical && e.time_ns.is_some() && stream != Stream::Other;
+                self.push(offset, e.time_ns, stream, partial, text, e.attrs.unwrap_or_default().as_bytes(), if exact { b"" } else { line });
+            }
+            Err(defect) => {
+                let what = if unended { format!("entry ends half-written: {}", defect.what) } else { defect.what };
+                self.fault(offset + defect.offset.unwrap_or(0), what, "its bytes");
+                self.push(offset, None, Stream::Other, false, line, b"", line);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Frames of the local driver; how many bytes were used.
+    fn frames(&mut self, buf: &[u8], base: u64, eof: bool) -> usize {
+        let mut at = 0;
+        loop {
+            match local_log::step(&buf[at..], eof) {
+                local_log::Step::Entry { entry, used } => {
+                    let attrs: Option<serde_json::Map<String, serde_json::Value>> = (!entry.attrs.is_empty()).then(|| {
+                        entry.attrs.iter().map(|(k, v)| (crate::text::lossless(k).into_owned(), crate::text::lossless(v).into_owned().into())).collect()
+                    });
+                    let attrs = attrs.map(|a| serde_json::Value::Object(a).to_string()).unwrap_or_default();
+                    let raw: &[u8] = if std::str::from_utf8(entry.line).is_ok() { b"" } else { entry.line };
+                    self.push(base + at as u64, Some(entry.time_ns), Stream::new(entry.source), entry.partial, entry.line, attrs.as_bytes(), raw);
+                    at += used;
+                }
+                local_log::Step::Bad { defect, used } => {
+                    self.fault(base + at as u64 + defect.offset.unwrap_or(0), defect.what, &defect.kept);
+                    at += used.max(1);
+                }
+                local_log::Step::More | local_log::Step::End => return at.min(buf.len()),
+            }
+        }
+    }
+
+    fn done(mut self, failed: Option<io::Error>, at: u64) -> LogBatch {
+        if self.faults > NAMED {
+            let what = format!("{} more faulty entries in this part of the log", self.faults - NAMED);
+            self.batch.problems.push(Defect::new(what, "their bytes").in_file(Severity::Warning, self.plan.path.host()));
+        }
+        if let Some(e) = failed {
+            self.batch.problems.push(Defect::at(at, format!("cannot be read on: {e}"), "what stands before").in_file(Severity::Error, self.plan.path.host()));
+        }
+        self.batch
+    }
+}

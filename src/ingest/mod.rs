@@ -1,0 +1,236 @@
+//! The ingest: survey the metadata of every engine, then sweep trees and logs in parallel into one writer.
+//!
+//! The survey is sequential and small. The sweep is a [`sweep::Sweep`]: rayon's threads walk and parse, this thread
+//! writes what they give in the order of the work, so the case is the same whatever the number of threads.
+
+mod files;
+mod logs;
+mod progress;
+mod sweep;
+
+use crate::batch::{Batch, FileBatch, LogBatch};
+use crate::case::{self, Case, Counts, Target, Writer};
+use crate::engine::{self, ENGINES, Survey, TreePlan};
+use crate::evidence::walk::Buffer;
+use crate::evidence::{self, Evidence, EvidencePath};
+use crate::problem::{Problem, Severity};
+use crate::record;
+use files::{DirTask, Walk};
+use logs::LogTask;
+pub use progress::Progress;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+use sweep::Sweep;
+
+/// What to ingest, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Threads of the sweep; 0 picks a number that suits the machine.
+    pub jobs: usize,
+    /// Whether to walk file trees.
+    pub files: bool,
+    /// Whether to read logs.
+    pub logs: bool,
+    /// Whether to look into the engines' binaries for their versions.
+    pub versions: bool,
+    /// Data roots on the host, beside those that are found.
+    pub docker_homes: Vec<PathBuf>,
+    /// The arguments, for the record.
+    pub arguments: Vec<String>,
+}
+
+/// Why nothing was ingested.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The mount cannot be opened.
+    #[error("{path}: {source}")]
+    Mount {
+        /// The mount.
+        path: PathBuf,
+        /// Why.
+        source: evidence::Error,
+    },
+    /// No container engine on it.
+    #[error("{path}: no Docker host: no data root at {looked} (name one with --docker-home)")]
+    NoEngine {
+        /// The mount.
+        path: PathBuf,
+        /// The places that were tried.
+        looked: String,
+    },
+    /// The case cannot be written.
+    #[error(transparent)]
+    Case(#[from] case::Error),
+    /// Threads cannot be started.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// What an ingest did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Rows written.
+    pub counts: Counts,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether an earlier ingest of the same host was replaced.
+    pub replaced: bool,
+    /// What to call the host.
+    pub host: String,
+    /// Rows of metadata by table.
+    tables: HashMap<&'static str, u64>,
+}
+
+impl Summary {
+    /// How many rows of metadata a table got.
+    pub fn rows_of(&self, table: &str) -> u64 {
+        self.tables.get(table).copied().unwrap_or(0)
+    }
+}
+
+/// Ingests the host mounted at `mount` into `target` and seals it.
+///
+/// # Errors
+/// See [`Error`]. Faults of the evidence are no errors: they are given to `progress` and become rows.
+pub fn ingest(mount: &Path, mut target: Target, options: &Options, progress: &Progress) -> Result<(Case, Summary), Error> {
+    let begun = Instant::now();
+    evidence::raise_descriptor_limit();
+    let evidence = Evidence::open(mount).map_err(|source| Error::Mount { path: mount.to_path_buf(), source })?;
+    let started = now();
+    let mut writer = target.writer()?;
+    let mut ids = HashMap::new();
+    for table in Survey::COUNTED {
+        ids.insert(*table, writer.first_free(table)?);
+    }
+    let mut survey = Survey::new(&evidence, writer.host_id(), ids);
+    let (mut host, identity) = survey_host(&mut survey, mount, options)?;
+    host.dof_version = env!("CARGO_PKG_VERSION").into();
+    host.arguments = serde_json::Value::from(options.arguments.clone()).to_string();
+    host.ingest_start = started;
+    let replaced = writer.replace(&identity)?;
+    let name = host.name.clone().unwrap_or_else(|| mount.display().to_string());
+    writer.record(&host.into())?;
+    let mut tables = HashMap::new();
+    for record in &survey.records {
+        writer.record(record)?;
+        *tables.entry(record.table()).or_insert(0) += 1;
+    }
+    for problem in &survey.problems {
+        note(&mut writer, problem, progress)?;
+    }
+    sweep_all(&evidence, survey, options, &mut writer, progress)?;
+    progress.phase("indexing");
+    let counts = writer.finish(now())?;
+    progress.phase("writing to disk");
+    let case = target.seal()?;
+    progress.finish();
+    Ok((case, Summary { counts, took: begun.elapsed(), replaced, host: name, tables }))
+}
+
+/// Everything the metadata says, and who the host is.
+fn survey_host(survey: &mut Survey<'_>, mount: &Path, options: &Options) -> Result<(record::Host, String), Error> {
+    use std::os::unix::ffi::OsStrExt;
+    let homes: Vec<EvidencePath> = options.docker_homes.iter().map(|p| EvidencePath::new(p.as_os_str().as_bytes())).collect();
+    let mut host = engine::host::survey(survey, mount);
+    let mut found = Vec::new();
+    for engine in ENGINES {
+        for install in engine.find(survey, &homes) {
+            found.push((*engine, install));
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::NoEngine { path: mount.to_path_buf(), looked: engine::docker::places(&homes) });
+    }
+    let mut identity = vec![host.machine_id.clone().unwrap_or_default(), host.name.clone().unwrap_or_default()];
+    for (engine, install) in &found {
+        engine.survey(survey, install, options.versions);
+        identity.push(install.root.host());
+    }
+    for r in &survey.records {
+        if let record::Record::Engine(e) = r {
+            identity.extend(e.engine_id.clone());
+        }
+    }
+    if identity[0].is_empty() && identity[1].is_empty() {
+        identity.push(mount.display().to_string());
+    }
+    host.identity = engine::sha256_hex(identity.join("\n").as_bytes());
+    let identity = host.identity.clone();
+    Ok((host, identity))
+}
+
+/// A piece of the sweep.
+enum Task {
+    Tree(TreePlan),
+    Dir(DirTask),
+    Log(LogTask),
+}
+
+fn sweep_all(evidence: &Evidence, survey: Survey<'_>, options: &Options, writer: &mut Writer<'_>, progress: &Progress) -> Result<(), Error> {
+    let walk = Walk::new(evidence, &survey.trees);
+    let trees = survey.trees.into_iter().filter(|_| options.files).map(Task::Tree);
+    let logs = survey.logs.into_iter().filter(|_| options.logs).map(|l| Task::Log(LogTask::Open(l)));
+    let sweep: Sweep<Task, Batch> = Sweep::new(trees.chain(logs));
+    if !(options.files || options.logs) {
+        return Ok(());
+    }
+    let jobs = match options.jobs {
+        0 => std::thread::available_parallelism().map_or(2, usize::from) * 2,
+        n => n,
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|i| format!("sweep-{i}")).build()?;
+    progress.phase("reading files and logs");
+    pool.in_place_scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|_| {
+                let mut buffer = Buffer::default();
+                sweep.work(|task| step(evidence, &walk, task, &mut buffer));
+            });
+        }
+        let mut write = || -> Result<(), case::Error> {
+            while let Some(batches) = sweep.next() {
+                for mut batch in batches {
+                    for problem in batch.problems() {
+                        note(writer, &problem, progress)?;
+                    }
+                    writer.batch(&batch)?;
+                }
+                progress.counts(writer.counts());
+            }
+            Ok(())
+        };
+        let done = write();
+        if done.is_err() {
+            sweep.abort();
+        }
+        done
+    })?;
+    Ok(())
+}
+
+fn step(evidence: &Evidence, walk: &Walk<'_>, task: Task, buffer: &mut Buffer) -> (Batch, usize, Vec<Task>) {
+    let files = |(batch, more): (FileBatch, Vec<DirTask>)| (Batch::Files(batch), more.into_iter().map(Task::Dir).collect::<Vec<_>>());
+    let (batch, more) = match task {
+        Task::Tree(plan) => files(walk.start(plan)),
+        Task::Dir(task) => files(walk.step(task, buffer)),
+        Task::Log(task) => {
+            let (batch, more): (LogBatch, Vec<LogTask>) = logs::step(evidence, task);
+            (Batch::Log(batch), more.into_iter().map(Task::Log).collect())
+        }
+    };
+    let weight = batch.weight();
+    (batch, weight, more)
+}
+
+fn note(writer: &mut Writer<'_>, problem: &Problem, progress: &Progress) -> Result<(), case::Error> {
+    if problem.severity > Severity::Note {
+        progress.line(&problem.to_string());
+    }
+    writer.problem(problem)
+}
+
+/// Nanoseconds since the epoch.
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+}

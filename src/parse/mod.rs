@@ -1,0 +1,13 @@
+//! Bytes in, typed values out: one file a format, no I/O, no panic on any input.
+//!
+//! Each parser names the Docker source file or specification its format comes from. What cannot be parsed
+//! is a [`Defect`](crate::problem::Defect) beside the value, so that a damaged file still gives all it holds.
+
+pub mod bolt;
+pub mod json;
+pub mod json_log;
+pub mod local_log;
+pub mod node_cert;
+pub mod time;
+pub mod unit;
+pub mod version;

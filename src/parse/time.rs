@@ -1,0 +1,136 @@
+//! Timestamps: RFC 3339 text as Docker writes it, and ISO 8601 as people type it, to nanoseconds and back.
+//!
+//! A timestamp in dof is an `i64`, nanoseconds since 1970-01-01T00:00:00 UTC (1677 to 2262). Go's zero time
+//! (`0001-01-01T00:00:00Z`), which Docker writes for "never", is no timestamp.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
+
+const NS: i64 = 1_000_000_000;
+
+/// Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's `days_from_civil`).
+fn days(y: i64, m: i64, d: i64) -> i64 {
+    let y = if m <= 2 { y - 1 } else { y };
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let doy = (153 * (m + if m > 2 { -3 } else { 9 }) + 2) / 5 + d - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    era * 146_097 + doe - 719_468
+}
+
+fn num(b: &[u8]) -> Option<i64> {
+    b.iter().try_fold(0i64, |n, &c| c.is_ascii_digit().then(|| n * 10 + i64::from(c - b'0')))
+}
+
+/// Reads `2026-11-23T23:31:46.666779913Z`, with any offset and any number of fraction digits (those past
+/// the ninth are dropped). `None` when it is malformed, outside the range of `i64` nanoseconds, or Go's zero
+/// time. One pass, no allocation: a log has one of these a line.
+pub fn rfc3339(s: &[u8]) -> Option<i64> {
+    if s.len() < 20 || s[4] != b'-' || s[7] != b'-' || !matches!(s[10], b'T' | b't' | b' ') || s[13] != b':' || s[16] != b':' {
+        return None;
+    }
+    let (y, mo, d) = (num(&s[0..4])?, num(&s[5..7])?, num(&s[8..10])?);
+    let (h, mi, sec) = (num(&s[11..13])?, num(&s[14..16])?, num(&s[17..19])?);
+    if !(1..=12).contains(&mo) || !(1..=31).contains(&d) || h > 23 || mi > 59 || sec > 60 {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(y as i32, mo as u32, d as u32)?;
+    let mut at = 19;
+    let mut frac = 0;
+    if s[at] == b'.' {
+        let digits = s[20..].iter().take_while(|c| c.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let used = digits.min(9);
+        frac = num(&s[20..20 + used])? * 10i64.pow(9 - used as u32);
+        at = 20 + digits;
+    }
+    let offset = match &s[at..] {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (oh, om) = (num(&[*h1, *h2])?, num(&[*m1, *m2])?);
+            if oh > 23 || om > 59 {
+                return None;
+            }
+            (oh * 3600 + om * 60) * if *sign == b'+' { 1 } else { -1 }
+        }
+        _ => return None,
+    };
+    let secs = days(y, mo, d) * 86_400 + h * 3600 + mi * 60 + sec - offset;
+    if y == 1 {
+        return None; // Go's zero time, in any zone
+    }
+    secs.checked_mul(NS)?.checked_add(frac)
+}
+
+/// What a person types: a date, a date and time with `T` or a blank, with or without seconds, fractions and
+/// an offset; UTC without one. `None` when it is none of these.
+pub fn iso8601(s: &str) -> Option<i64> {
+    let s = s.trim();
+    if let Ok(t) = DateTime::parse_from_rfc3339(s) {
+        return t.timestamp_nanos_opt();
+    }
+    for f in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"] {
+        if let Ok(t) = NaiveDateTime::parse_from_str(s, f) {
+            return t.and_utc().timestamp_nanos_opt();
+        }
+    }
+    let d = NaiveDate::parse_from_str(s, "%Y-%m-%d").ok()?;
+    d.and_hms_opt(0, 0, 0)?.and_utc().timestamp_nanos_opt()
+}
+
+/// `2026-11-23T23:31:46.666779913Z`: RFC 3339 in UTC as Go's `RFC3339Nano` prints it, trailing zeros of the
+/// fraction dropped.
+pub fn rfc3339_nano(ns: i64) -> String {
+    let t = Utc.timestamp_nanos(ns);
+    let mut s = t.format("%Y-%m-%dT%H:%M:%S").to_string();
+    let frac = ns.rem_euclid(NS);
+    if frac != 0 {
+        s.push_str(format!(".{frac:09}").trim_end_matches('0'));
+    }
+    s.push('Z');
+    s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn agrees_with_chrono() {
+        for s in ["2026-11-23T23:31:46.666779913Z", "1969-12-31T23:59:59.5Z", "2024-02-29T00:00:00+05:30", "2100-01-01T00:00:00-11:00"] {
+            let want = DateTime::parse_from_rfc3339(s).unwrap().timestamp_nanos_opt();
+            assert_eq!(rfc3339(s.as_bytes()), want, "{s}");
+        }
+    }
+
+    #[test]
+    fn never_and_nonsense_are_none() {
+        for s in ["0001-01-01T00:00:00Z", "", "2026-02-30T00:00:00Z", "2026-11-23T23:31:46", "2026-11-23T23:31:46.Z", "9999-01-01T00:00:00Z"] {
+            assert_eq!(rfc3339(s.as_bytes()), None, "{s}");
+        }
+    }
+
+    #[test]
+    fn people_write_dates_in_many_ways() {
+        let want = iso8601("2019-06-01T10:00:00Z").unwrap();
+        for s in ["2019-06-01 10:00", "2019-06-01T10:00", "2019-06-01T12:00:00+02:00", " 2019-06-01 10:00:00.0 "] {
+            assert_eq!(iso8601(s), Some(want), "{s}");
+        }
+        assert_eq!(iso8601("yesterday"), None);
+        assert_eq!(iso8601("2019-13-01"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_back(ns in any::<i64>()) {
+                        prop_assert_eq!(rfc3339(rfc3339_nano(ns).as_bytes()), Some(ns));
+        }
+
+        #[test]
+        fn total(b in proptest::collection::vec(any::<u8>(), 0..40)) {
+            rfc3339(&b);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What people call containers and images, to exactly one of them: name, full id or unique prefix; tag, digest, id.
+
+use rusqlite::Connection;
+
+/// Why a reference names nothing, or too much.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing of that name.
+    #[error("no {kind} {asked}; there are:\n{candidates}")]
+    Unknown {
+        /// container or image.
+        kind: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What there is, a line each.
+        candidates: String,
+    },
+    /// Several of that name.
+    #[error("{asked} may be any of these {kind}s:\n{candidates}")]
+    Ambiguous {
+        /// container or image.
+        kind: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What it may be, a line each.
+        candidates: String,
+    },
+    /// SQLite said no.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The full id of the one container that `asked` names.
+///
+/// # Errors
+/// [`Error`] lists the candidates.
+pub fn container(db: &Connection, asked: &str) -> Result<String, Error> {
+    one(
+        db,
+        "container",
+        asked,
+        "SELECT full_id, coalesce(name, '<no name>'), 2 * (full_id = ?1) + (name = ltrim(?1, '/')) AS exact,
+                name = ltrim(?1, '/') OR (?1 <> '' AND substr(full_id, 1, length(?1)) = ?1)
+           FROM container ORDER BY name, full_id",
+    )
+}
+
+/// The full id (`sha256:...`) of the one image that `asked` names.
+///
+/// # Errors
+/// [`Error`] lists the candidates.
+pub fn image(db: &Connection, asked: &str) -> Result<String, Error> {
+    one(
+        db,
+        "image",
+        asked,
+        "SELECT i.full_id, coalesce((SELECT group_concat(reference, ', ') FROM image_reference r WHERE r.image_id = i.id), '<none>'),
+                (i.full_id = ?1) + EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND r.reference IN (?1, ?1 || ':latest')),
+                EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference IN (?1, ?1 || ':latest') OR r.digest = ?1))
+                OR (?1 <> '' AND (substr(i.full_id, 1, length(?1)) = ?1 AND length(?1) > 7 OR substr(i.full_id, 8, length(?1)) = ?1))
+           FROM image i ORDER BY i.full_id",
+    )
+}
+
+fn one(db: &Connection, kind: &'static str, asked: &str, sql: &str) -> Result<String, Error> {
+    let mut stmt = db.prepare(sql)?;
+    let rows = stmt.query_map([asked], |r| {
+        Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, Option<i64>>(2)?.unwrap_or(0), r.get::<_, Option<bool>>(3)?.unwrap_or(false)))
+    })?;
+    let all: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+    let list = |rows: &[&(String, String, i64, bool)]| {
+        let line = |r: &&(String, String, i64, bool)| format!("  {}  {}", crate::text::printable(&r.0), crate::text::printable(&r.1));
+        let mut lines: Vec<String> = rows.iter().take(20).map(line).collect();
+        if rows.len() > 20 {
+            lines.push(format!("  and {} more", rows.len() - 20));
+        }
+        lines.join("\n")
+    };
+    let hits: Vec<_> = all.iter().filter(|r| r.3).collect();
+    let best = hits.iter().map(|r| r.2).max().unwrap_or(0);
+    let exact: Vec<_> = hits.iter().filter(|r| r.2 == best).copied().collect();
+    match exact.as_slice() {
+        [row] => Ok(row.0.clone()),
+        [] => Err(Error::Unknown { kind, asked: asked.into(), candidates: list(&all.iter().collect::<Vec<_>>()) }),
+        several => Err(Error::Ambiguous { kind, asked: asked.into(), candidates: list(several) }),
+    }
+}

@@ -1,0 +1,78 @@
+//! Names and lines out of evidence made fit to read: the one home of escaping for people.
+//!
+//! Bytes that are not UTF-8 become `\xNN`; control characters, line breaks and bidirectional controls become
+//! `\n`, `\x1b`, `\u{202e}` and so on. Text meant for programs (JSON, CSV) has its own quoting and does
+//! not come through here.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Bytes as text, invalid UTF-8 as `\xNN`; nothing else is touched.
+pub fn lossless(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(s) => Cow::Borrowed(s),
+        Err(_) => {
+            let mut out = String::with_capacity(bytes.len() + 8);
+            for chunk in bytes.utf8_chunks() {
+                out.push_str(chunk.valid());
+                for b in chunk.invalid() {
+                    let _ = write!(out, "\\x{b:02x}");
+                }
+            }
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// Whether a character could move the cursor, forge a line or reorder what stands on it.
+fn is_unsafe(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{feff}')
+}
+
+/// Text that stays on its line and cannot speak to a terminal.
+pub fn printable(s: &str) -> Cow<'_, str> {
+    if !s.chars().any(is_unsafe) {
+        return Cow::Borrowed(s);
+    }
+    let mut out = String::with_capacity(s.len() + 8);
+    for c in s.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_unsafe(c) && (c as u32) < 0x100 => {
+                let _ = write!(out, "\\x{:02x}", c as u32);
+            }
+            c if is_unsafe(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_could_forge_is_shown() {
+        assert_eq!(printable("a\nb\x1b[31m\u{202e}"), "a\\nb\\x1b[31m\\u{202e}");
+        assert_eq!(lossless(b"a\xff\xfeb"), "a\\xff\\xfeb");
+        assert_eq!(lossless("é".as_bytes()), "é");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_passes(s in any::<String>()) {
+            prop_assert!(!printable(&s).chars().any(is_unsafe));
+        }
+
+        #[test]
+        fn valid_text_is_kept(s in any::<String>()) {
+            prop_assert_eq!(lossless(s.as_bytes()), s.as_str());
+        }
+    }
+}
