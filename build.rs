@@ -14,9 +14,16 @@ fn main() {
     for file in files {
         let path = fs::canonicalize(&file).expect("readable");
         println!("cargo::rerun-if-changed={}", file.display());
-        let name = file.file_stem().and_then(|s| s.to_str()).expect("plain names");
+        let name = file
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .expect("plain names");
         code.push_str(&format!("    ({name:?}, include_str!({path:?})),\n"));
     }
     code.push_str("]\n");
-    fs::write(Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("queries.rs"), code).expect("writable");
+    fs::write(
+        Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("queries.rs"),
+        code,
+    )
+    .expect("writable");
 }

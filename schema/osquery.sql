@@ -68,10 +68,10 @@ SELECT i.full_id AS id, i.created_at / 1000000000 AS created, i.size AS size_byt
 CREATE VIEW docker_image_labels AS
 SELECT i.full_id AS id, j.key AS key, j.value AS value FROM image i, json_each(i.labels) j;
 
--- Newest step first, as the engine answers; only the newest step has the image's id.
+-- One row a build step; id is the image's. Tags stand at the newest step.
 CREATE VIEW docker_image_history AS
-SELECT iif(h.position = (SELECT max(position) FROM image_history x WHERE x.image_id = i.id), i.full_id, '<missing>') AS id,
-       h.created_at / 1000000000 AS created, iif(h.empty_layer, 0, (SELECT size FROM layer l WHERE l.id = h.layer_id)) AS size, coalesce(h.created_by, '') AS created_by,
+SELECT i.full_id AS id, h.created_at / 1000000000 AS created,
+       iif(h.empty_layer, 0, (SELECT size FROM layer l WHERE l.id = h.layer_id)) AS size, coalesce(h.created_by, '') AS created_by,
        iif(h.position = (SELECT max(position) FROM image_history x WHERE x.image_id = i.id),
            coalesce((SELECT group_concat(reference, ',') FROM (SELECT r.reference FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL ORDER BY r.reference)), ''), '') AS tags,
        coalesce(h.comment, '') AS comment

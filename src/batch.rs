@@ -8,7 +8,13 @@ use std::sync::atomic::AtomicI64;
 impl DirNote {
     /// A directory nobody has written yet.
     pub fn new(tree: i64, path: Vec<u8>, dev: Option<u64>) -> Arc<DirNote> {
-        Arc::new(DirNote { tree, path, dev, id: AtomicI64::new(0), entry: AtomicI64::new(0) })
+        Arc::new(DirNote {
+            tree,
+            path,
+            dev,
+            id: AtomicI64::new(0),
+            entry: AtomicI64::new(0),
+        })
     }
 }
 
@@ -139,7 +145,10 @@ impl FileBatch {
     pub fn text(&self, row: &FileRow) -> (&[u8], &[u8]) {
         let at = row.name_at as usize;
         let link = at + row.name_len as usize;
-        (&self.names[at..link], &self.names[link..link + row.link_len as usize])
+        (
+            &self.names[at..link],
+            &self.names[link..link + row.link_len as usize],
+        )
     }
 }
 
@@ -204,6 +213,10 @@ impl LogBatch {
     pub fn texts(&self, row: &LogRow) -> (&[u8], &[u8], &[u8]) {
         let attrs = row.text_at + row.line_len as usize;
         let raw = attrs + row.attrs_len as usize;
-        (&self.text[row.text_at..attrs], &self.text[attrs..raw], &self.text[raw..raw + row.raw_len as usize])
+        (
+            &self.text[row.text_at..attrs],
+            &self.text[attrs..raw],
+            &self.text[raw..raw + row.raw_len as usize],
+        )
     }
 }

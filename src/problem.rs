@@ -41,17 +41,31 @@ pub struct Defect {
 impl Defect {
     /// A defect at no particular place.
     pub fn new(what: impl Into<String>, kept: impl Into<String>) -> Self {
-        Defect { offset: None, what: what.into(), kept: kept.into() }
+        Defect {
+            offset: None,
+            what: what.into(),
+            kept: kept.into(),
+        }
     }
 
     /// A defect at `offset` bytes into the input.
     pub fn at(offset: u64, what: impl Into<String>, kept: impl Into<String>) -> Self {
-        Defect { offset: Some(offset), what: what.into(), kept: kept.into() }
+        Defect {
+            offset: Some(offset),
+            what: what.into(),
+            kept: kept.into(),
+        }
     }
 
     /// The problem this defect is, in the evidence file `path`.
     pub fn in_file(self, severity: Severity, path: impl Into<String>) -> Problem {
-        Problem { severity, path: path.into(), offset: self.offset, what: self.what, kept: self.kept }
+        Problem {
+            severity,
+            path: path.into(),
+            offset: self.offset,
+            what: self.what,
+            kept: self.kept,
+        }
     }
 }
 
@@ -81,7 +95,12 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity.word(), crate::text::printable(&self.path))?;
+        write!(
+            f,
+            "{}: {}",
+            self.severity.word(),
+            crate::text::printable(&self.path)
+        )?;
         if let Some(at) = self.offset {
             write!(f, " at byte {at}")?;
         }

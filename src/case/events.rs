@@ -33,24 +33,42 @@ impl Default for Events {
 
 impl Events {
     fn with_chunk(chunk: usize) -> Self {
-        Events { held: Vec::new(), runs: Vec::new(), spill: None, chunk }
+        Events {
+            held: Vec::new(),
+            runs: Vec::new(),
+            spill: None,
+            chunk,
+        }
     }
 
     /// Adds the distinct times of a file: access, modification, change, birth.
     ///
     /// # Errors
     /// When the temporary file cannot be written.
-    pub fn add(&mut self, file: i64, atime: i64, mtime: i64, ctime: i64, crtime: Option<i64>) -> io::Result<()> {
+    pub fn add(
+        &mut self,
+        file: i64,
+        atime: i64,
+        mtime: i64,
+        ctime: i64,
+        crtime: Option<i64>,
+    ) -> io::Result<()> {
         let times = [Some(atime), Some(mtime), Some(ctime), crtime];
         for (i, t) in times.iter().enumerate() {
             let Some(ts) = *t else { continue };
             if times[..i].contains(t) {
                 continue;
             }
-            let macb = (i..4).filter(|&j| times[j] == *t).fold(0, |bits, j| bits | 1u64 << j);
+            let macb = (i..4)
+                .filter(|&j| times[j] == *t)
+                .fold(0, |bits, j| bits | 1u64 << j);
             self.held.push((ts, (file as u64) << 4 | macb));
         }
-        if self.held.len() >= self.chunk { self.spill() } else { Ok(()) }
+        if self.held.len() >= self.chunk {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -74,7 +92,10 @@ impl Events {
     ///
     /// # Errors
     /// Those of the temporary file and of `sink`.
-    pub fn drain<E: From<io::Error>>(mut self, mut sink: impl FnMut(i64, i64, i64) -> Result<(), E>) -> Result<u64, E> {
+    pub fn drain<E: From<io::Error>>(
+        mut self,
+        mut sink: impl FnMut(i64, i64, i64) -> Result<(), E>,
+    ) -> Result<u64, E> {
         self.held.par_sort_unstable();
         let mut give = |(ts, rest): Event| sink(ts, (rest >> 4) as i64, (rest & 15) as i64);
         let Some(spill) = self.spill else {
@@ -85,7 +106,12 @@ impl Events {
         let mut runs = Vec::new();
         let mut start = 0;
         for &n in &self.runs {
-            runs.push(Run { file: spill.try_clone()?, at: start, left: n, buf: Vec::new().into_iter() });
+            runs.push(Run {
+                file: spill.try_clone()?,
+                at: start,
+                left: n,
+                buf: Vec::new().into_iter(),
+            });
             start += n * WIDTH as u64;
         }
         let mut held = self.held.into_iter();
@@ -99,7 +125,11 @@ impl Events {
         while let Some(Reverse((event, i))) = heap.pop() {
             give(event)?;
             n += 1;
-            let next = if i == memory { held.next() } else { runs[i].next()? };
+            let next = if i == memory {
+                held.next()
+            } else {
+                runs[i].next()?
+            };
             heap.extend(next.map(|e| Reverse((e, i))));
         }
         Ok(n)
@@ -129,7 +159,15 @@ impl Run {
         self.at += bytes.len() as u64;
         self.left -= n;
         let word = |b: &[u8]| <[u8; 8]>::try_from(b).unwrap_or_default();
-        let block: Vec<Event> = bytes.chunks_exact(WIDTH).map(|b| (i64::from_le_bytes(word(&b[..8])), u64::from_le_bytes(word(&b[8..])))).collect();
+        let block: Vec<Event> = bytes
+            .chunks_exact(WIDTH)
+            .map(|b| {
+                (
+                    i64::from_le_bytes(word(&b[..8])),
+                    u64::from_le_bytes(word(&b[8..])),
+                )
+            })
+            .collect();
         self.buf = block.into_iter();
         Ok(self.buf.next())
     }

@@ -59,8 +59,13 @@ fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let path = path.to_path_buf();
     move |source| match source.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => Error::NotACase(path.clone()),
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy(path.clone()),
-        _ => Error::Sqlite { path: path.clone(), source },
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Error::Busy(path.clone())
+        }
+        _ => Error::Sqlite {
+            path: path.clone(),
+            source,
+        },
     }
 }
 
@@ -81,10 +86,17 @@ impl Case {
             return Err(Error::Missing(path.to_path_buf()));
         }
         let err = sqlite(path);
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&err)?;
+        let db = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(&err)?;
         check_identity(&db, path)?;
         db.execute_batch("PRAGMA mmap_size = 17179869184; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON;").map_err(&err)?;
-        Ok(Case { db, path: path.to_path_buf() })
+        Ok(Case {
+            db,
+            path: path.to_path_buf(),
+        })
     }
 
     /// The database.
@@ -100,7 +112,10 @@ impl Case {
 
 fn check_identity(db: &Connection, path: &Path) -> Result<(), Error> {
     let err = sqlite(path);
-    let pragma = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i32>(0)).map_err(&err);
+    let pragma = |name: &str| {
+        db.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i32>(0))
+            .map_err(&err)
+    };
     if pragma("application_id")? != APPLICATION_ID {
         return Err(Error::NotACase(path.to_path_buf()));
     }
@@ -109,7 +124,11 @@ fn check_identity(db: &Connection, path: &Path) -> Result<(), Error> {
         found => Err(Error::Version {
             path: path.to_path_buf(),
             found,
-            hint: if found > VERSION { "use a newer dof" } else { "ingest the host again" },
+            hint: if found > VERSION {
+                "use a newer dof"
+            } else {
+                "ingest the host again"
+            },
         }),
     }
 }
@@ -133,7 +152,11 @@ impl Target {
         let err = sqlite(&path);
         let db = Connection::open_in_memory().map_err(&err)?;
         create(&db).map_err(&err)?;
-        Ok(Target { db, path, partial: None })
+        Ok(Target {
+            db,
+            path,
+            partial: None,
+        })
     }
 
     /// The case at `path`: a new file, or a further host in an existing case.
@@ -142,26 +165,53 @@ impl Target {
     /// When the place cannot be written, or holds something that is no case.
     pub fn at(path: &Path) -> Result<Target, Error> {
         let err = sqlite(path);
-        let io = |source| Error::Io { path: path.to_path_buf(), source };
+        let io = |source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        };
         match std::fs::symlink_metadata(path) {
-            Ok(m) if m.is_dir() => return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory))),
+            Ok(m) if m.is_dir() => {
+                return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+            }
             Ok(_) => {
-                let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&err)?;
+                let db = Connection::open_with_flags(
+                    path,
+                    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                )
+                .map_err(&err)?;
                 check_identity(&db, path)?;
                 db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE;").map_err(&err)?;
-                return Ok(Target { db, path: path.to_path_buf(), partial: None });
+                return Ok(Target {
+                    db,
+                    path: path.to_path_buf(),
+                    partial: None,
+                });
             }
             Err(_) => {}
         }
         let dir = parent(path);
-        let name = path.file_name().ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;
         let prefix = format!(".{}.dof-partial-", name.to_string_lossy());
-        let partial = tempfile::Builder::new().prefix(&prefix).tempfile_in(dir).map_err(io)?.into_temp_path();
-        let db = Connection::open_with_flags(&partial, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&err)?;
+        let partial = tempfile::Builder::new()
+            .prefix(&prefix)
+            .tempfile_in(dir)
+            .map_err(io)?
+            .into_temp_path();
+        let db = Connection::open_with_flags(
+            &partial,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(&err)?;
         // Nobody else knows this file and it is synced before it gets its name: no journal, no locks.
         db.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;").map_err(&err)?;
         create(&db).map_err(&err)?;
-        Ok(Target { db, path: path.to_path_buf(), partial: Some(partial) })
+        Ok(Target {
+            db,
+            path: path.to_path_buf(),
+            partial: Some(partial),
+        })
     }
 
     /// The case's path.
@@ -189,11 +239,21 @@ impl Target {
             return Ok(Case { db, path });
         };
         db.close().map_err(|(_, e)| err(e))?;
-        let io = |source| Error::Io { path: path.clone(), source };
-        std::fs::File::open(&partial).and_then(|f| f.sync_all()).map_err(io)?;
+        let io = |source| Error::Io {
+            path: path.clone(),
+            source,
+        };
+        std::fs::File::open(&partial)
+            .and_then(|f| f.sync_all())
+            .map_err(io)?;
         partial.persist_noclobber(&path).map_err(|e| io(e.error))?;
-        let io = |source| Error::Io { path: path.clone(), source };
-        std::fs::File::open(parent(&path)).and_then(|f| f.sync_all()).map_err(io)?;
+        let io = |source| Error::Io {
+            path: path.clone(),
+            source,
+        };
+        std::fs::File::open(parent(&path))
+            .and_then(|f| f.sync_all())
+            .map_err(io)?;
         Case::open(&path)
     }
 }

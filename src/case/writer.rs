@@ -48,7 +48,12 @@ impl ToSql for Blob<'_> {
 }
 
 /// Binds bytes as readable text at `at`, and at `raw_at` as they are when they are not UTF-8.
-fn bind_name(stmt: &mut Statement<'_>, at: usize, raw_at: usize, bytes: &[u8]) -> rusqlite::Result<()> {
+fn bind_name(
+    stmt: &mut Statement<'_>,
+    at: usize,
+    raw_at: usize,
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
     match std::str::from_utf8(bytes) {
         Ok(_) => {
             stmt.raw_bind_parameter(at, Text(bytes))?;
@@ -87,7 +92,13 @@ impl<'c> Writer<'c> {
     }
 
     fn prepare(db: &'c Connection, path: &Path) -> rusqlite::Result<Self> {
-        let next = |table: &str| db.query_row(&format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"), [], |r| r.get::<_, i64>(0));
+        let next = |table: &str| {
+            db.query_row(
+                &format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"),
+                [],
+                |r| r.get::<_, i64>(0),
+            )
+        };
         Ok(Writer {
             path: path.to_path_buf(),
             host: next("host")?,
@@ -125,7 +136,13 @@ impl<'c> Writer<'c> {
     /// # Errors
     /// When SQLite fails.
     pub fn first_free(&self, table: &str) -> Result<i64, Error> {
-        self.db.query_row(&format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"), [], |r| r.get(0)).map_err(|e| self.err(e))
+        self.db
+            .query_row(
+                &format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"),
+                [],
+                |r| r.get(0),
+            )
+            .map_err(|e| self.err(e))
     }
 
     /// Takes out an earlier ingest of the host with this identity. Whether there was one.
@@ -135,7 +152,9 @@ impl<'c> Writer<'c> {
     pub fn replace(&mut self, identity: &str) -> Result<bool, Error> {
         let run = || -> rusqlite::Result<bool> {
             let mut find = self.db.prepare("SELECT id FROM host WHERE identity = ?")?;
-            let old: Vec<i64> = find.query_map([identity], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let old: Vec<i64> = find
+                .query_map([identity], |r| r.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
             for host in &old {
                 run_with_host(self.db, schema::REMOVE_HOST, *host)?;
             }
@@ -155,7 +174,11 @@ impl<'c> Writer<'c> {
                 std::collections::hash_map::Entry::Vacant(e) => {
                     let columns = record.columns();
                     let marks = vec!["?"; columns.len()].join(", ");
-                    e.insert(self.db.prepare(&format!("INSERT INTO {} ({}) VALUES ({marks})", record.table(), columns.join(", ")))?)
+                    e.insert(self.db.prepare(&format!(
+                        "INSERT INTO {} ({}) VALUES ({marks})",
+                        record.table(),
+                        columns.join(", ")
+                    ))?)
                 }
             };
             for (i, value) in record.values().iter().enumerate() {
@@ -180,7 +203,14 @@ impl<'c> Writer<'c> {
             Severity::Error => 2,
         }] += 1;
         let offset = p.offset.map(|o| o as i64);
-        let done = self.problem.execute(rusqlite::params![self.host, p.severity.word(), p.path, offset, p.what, p.kept]);
+        let done = self.problem.execute(rusqlite::params![
+            self.host,
+            p.severity.word(),
+            p.path,
+            offset,
+            p.what,
+            p.kept
+        ]);
         done.map(drop).map_err(|e| self.err(e))
     }
 
@@ -202,13 +232,17 @@ impl<'c> Writer<'c> {
             self.dir.raw_bind_parameter(1, self.next_dir)?;
             self.dir.raw_bind_parameter(2, b.dir.tree)?;
             bind_name(&mut self.dir, 3, 4, &b.dir.path)?;
-            self.dir.raw_bind_parameter(5, b.dir.dev.map(|d| d as i64))?;
+            self.dir
+                .raw_bind_parameter(5, b.dir.dev.map(|d| d as i64))?;
             self.dir.raw_execute()?;
             self.next_dir += 1;
             let entry = b.dir.entry.load(Relaxed);
             if entry != 0 && (b.dir_marks != 0 || b.dir_redirect.is_some()) {
                 let redirect = b.dir_redirect.as_deref().map(text::lossless);
-                self.db.execute("UPDATE file SET overlay = ?, redirect = ? WHERE id = ?", rusqlite::params![overlay::words(b.dir_marks), redirect, entry])?;
+                self.db.execute(
+                    "UPDATE file SET overlay = ?, redirect = ? WHERE id = ?",
+                    rusqlite::params![overlay::words(b.dir_marks), redirect, entry],
+                )?;
             }
         }
         let dir = b.dir.id.load(Relaxed);
@@ -238,7 +272,12 @@ impl<'c> Writer<'c> {
                 bind_name(f, 14, 19, link)?;
             }
             f.raw_bind_parameter(15, overlay::words(row.overlay))?;
-            f.raw_bind_parameter(16, redirects.next_if(|r| r.0 == i).map(|r| text::lossless(&r.1)))?;
+            f.raw_bind_parameter(
+                16,
+                redirects
+                    .next_if(|r| r.0 == i)
+                    .map(|r| text::lossless(&r.1)),
+            )?;
             let is_device = matches!(m.mode & 0o170_000, 0o020_000 | 0o060_000);
             f.raw_bind_parameter(17, is_device.then_some(m.rdev as i64))?;
             f.raw_execute()?;
@@ -246,11 +285,16 @@ impl<'c> Writer<'c> {
                 child.entry.store(self.next_file, Relaxed);
             }
             let io = |e| rusqlite::Error::ToSqlConversionFailure(Box::new(e));
-            self.events.add(self.next_file, m.atime, m.mtime, m.ctime, m.crtime).map_err(io)?;
+            self.events
+                .add(self.next_file, m.atime, m.mtime, m.ctime, m.crtime)
+                .map_err(io)?;
             self.next_file += 1;
         }
         for (inner, path) in &b.nested {
-            self.db.execute("INSERT OR IGNORE INTO tree_nesting (outer_id, inner_id, path) VALUES (?, ?, ?)", rusqlite::params![b.dir.tree, inner, text::lossless(path)])?;
+            self.db.execute(
+                "INSERT OR IGNORE INTO tree_nesting (outer_id, inner_id, path) VALUES (?, ?, ?)",
+                rusqlite::params![b.dir.tree, inner, text::lossless(path)],
+            )?;
         }
         self.counts.files += b.rows.len() as u64;
         Ok(())
@@ -267,7 +311,8 @@ impl<'c> Writer<'c> {
             self.attrs_ids.clear();
         }
         let id = self.next_attrs;
-        self.attrs.execute(rusqlite::params![id, text::lossless(json)])?;
+        self.attrs
+            .execute(rusqlite::params![id, text::lossless(json)])?;
         self.attrs_ids.insert(json.to_vec(), id);
         self.next_attrs += 1;
         Ok(Some(id))
@@ -321,17 +366,22 @@ impl<'c> Writer<'c> {
     fn finish_rows(mut self, now: i64) -> rusqlite::Result<Counts> {
         let db = self.db;
         let mut put = db.prepare("INSERT INTO event (ts, file_id, macb) VALUES (?, ?, ?)")?;
-        let events = self.events.drain(|ts, file, macb| -> Result<(), DrainError> {
-            put.raw_bind_parameter(1, ts)?;
-            put.raw_bind_parameter(2, file)?;
-            put.raw_bind_parameter(3, macb)?;
-            put.raw_execute()?;
-            Ok(())
-        });
+        let events = self
+            .events
+            .drain(|ts, file, macb| -> Result<(), DrainError> {
+                put.raw_bind_parameter(1, ts)?;
+                put.raw_bind_parameter(2, file)?;
+                put.raw_bind_parameter(3, macb)?;
+                put.raw_execute()?;
+                Ok(())
+            });
         self.counts.events = events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
         run_with_host(db, schema::DERIVED, self.host)?;
-        db.execute("UPDATE host SET ingest_end = ? WHERE id = ?", [now, self.host])?;
+        db.execute(
+            "UPDATE host SET ingest_end = ? WHERE id = ?",
+            [now, self.host],
+        )?;
         Ok(self.counts)
     }
 }
@@ -362,4 +412,3 @@ fn run_with_host(db: &Connection, sql: &str, host: i64) -> rusqlite::Result<()> 
     }
     Ok(())
 }
-

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `dof demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  dof demo\n  dof query timeline --since 2019-05-27 --until 2019-05-28 --case dof-demo/case.db")]
+#[command(
+    after_help = "Example:\n  dof demo\n  dof query timeline --since 2019-05-27 --until 2019-05-28 --case dof-demo/case.db"
+)]
 pub struct Demo {
     /// Where to put the sample host and its case; an earlier demo there is replaced
     #[arg(default_value = "dof-demo")]
@@ -22,22 +24,55 @@ pub struct Demo {
 impl Demo {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
-        let host = demo::unpack(&self.dir).map_err(|e| Failure::io(format!("{}: {e}", self.dir.display())))?;
+        let host = demo::unpack(&self.dir)
+            .map_err(|e| Failure::io(format!("{}: {e}", self.dir.display())))?;
         let case = self.dir.join("case.db");
         say(&format!("dof ingest {} {}", host.display(), case.display()))?;
-        let options = Options { files: true, logs: true, versions: true, arguments: vec!["demo".into()], ..Options::default() };
-        let (opened, summary) = ingest::ingest(&host, Target::at(&case)?, &options, &Progress::on_stderr())?;
+        let options = Options {
+            files: true,
+            logs: true,
+            versions: true,
+            arguments: vec!["demo".into()],
+            ..Options::default()
+        };
+        let (opened, summary) =
+            ingest::ingest(&host, Target::at(&case)?, &options, &Progress::on_stderr())?;
         let mut out = io::stdout().lock();
-        writeln!(out, "{} files and {} log lines in {:.2} s\n", summary.counts.files, summary.counts.log_entries, summary.took.as_secs_f64())?;
+        writeln!(
+            out,
+            "{} files and {} log lines in {:.2} s\n",
+            summary.counts.files,
+            summary.counts.log_entries,
+            summary.took.as_secs_f64()
+        )?;
         drop(out);
         for (name, arguments) in TOUR {
-            say(&format!("dof query {name}{} --case {}", arguments.iter().map(|(k, v)| format!(" --{k} '{v}'")).collect::<String>(), case.display()))?;
-            let arguments: Vec<(String, String)> = arguments.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-            query::find(name)?.run(opened.db(), &arguments, &mut Table::new(io::stdout().lock()))?;
+            say(&format!(
+                "dof query {name}{} --case {}",
+                arguments
+                    .iter()
+                    .map(|(k, v)| format!(" --{k} '{v}'"))
+                    .collect::<String>(),
+                case.display()
+            ))?;
+            let arguments: Vec<(String, String)> = arguments
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect();
+            query::find(name)?.run(
+                opened.db(),
+                &arguments,
+                &mut Table::new(io::stdout().lock()),
+            )?;
             writeln!(io::stdout())?;
         }
         let next = |p: &Path| p.display().to_string();
-        writeln!(io::stdout(), "The case is {0}. Try:\n  dof list-containers {1}\n  dof query timeline --case {0}\n  sqlite3 {0} < queries/timeline.sql", next(&case), next(&host))?;
+        writeln!(
+            io::stdout(),
+            "The case is {0}. Try:\n  dof list-containers {1}\n  dof query timeline --case {0}\n  sqlite3 {0} < queries/timeline.sql",
+            next(&case),
+            next(&host)
+        )?;
         Ok(exit::OK)
     }
 }
@@ -45,7 +80,10 @@ impl Demo {
 /// What an investigator would look at first.
 const TOUR: &[(&str, &[(&str, &str)])] = &[
     ("ports", &[]),
-    ("timeline", &[("since", "2019-01-01"), ("until", "2020-01-01")]),
+    (
+        "timeline",
+        &[("since", "2019-01-01"), ("until", "2020-01-01")],
+    ),
     ("files", &[("path", "/tmp/*")]),
     ("problems", &[]),
 ];

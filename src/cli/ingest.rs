@@ -46,14 +46,21 @@ impl Ingest {
             logs: !self.no_logs,
             versions: true,
             docker_homes: self.homes.paths(),
-            arguments: std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect(),
+            arguments: std::env::args_os()
+                .skip(1)
+                .map(|a| a.to_string_lossy().into_owned())
+                .collect(),
         };
         let progress = Progress::on_stderr();
         let target = Target::at(&case)?;
         let (_, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
         eprintln!("{}", summarise(&summary, &case));
         let [_, warnings, errors] = summary.counts.problems;
-        Ok(if warnings + errors > 0 { exit::PROBLEMS } else { exit::OK })
+        Ok(if warnings + errors > 0 {
+            exit::PROBLEMS
+        } else {
+            exit::OK
+        })
     }
 }
 
@@ -75,6 +82,10 @@ fn summarise(s: &Summary, case: &Path) -> String {
         c.files,
         c.log_entries,
         rows as f64 / seconds.max(1e-9),
-        if errors + warnings + notes > 0 { format!(" (dof query problems --case {})", case.display()) } else { String::new() },
+        if errors + warnings + notes > 0 {
+            format!(" (dof query problems --case {})", case.display())
+        } else {
+            String::new()
+        },
     )
 }

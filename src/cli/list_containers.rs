@@ -9,7 +9,9 @@ use clap::Args;
 
 /// Arguments of `dof list-containers`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  dof list-containers /mnt/host\n  dof list-containers case.db --format csv")]
+#[command(
+    after_help = "Example:\n  dof list-containers /mnt/host\n  dof list-containers case.db --format csv"
+)]
 pub struct ListContainers {
     #[command(flatten)]
     source: SourceArgs,
@@ -44,7 +46,12 @@ impl ListContainers {
 }
 
 /// Runs a listing: its query, in its layout or in the format asked for.
-pub fn list(name: &str, source: &SourceArgs, format: &ListFormat, layout: Layout) -> Result<u8, Failure> {
+pub fn list(
+    name: &str,
+    source: &SourceArgs,
+    format: &ListFormat,
+    layout: Layout,
+) -> Result<u8, Failure> {
     let opened = source.open(false)?;
     let out = format.output.open()?;
     let mut render: Box<dyn Render> = match format.format {

@@ -8,7 +8,9 @@ use clap::Args;
 
 /// Arguments of `dof list-images`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  dof list-images /mnt/host\n  dof list-images case.db --format jsonl")]
+#[command(
+    after_help = "Example:\n  dof list-images /mnt/host\n  dof list-images case.db --format jsonl"
+)]
 pub struct ListImages {
     #[command(flatten)]
     source: SourceArgs,
@@ -19,7 +21,11 @@ pub struct ListImages {
 const LAYOUT: Layout = Layout {
     title: None,
     group: Some(("Images in Repository:", "REPOSITORY")),
-    lines: &[Line::One("Id", "ID"), Line::One("Tags", "TAGS"), Line::One("Containers", "CONTAINERS")],
+    lines: &[
+        Line::One("Id", "ID"),
+        Line::One("Tags", "TAGS"),
+        Line::One("Containers", "CONTAINERS"),
+    ],
 };
 
 impl ListImages {

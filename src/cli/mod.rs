@@ -72,7 +72,8 @@ impl Output {
     fn open(&self) -> Result<Box<dyn Write>, Failure> {
         Ok(match &self.output {
             Some(path) => {
-                let file = File::create(path).map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
+                let file = File::create(path)
+                    .map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
                 Box::new(BufWriter::with_capacity(1 << 16, file))
             }
             None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout().lock())),
@@ -99,11 +100,17 @@ pub struct Failure {
 
 impl Failure {
     fn usage(message: impl Into<String>) -> Self {
-        Failure { code: exit::USAGE, message: Some(message.into()) }
+        Failure {
+            code: exit::USAGE,
+            message: Some(message.into()),
+        }
     }
 
     fn io(message: impl Into<String>) -> Self {
-        Failure { code: exit::IO, message: Some(message.into()) }
+        Failure {
+            code: exit::IO,
+            message: Some(message.into()),
+        }
     }
 }
 
@@ -123,7 +130,11 @@ impl From<crate::ingest::Error> for Failure {
         use crate::ingest::Error as E;
         match e {
             E::Case(e) => e.into(),
-            E::NoEngine { .. } | E::Mount { source: V::Missing | V::WrongKind(..), .. } => Failure::usage(e.to_string()),
+            E::NoEngine { .. }
+            | E::Mount {
+                source: V::Missing | V::WrongKind(..),
+                ..
+            } => Failure::usage(e.to_string()),
             _ => Failure::io(e.to_string()),
         }
     }
@@ -134,7 +145,9 @@ impl From<crate::query::Error> for Failure {
         use crate::query::Error as E;
         match e {
             E::Output(e) => e.into(),
-            E::Sqlite(_) | E::Reference(crate::query::reference::Error::Sqlite(_)) => Failure::io(e.to_string()),
+            E::Sqlite(_) | E::Reference(crate::query::reference::Error::Sqlite(_)) => {
+                Failure::io(e.to_string())
+            }
             _ => Failure::usage(e.to_string()),
         }
     }
@@ -144,7 +157,10 @@ impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Self {
         if e.kind() == io::ErrorKind::BrokenPipe {
             // The reader has seen enough.
-            return Failure { code: exit::OK, message: None };
+            return Failure {
+                code: exit::OK,
+                message: None,
+            };
         }
         Failure::io(format!("cannot write the output: {e}"))
     }

@@ -19,7 +19,11 @@ use std::path::PathBuf;
 )]
 pub struct QueryCommand {
     /// A query's name, or a file of your own (with a slash or .sql in its name), and its options
-    #[arg(value_name = "NAME", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "NAME",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     words: Vec<OsString>,
 }
 
@@ -40,17 +44,33 @@ impl QueryCommand {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let at = name_at(&self.words);
-        let Some(at) = at else { return without_name(&self.words) };
+        let Some(at) = at else {
+            return without_name(&self.words);
+        };
         let name = self.words[at].to_string_lossy().into_owned();
         let query = query::find(&name)?;
         let mut words = self.words;
         words.remove(at);
-        let matches = command(&query).no_binary_name(true).try_get_matches_from(words).unwrap_or_else(|e| e.exit());
+        let matches = command(&query)
+            .no_binary_name(true)
+            .try_get_matches_from(words)
+            .unwrap_or_else(|e| e.exit());
         let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-        let arguments: Vec<(String, String)> =
-            query.parameters.iter().filter_map(|p| Some((p.name.clone(), matches.get_one::<String>(&p.name)?.clone()))).collect();
+        let arguments: Vec<(String, String)> = query
+            .parameters
+            .iter()
+            .filter_map(|p| Some((p.name.clone(), matches.get_one::<String>(&p.name)?.clone())))
+            .collect();
         let case = default_case(options.case.as_deref());
-        let opened = open(&case, Options { files: true, logs: true, versions: true, ..Options::default() })?;
+        let opened = open(
+            &case,
+            Options {
+                files: true,
+                logs: true,
+                versions: true,
+                ..Options::default()
+            },
+        )?;
         let mut render = options.format.renderer(options.output.open()?);
         query.run(opened.case.db(), &arguments, render.as_mut())?;
         Ok(opened.code)
@@ -71,19 +91,42 @@ fn name_at(words: &[OsString]) -> Option<usize> {
 }
 
 fn without_name(words: &[OsString]) -> Result<u8, Failure> {
-    let mut command = clap::Command::new("dof query").no_binary_name(true).arg(Arg::new("list").long("list").help("List the queries and what they answer").action(clap::ArgAction::SetTrue));
+    let mut command = clap::Command::new("dof query").no_binary_name(true).arg(
+        Arg::new("list")
+            .long("list")
+            .help("List the queries and what they answer")
+            .action(clap::ArgAction::SetTrue),
+    );
     command = QueryOptions::augment_args(command).override_usage("dof query --list\n       dof query NAME [OPTIONS]\n       dof query NAME --help").after_help("Example:\n  dof query --list\n  dof query timeline --since 2019-06-01 --container apache\n  dof query ./mine.sql --case other.db");
-    let matches = command.clone().try_get_matches_from(words).unwrap_or_else(|e| e.exit());
+    let matches = command
+        .clone()
+        .try_get_matches_from(words)
+        .unwrap_or_else(|e| e.exit());
     if !matches.get_flag("list") {
-        return Err(Failure::usage("name a query; `dof query --list` lists them"));
+        return Err(Failure::usage(
+            "name a query; `dof query --list` lists them",
+        ));
     }
     let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let out = options.output.open()?;
-    let mut render: Box<dyn crate::render::Render> = if options.format == Format::Table { Box::new(Table::new(out)) } else { options.format.renderer(out) };
+    let mut render: Box<dyn crate::render::Render> = if options.format == Format::Table {
+        Box::new(Table::new(out))
+    } else {
+        options.format.renderer(out)
+    };
     render.begin(&["NAME".into(), "ANSWERS".into(), "PARAMETERS".into()])?;
     for q in query::catalogue() {
-        let parameters = q.parameters.iter().map(|p| format!("--{}", p.name)).collect::<Vec<_>>().join(" ");
-        render.row(&[ValueRef::Text(q.name.as_bytes()), ValueRef::Text(q.title.as_bytes()), ValueRef::Text(parameters.as_bytes())])?;
+        let parameters = q
+            .parameters
+            .iter()
+            .map(|p| format!("--{}", p.name))
+            .collect::<Vec<_>>()
+            .join(" ");
+        render.row(&[
+            ValueRef::Text(q.name.as_bytes()),
+            ValueRef::Text(q.title.as_bytes()),
+            ValueRef::Text(parameters.as_bytes()),
+        ])?;
     }
     render.end()?;
     Ok(super::exit::OK)
@@ -99,7 +142,13 @@ fn command(query: &Query) -> clap::Command {
     let mut command = clap::Command::new(name).bin_name(name).about(about);
     for p in &query.parameters {
         let (id, help) = (p.name.clone(), p.help.clone());
-        command = command.arg(Arg::new(id.clone()).long(id).value_name("VALUE").help(help).allow_hyphen_values(true));
+        command = command.arg(
+            Arg::new(id.clone())
+                .long(id)
+                .value_name("VALUE")
+                .help(help)
+                .allow_hyphen_values(true),
+        );
     }
     if let Some(example) = &query.example {
         command = command.after_help(format!("Example:\n  {example}"));

@@ -27,18 +27,27 @@ pub struct Homes {
 impl Homes {
     /// Those of the command line, else the one of the environment.
     pub fn paths(&self) -> Vec<PathBuf> {
-        if self.docker_home.is_empty() { variable("DOF_DOCKER_HOME").into_iter().collect() } else { self.docker_home.clone() }
+        if self.docker_home.is_empty() {
+            variable("DOF_DOCKER_HOME").into_iter().collect()
+        } else {
+            self.docker_home.clone()
+        }
     }
 }
 
 /// An environment variable that names a path, unless empty.
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+    std::env::var_os(name)
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
 }
 
 /// The case of `--case`, `DOF_CASE`, or `case.db`.
 pub fn default_case(given: Option<&Path>) -> PathBuf {
-    given.map(Path::to_path_buf).or_else(|| variable("DOF_CASE")).unwrap_or_else(|| "case.db".into())
+    given
+        .map(Path::to_path_buf)
+        .or_else(|| variable("DOF_CASE"))
+        .unwrap_or_else(|| "case.db".into())
 }
 
 /// An open case and the exit code a command that succeeds shall have.
@@ -52,18 +61,35 @@ pub struct Opened {
 impl SourceArgs {
     /// Opens it; a mount is read as far as listings need, binaries only for `versions`.
     pub fn open(&self, versions: bool) -> Result<Opened, Failure> {
-        let path = self.source.clone().or_else(|| variable("DOF_IMAGE_MOUNTPOINT")).unwrap_or_else(|| default_case(None));
-        open(&path, Options { versions, docker_homes: self.homes.paths(), ..Options::default() })
+        let path = self
+            .source
+            .clone()
+            .or_else(|| variable("DOF_IMAGE_MOUNTPOINT"))
+            .unwrap_or_else(|| default_case(None));
+        open(
+            &path,
+            Options {
+                versions,
+                docker_homes: self.homes.paths(),
+                ..Options::default()
+            },
+        )
     }
 }
 
 /// Opens a case file, or reads a mounted host into memory.
 pub fn open(path: &Path, options: Options) -> Result<Opened, Failure> {
     if !path.is_dir() {
-        return Ok(Opened { case: Case::open(path)?, code: exit::OK });
+        return Ok(Opened {
+            case: Case::open(path)?,
+            code: exit::OK,
+        });
     }
     let progress = Progress::on_stderr();
     let (case, summary) = ingest::ingest(path, Target::memory()?, &options, &progress)?;
     let lost = summary.counts.problems[1] + summary.counts.problems[2] > 0;
-    Ok(Opened { case, code: if lost { exit::PROBLEMS } else { exit::OK } })
+    Ok(Opened {
+        case,
+        code: if lost { exit::PROBLEMS } else { exit::OK },
+    })
 }

@@ -26,7 +26,11 @@ impl Status {
         let out = self.format.output.open()?;
         let mut render: Box<dyn Render> = match self.format.format {
             Some(format) => format.renderer(out),
-            None => Box::new(Sentences { out, columns: Vec::new(), hosts: Vec::new() }),
+            None => Box::new(Sentences {
+                out,
+                columns: Vec::new(),
+                hosts: Vec::new(),
+            }),
         };
         query::find("status")?.run(opened.case.db(), &[], render.as_mut())?;
         Ok(opened.code)
@@ -60,22 +64,35 @@ impl<W: Write> Render for Sentences<W> {
             get("DATA ROOT").unwrap_or_default()
         );
         let client = match (get("CLIENT VERSION"), get("CLIENT PATH")) {
-            (Some(version), Some(path)) => format!("Found Docker client with version: {version} at {path}"),
+            (Some(version), Some(path)) => {
+                format!("Found Docker client with version: {version} at {path}")
+            }
             (None, Some(path)) => format!("Found Docker client with unknown version at {path}"),
             _ => "No Docker client found".into(),
         };
         let swarm = match (get("SWARM ROLE"), get("SWARM NODE")) {
-            (Some(role), Some(node)) => format!("This host is part of a Docker Swarm: {role} {node}"),
+            (Some(role), Some(node)) => {
+                format!("This host is part of a Docker Swarm: {role} {node}")
+            }
             (Some(role), None) => format!("This host is part of a Docker Swarm: {role}"),
             _ => "This host is not part of a Docker Swarm".into(),
         };
         let sentences = vec![
             client,
             swarm,
-            format!("{} containers running on this machine", number("RUNNING CONTAINERS")),
-            format!("{} total containers found on this machine", number("CONTAINERS")),
+            format!(
+                "{} containers running on this machine",
+                number("RUNNING CONTAINERS")
+            ),
+            format!(
+                "{} total containers found on this machine",
+                number("CONTAINERS")
+            ),
             format!("{} images found on this machine", number("IMAGES")),
-            format!("{} images belong to no repository", number("IMAGES WITHOUT REPOSITORY")),
+            format!(
+                "{} images belong to no repository",
+                number("IMAGES WITHOUT REPOSITORY")
+            ),
         ];
         self.hosts.push((heading, sentences));
         Ok(())

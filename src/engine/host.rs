@@ -8,7 +8,11 @@ use std::path::Path;
 /// Reads the host's own files.
 pub fn survey(survey: &mut Survey<'_>, mount: &Path) -> record::Host {
     let id = survey.host;
-    let mut host = record::Host { id, mount: mount.display().to_string(), ..record::Host::default() };
+    let mut host = record::Host {
+        id,
+        mount: mount.display().to_string(),
+        ..record::Host::default()
+    };
     host.name = first_line(survey, "etc/hostname");
     host.machine_id = first_line(survey, "etc/machine-id");
     for path in ["etc/os-release", "usr/lib/os-release"] {
@@ -30,30 +34,57 @@ pub fn survey(survey: &mut Survey<'_>, mount: &Path) -> record::Host {
 
 fn first_line(survey: &mut Survey<'_>, path: &str) -> Option<String> {
     let (text, _) = survey.read_text(&EvidencePath::new(path))?;
-    text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned)
+    text.lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty() && !l.starts_with('#'))
+        .map(str::to_owned)
 }
 
 /// `KEY=value` lines of os-release(5), quotes taken off.
 fn os_release(text: &str) -> impl Iterator<Item = (&str, String)> {
     text.lines().filter_map(|line| {
         let (key, value) = line.trim().split_once('=')?;
-        let quoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).or_else(|| value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')));
-        Some((key, quoted.map_or_else(|| value.to_owned(), |v| v.replace("\\\"", "\"").replace("\\$", "$").replace("\\\\", "\\"))))
+        let quoted = value
+            .strip_prefix('"')
+            .and_then(|v| v.strip_suffix('"'))
+            .or_else(|| value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')));
+        Some((
+            key,
+            quoted.map_or_else(
+                || value.to_owned(),
+                |v| {
+                    v.replace("\\\"", "\"")
+                        .replace("\\$", "$")
+                        .replace("\\\\", "\\")
+                },
+            ),
+        ))
     })
 }
 
 /// The zone's IANA name: the target of /etc/localtime below a zoneinfo directory, else Debian's /etc/timezone, else
 /// Red Hat's /etc/sysconfig/clock.
 fn timezone(survey: &mut Survey<'_>) -> Option<String> {
-    let link = survey.evidence.read_link(&EvidencePath::new("etc/localtime")).ok();
+    let link = survey
+        .evidence
+        .read_link(&EvidencePath::new("etc/localtime"))
+        .ok();
     let name = link.and_then(|target| {
         let target = crate::text::lossless(&target).into_owned();
-        target.split_once("zoneinfo/").map(|(_, zone)| zone.trim_start_matches("posix/").trim_start_matches("right/").to_owned())
+        target.split_once("zoneinfo/").map(|(_, zone)| {
+            zone.trim_start_matches("posix/")
+                .trim_start_matches("right/")
+                .to_owned()
+        })
     });
-    name.filter(|n| !n.is_empty()).or_else(|| first_line(survey, "etc/timezone")).or_else(|| {
-        let (text, _) = survey.read_text(&EvidencePath::new("etc/sysconfig/clock"))?;
-        os_release(&text).find(|(k, _)| *k == "ZONE").map(|(_, v)| v)
-    })
+    name.filter(|n| !n.is_empty())
+        .or_else(|| first_line(survey, "etc/timezone"))
+        .or_else(|| {
+            let (text, _) = survey.read_text(&EvidencePath::new("etc/sysconfig/clock"))?;
+            os_release(&text)
+                .find(|(k, _)| *k == "ZONE")
+                .map(|(_, v)| v)
+        })
 }
 
 #[cfg(test)]
@@ -62,7 +93,15 @@ mod tests {
 
     #[test]
     fn os_release_quotes() {
-        let got: Vec<_> = os_release("PRETTY_NAME=\"Debian \\\"x\\\"\"\nID=debian\n# c\nV='1'\n").collect();
-        assert_eq!(got, [("PRETTY_NAME", "Debian \"x\"".into()), ("ID", "debian".into()), ("V", "1".into())]);
+        let got: Vec<_> =
+            os_release("PRETTY_NAME=\"Debian \\\"x\\\"\"\nID=debian\n# c\nV='1'\n").collect();
+        assert_eq!(
+            got,
+            [
+                ("PRETTY_NAME", "Debian \"x\"".into()),
+                ("ID", "debian".into()),
+                ("V", "1".into())
+            ]
+        );
     }
 }

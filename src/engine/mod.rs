@@ -124,12 +124,33 @@ pub struct Survey<'e> {
 impl<'e> Survey<'e> {
     /// A survey for the host with this row id; `first` gives the first free row id of a table.
     pub fn new(evidence: &'e Evidence, host: i64, ids: HashMap<&'static str, i64>) -> Self {
-        Survey { evidence, host, records: Vec::new(), trees: Vec::new(), logs: Vec::new(), problems: Vec::new(), ids, trees_by_identity: HashMap::new() }
+        Survey {
+            evidence,
+            host,
+            records: Vec::new(),
+            trees: Vec::new(),
+            logs: Vec::new(),
+            problems: Vec::new(),
+            ids,
+            trees_by_identity: HashMap::new(),
+        }
     }
 
     /// Tables whose row ids a survey gives out.
-    pub const COUNTED: &'static [&'static str] =
-        &["engine", "source", "image", "image_reference", "layer", "container", "container_port", "container_mount", "volume", "network", "tree", "log_file"];
+    pub const COUNTED: &'static [&'static str] = &[
+        "engine",
+        "source",
+        "image",
+        "image_reference",
+        "layer",
+        "container",
+        "container_port",
+        "container_mount",
+        "volume",
+        "network",
+        "tree",
+        "log_file",
+    ];
 
     /// The next row id of a table of [`Survey::COUNTED`].
     pub fn next_id(&mut self, table: &'static str) -> i64 {
@@ -144,13 +165,24 @@ impl<'e> Survey<'e> {
     }
 
     /// Notes a fault in a file.
-    pub fn problem(&mut self, severity: Severity, path: &EvidencePath, what: impl Into<String>, kept: impl Into<String>) {
-        self.problems.push(Defect::new(what, kept).in_file(severity, path.host()));
+    pub fn problem(
+        &mut self,
+        severity: Severity,
+        path: &EvidencePath,
+        what: impl Into<String>,
+        kept: impl Into<String>,
+    ) {
+        self.problems
+            .push(Defect::new(what, kept).in_file(severity, path.host()));
     }
 
     /// Notes the faults a parser found in a file.
     pub fn defects(&mut self, severity: Severity, path: &EvidencePath, defects: Vec<Defect>) {
-        self.problems.extend(defects.into_iter().map(|d| d.in_file(severity, path.host())));
+        self.problems.extend(
+            defects
+                .into_iter()
+                .map(|d| d.in_file(severity, path.host())),
+        );
     }
 
     /// Reads a metadata file, makes it a source (with its content when `keep`), and gives its bytes and the
@@ -163,7 +195,12 @@ impl<'e> Survey<'e> {
             }
             Err(evidence::Error::Missing) => None,
             Err(e) => {
-                self.problem(Severity::Error, path, format!("cannot be read: {e}"), "nothing");
+                self.problem(
+                    Severity::Error,
+                    path,
+                    format!("cannot be read: {e}"),
+                    "nothing",
+                );
                 None
             }
         }
@@ -179,13 +216,23 @@ impl<'e> Survey<'e> {
     pub fn read_json(&mut self, path: &EvidencePath) -> Option<(serde_json::Value, i64)> {
         let (bytes, id) = self.read(path, true)?;
         let parsed = json::read(&bytes);
-        let severity = if parsed.value.is_null() { Severity::Error } else { Severity::Warning };
+        let severity = if parsed.value.is_null() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
         self.defects(severity, path, parsed.defects);
         Some((parsed.value, id))
     }
 
     /// Makes a file a source.
-    pub fn source(&mut self, path: &EvidencePath, meta: &Meta, content: Option<&[u8]>, keep: bool) -> i64 {
+    pub fn source(
+        &mut self,
+        path: &EvidencePath,
+        meta: &Meta,
+        content: Option<&[u8]>,
+        keep: bool,
+    ) -> i64 {
         let id = self.next_id("source");
         let host_id = self.host;
         self.put(record::Source {
@@ -205,25 +252,47 @@ impl<'e> Survey<'e> {
         match self.evidence.list(path, LISTING_LIMIT) {
             Ok((names, more)) => {
                 if more {
-                    self.problem(Severity::Warning, path, "more entries than any engine makes", format!("the first {LISTING_LIMIT}"));
+                    self.problem(
+                        Severity::Warning,
+                        path,
+                        "more entries than any engine makes",
+                        format!("the first {LISTING_LIMIT}"),
+                    );
                 }
                 names.into_iter().map(|(n, _)| n).collect()
             }
             Err(evidence::Error::Missing) => Vec::new(),
             Err(e) => {
-                self.problem(Severity::Error, path, format!("cannot be listed: {e}"), "nothing");
+                self.problem(
+                    Severity::Error,
+                    path,
+                    format!("cannot be listed: {e}"),
+                    "nothing",
+                );
                 Vec::new()
             }
         }
     }
 
     /// Plans a tree; the same directory is planned once, whatever it is called. `None` when there is nothing.
-    pub fn tree(&mut self, kind: &str, path: &EvidencePath, marks: Marks, layer: Option<i64>, volume: Option<i64>) -> Option<i64> {
+    pub fn tree(
+        &mut self,
+        kind: &str,
+        path: &EvidencePath,
+        marks: Marks,
+        layer: Option<i64>,
+        volume: Option<i64>,
+    ) -> Option<i64> {
         let meta = match self.evidence.stat(path) {
             Ok(meta) => meta,
             Err(evidence::Error::Missing) => return None,
             Err(e) => {
-                self.problem(Severity::Error, path, format!("cannot be opened: {e}"), "nothing");
+                self.problem(
+                    Severity::Error,
+                    path,
+                    format!("cannot be opened: {e}"),
+                    "nothing",
+                );
                 return None;
             }
         };
@@ -233,8 +302,20 @@ impl<'e> Survey<'e> {
         let id = self.next_id("tree");
         self.trees_by_identity.insert(meta.identity(), id);
         let host_id = self.host;
-        self.put(record::Tree { id, host_id, kind: kind.into(), host_path: path.host(), layer_id: layer, volume_id: volume });
-        self.trees.push(TreePlan { id, path: path.clone(), identity: meta.identity(), marks });
+        self.put(record::Tree {
+            id,
+            host_id,
+            kind: kind.into(),
+            host_path: path.host(),
+            layer_id: layer,
+            volume_id: volume,
+        });
+        self.trees.push(TreePlan {
+            id,
+            path: path.clone(),
+            identity: meta.identity(),
+            marks,
+        });
         Some(id)
     }
 }

@@ -93,8 +93,12 @@ const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 impl Meta {
     fn new(s: &Statx) -> Self {
-        let ns = |sec: i64, nsec: u32| sec.saturating_mul(1_000_000_000).saturating_add(i64::from(nsec));
-        let born = s.stx_mask & StatxFlags::BTIME.bits() != 0 && (s.stx_btime.tv_sec, s.stx_btime.tv_nsec) != (0, 0);
+        let ns = |sec: i64, nsec: u32| {
+            sec.saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(nsec))
+        };
+        let born = s.stx_mask & StatxFlags::BTIME.bits() != 0
+            && (s.stx_btime.tv_sec, s.stx_btime.tv_nsec) != (0, 0);
         Meta {
             mode: u32::from(s.stx_mode),
             uid: s.stx_uid,
@@ -109,7 +113,9 @@ impl Meta {
             mtime: ns(s.stx_mtime.tv_sec, s.stx_mtime.tv_nsec),
             ctime: ns(s.stx_ctime.tv_sec, s.stx_ctime.tv_nsec),
             crtime: born.then(|| ns(s.stx_btime.tv_sec, s.stx_btime.tv_nsec)),
-            mount_root: s.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT),
+            mount_root: s
+                .stx_attributes
+                .contains(rustix::fs::StatxAttributes::MOUNT_ROOT),
         }
     }
 
@@ -137,7 +143,13 @@ fn stat_at(dir: impl AsFd, name: &std::ffi::CStr) -> Result<Meta, Errno> {
 
 /// `statx` of an open descriptor.
 fn stat_fd(fd: impl AsFd) -> Result<Meta, Errno> {
-    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, WANTED).map(|s| Meta::new(&s))
+    rustix::fs::statx(
+        fd,
+        c"",
+        AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC,
+        WANTED,
+    )
+    .map(|s| Meta::new(&s))
 }
 
 fn kind_name(kind: FileType) -> &'static str {
@@ -181,7 +193,10 @@ impl Evidence {
             Errno::NOTDIR => Error::WrongKind("file", "directory"),
             e => e.into(),
         })?;
-        Ok(Evidence { root: fd, shown: root.to_path_buf() })
+        Ok(Evidence {
+            root: fd,
+            shown: root.to_path_buf(),
+        })
     }
 
     /// The mount point as it was given.
@@ -242,7 +257,10 @@ impl Evidence {
         if meta.kind() != FileType::RegularFile {
             return Err(Error::WrongKind(kind_name(meta.kind()), "file"));
         }
-        Ok(EvidenceFile { file: File::from(fd), meta })
+        Ok(EvidenceFile {
+            file: File::from(fd),
+            meta,
+        })
     }
 
     /// Reads a whole file of at most `limit` bytes.
@@ -266,7 +284,11 @@ impl Evidence {
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::WrongKind`], or what the kernel said.
-    pub fn list(&self, path: &EvidencePath, limit: usize) -> Result<(Vec<(Vec<u8>, FileType)>, bool), Error> {
+    pub fn list(
+        &self,
+        path: &EvidencePath,
+        limit: usize,
+    ) -> Result<(Vec<(Vec<u8>, FileType)>, bool), Error> {
         let dir = self.open_dir(path)?;
         let mut names: Vec<(Vec<u8>, FileType)> = Vec::new();
         let mut more = false;

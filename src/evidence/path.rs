@@ -17,7 +17,11 @@ impl EvidencePath {
     /// From a host path, absolute or relative to the root. Leading, doubled and trailing slashes go.
     pub fn new(path: impl AsRef<[u8]>) -> Self {
         let mut out = Vec::with_capacity(path.as_ref().len());
-        for part in path.as_ref().split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
+        for part in path
+            .as_ref()
+            .split(|&b| b == b'/')
+            .filter(|p| !p.is_empty() && *p != b".")
+        {
             if !out.is_empty() {
                 out.push(b'/');
             }

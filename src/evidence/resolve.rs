@@ -40,7 +40,12 @@ fn open_by_components(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Resul
         let here = held.last().map_or(root, |fd| fd.as_fd());
         let Some(part) = todo.pop() else {
             let name = CString::new(".").map_err(|_| Errno::INVAL)?;
-            return rustix::fs::openat(here, &name, (flags | OFlags::CLOEXEC) - OFlags::NOFOLLOW, Mode::empty());
+            return rustix::fs::openat(
+                here,
+                &name,
+                (flags | OFlags::CLOEXEC) - OFlags::NOFOLLOW,
+                Mode::empty(),
+            );
         };
         steps += 1;
         if steps > MAX_COMPONENTS {
@@ -55,7 +60,11 @@ fn open_by_components(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Resul
         let kind = super::stat_fd(&fd)?.kind();
         if kind == FileType::Symlink {
             if todo.is_empty() && flags.contains(OFlags::NOFOLLOW) {
-                return if flags.contains(OFlags::PATH) { Ok(fd) } else { Err(Errno::LOOP) };
+                return if flags.contains(OFlags::PATH) {
+                    Ok(fd)
+                } else {
+                    Err(Errno::LOOP)
+                };
             }
             links += 1;
             if links > MAX_LINKS {
@@ -67,7 +76,12 @@ fn open_by_components(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Resul
             }
             todo.extend(components(&target));
         } else if todo.is_empty() {
-            return rustix::fs::openat(here, &name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+            return rustix::fs::openat(
+                here,
+                &name,
+                flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            );
         } else if kind == FileType::Directory {
             held.push(fd);
         } else {
@@ -78,7 +92,11 @@ fn open_by_components(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Resul
 
 /// The components of a path, last first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".").rev().map(<[u8]>::to_vec).collect()
+    path.split(|&b| b == b'/')
+        .filter(|p| !p.is_empty() && *p != b".")
+        .rev()
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 #[cfg(test)]
@@ -127,9 +145,17 @@ mod tests {
             ("nothing", Err(Errno::NOENT)),
         ] {
             let kernel = text(open_in_root(root.as_fd(), path.as_bytes(), OFlags::RDONLY));
-            let ours = text(open_by_components(root.as_fd(), path.as_bytes(), OFlags::RDONLY));
+            let ours = text(open_by_components(
+                root.as_fd(),
+                path.as_bytes(),
+                OFlags::RDONLY,
+            ));
             assert_eq!(kernel.as_deref().map_err(|e| *e), want, "kernel: {path}");
-            assert_eq!(ours.as_deref().map_err(|e| *e), want, "by components: {path}");
+            assert_eq!(
+                ours.as_deref().map_err(|e| *e),
+                want,
+                "by components: {path}"
+            );
         }
     }
 }

@@ -3,9 +3,9 @@
 //! Order is that of the directory on disk. Symbolic links below a tree's root are never followed. Opening a
 //! directory does not move its access time. Errors belong to one entry or one directory and stop no more than that.
 
-use super::{Error, Evidence, EvidencePath, Meta, kind_name, stat_at, stat_fd};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use super::{Error, Evidence, EvidencePath, Meta, stat_at, stat_fd};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -54,8 +54,25 @@ impl Evidence {
 /// File systems that hold no files of a disk: kernel interfaces, and overlay mounts whose layers are walked already.
 /// Magic numbers from linux/magic.h.
 const PSEUDO: &[u64] = &[
-    0x9fa0, 0x6265_6572, 0x27_e0eb, 0x6367_7270, 0x1cd1, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x6165_676c, 0xcafe_4a11, 0x4249_4e4d,
-    0x1980_0202, 0x9584_58f6, 0x6265_6570, 0x6573_5543, 0x6e73_6673, 0x0187, 0xde5e_81e4, 0x794c_7630,
+    0x9fa0,
+    0x6265_6572,
+    0x27_e0eb,
+    0x6367_7270,
+    0x1cd1,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x6165_676c,
+    0xcafe_4a11,
+    0x4249_4e4d,
+    0x1980_0202,
+    0x9584_58f6,
+    0x6265_6570,
+    0x6573_5543,
+    0x6e73_6673,
+    0x0187,
+    0xde5e_81e4,
+    0x794c_7630,
 ];
 
 impl OpenDir {
@@ -64,7 +81,11 @@ impl OpenDir {
     /// # Errors
     /// What the kernel said.
     pub fn child(&self, name: &CStr) -> Result<OpenDir, Error> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY
+            | OFlags::DIRECTORY
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NONBLOCK;
         let fd = match rustix::fs::openat(&self.0, name, flags | OFlags::NOATIME, Mode::empty()) {
             Err(Errno::PERM) => rustix::fs::openat(&self.0, name, flags, Mode::empty()),
             r => r,
@@ -89,14 +110,21 @@ impl OpenDir {
     ///
     /// # Errors
     /// When the directory cannot be read on.
-    pub fn read(&self, buffer: &mut Buffer, enough: usize, mut each: impl FnMut(&CStr)) -> Result<bool, Error> {
+    pub fn read(
+        &self,
+        buffer: &mut Buffer,
+        enough: usize,
+        mut each: impl FnMut(&CStr),
+    ) -> Result<bool, Error> {
         let mut raw = RawDir::new(&self.0, &mut buffer.0);
         let mut n = 0;
         loop {
             if n >= enough && raw.is_buffer_empty() {
                 return Ok(true);
             }
-            let Some(entry) = raw.next() else { return Ok(false) };
+            let Some(entry) = raw.next() else {
+                return Ok(false);
+            };
             let entry = entry?;
             let name = entry.file_name();
             if !matches!(name.to_bytes(), b"." | b"..") {
@@ -130,36 +158,48 @@ impl OpenDir {
     /// # Errors
     /// What the kernel said.
     pub fn overlay_xattrs(&self) -> Result<OverlayXattrs, Error> {
-        let mut names = [0u8; 1024];
-        let n = match rustix::fs::flistxattr(&self.0, &mut names[..]) {
-            Ok(n) => n,
-            Err(Errno::OPNOTSUPP) => 0,
-            Err(Errno::RANGE) => {
-                // More attributes than any layer has: ask for ours by name.
-                return Ok(OverlayXattrs::of(OVERLAY_NAMES.iter().copied(), |name, out| rustix::fs::fgetxattr(&self.0, name, out)));
-            }
-            Err(e) => return Err(e.into()),
-        };
-        if n == 0 {
-            return Ok(OverlayXattrs::default());
-        }
-        let there = names[..n].split(|&b| b == 0).filter_map(|b| std::str::from_utf8(b).ok());
-        Ok(OverlayXattrs::of(there, |name, out| rustix::fs::fgetxattr(&self.0, name, out)))
+        overlay_xattrs(
+            |out| rustix::fs::flistxattr(&self.0, out),
+            |name, out| rustix::fs::fgetxattr(&self.0, name, out),
+        )
     }
 
-    /// The overlay attributes of an entry that is no directory. One path of our own process (`/proc/self/fd`) is
-    /// used, since Linux reads attributes of a file it did not open only by path.
+    /// The overlay attributes of an entry that is no directory. Linux reads the attributes of a file that is not open
+    /// only by path: the path is that of our own descriptor (`/proc/self/fd`), whose last component is not followed.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn entry_overlay_xattrs(&self, name: &CStr) -> Result<OverlayXattrs, Error> {
-        let fd = rustix::fs::openat(&self.0, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        let kind = stat_fd(&fd)?.kind();
-        if kind != FileType::RegularFile {
-            return Err(Error::WrongKind(kind_name(kind), "file"));
-        }
-        let own = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-        Ok(OverlayXattrs::of(OVERLAY_NAMES.iter().copied(), |name, out| rustix::fs::getxattr(&own, name, out)))
+        let own = [
+            format!("/proc/self/fd/{}/", self.0.as_raw_fd()).as_bytes(),
+            name.to_bytes(),
+        ]
+        .concat();
+        let own = own.as_slice();
+        overlay_xattrs(
+            |out| rustix::fs::llistxattr(own, out),
+            |name, out| rustix::fs::lgetxattr(own, name, out),
+        )
+    }
+}
+
+/// Lists the attributes there are and reads those of overlayfs.
+fn overlay_xattrs(
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<OverlayXattrs, Error> {
+    let mut names = [0u8; 1024];
+    match list(&mut names) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => Ok(OverlayXattrs::default()),
+        Ok(n) => Ok(OverlayXattrs::of(
+            names[..n]
+                .split(|&b| b == 0)
+                .filter_map(|b| std::str::from_utf8(b).ok()),
+            get,
+        )),
+        // More attributes than any layer has: ask for ours by name.
+        Err(Errno::RANGE) => Ok(OverlayXattrs::of(OVERLAY_NAMES.iter().copied(), get)),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -191,15 +231,25 @@ pub struct OverlayXattrs {
 }
 
 impl OverlayXattrs {
-    fn of<'a>(names: impl Iterator<Item = &'a str>, get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>) -> Self {
+    fn of<'a>(
+        names: impl Iterator<Item = &'a str>,
+        get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>,
+    ) -> Self {
         let mut found = OverlayXattrs::default();
-        let mut value = vec![0u8; 4096];
+        let mut value = [0u8; 4096];
         for name in names {
-            let Some(what) = name.strip_prefix("trusted.overlay.").or_else(|| name.strip_prefix("user.overlay.")) else { continue };
+            let Some(what) = name
+                .strip_prefix("trusted.overlay.")
+                .or_else(|| name.strip_prefix("user.overlay."))
+            else {
+                continue;
+            };
             if !matches!(what, "opaque" | "redirect" | "metacopy" | "whiteout") {
                 continue; // origin, impure, uuid, ...: bookkeeping, no change of the view
             }
-            let Ok(n) = get(name, &mut value) else { continue };
+            let Ok(n) = get(name, &mut value) else {
+                continue;
+            };
             match what {
                 "opaque" => match &value[..n] {
                     b"y" => found.opaque = true,

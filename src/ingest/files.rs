@@ -49,7 +49,10 @@ enum Place {
 impl<'e> Walk<'e> {
     /// A walk of these trees.
     pub fn new(evidence: &'e Evidence, trees: &[TreePlan]) -> Self {
-        Walk { evidence, roots: trees.iter().map(|t| (t.identity, t.id)).collect() }
+        Walk {
+            evidence,
+            roots: trees.iter().map(|t| (t.identity, t.id)).collect(),
+        }
     }
 
     /// Opens a tree's root: the first batch of a tree that is no directory, or the task that walks it.
@@ -58,27 +61,49 @@ impl<'e> Walk<'e> {
         let mut batch = FileBatch::new(note.clone(), true);
         match self.evidence.open_tree(&plan.path) {
             Ok(Top::Dir(dir, meta)) if dir.is_pseudo() => {
-                batch.problems.push(Defect::new("not a file system of a disk, not walked", "its own metadata").in_file(Severity::Note, plan.path.host()));
+                batch.problems.push(
+                    Defect::new(
+                        "not a file system of a disk, not walked",
+                        "its own metadata",
+                    )
+                    .in_file(Severity::Note, plan.path.host()),
+                );
                 push_root(&mut batch, &meta);
             }
             Ok(Top::Dir(dir, meta)) => {
-                let tree = Arc::new(Tree { dev: meta.dev, plan });
+                let tree = Arc::new(Tree {
+                    dev: meta.dev,
+                    plan,
+                });
                 // The directory's own batch begins with its own row, so nothing is to be said here.
-                let task = DirTask { tree, note, at: Place::Root(Arc::new(dir), meta), found: Vec::new() };
+                let task = DirTask {
+                    tree,
+                    note,
+                    at: Place::Root(Arc::new(dir), meta),
+                    found: Vec::new(),
+                };
                 batch.first = false;
                 return (batch, vec![task]);
             }
             Ok(Top::Other(meta)) => {
                 push_root(&mut batch, &meta);
             }
-            Err(e) => batch.problems.push(Defect::new(format!("cannot be opened: {e}"), "nothing of this tree").in_file(Severity::Error, plan.path.host())),
+            Err(e) => batch.problems.push(
+                Defect::new(format!("cannot be opened: {e}"), "nothing of this tree")
+                    .in_file(Severity::Error, plan.path.host()),
+            ),
         }
         (batch, Vec::new())
     }
 
     /// Reads a directory, or some of it.
     pub fn step(&self, task: DirTask, buffer: &mut Buffer) -> (FileBatch, Vec<DirTask>) {
-        let DirTask { tree, note, at, mut found } = task;
+        let DirTask {
+            tree,
+            note,
+            at,
+            mut found,
+        } = task;
         let first = !matches!(at, Place::Further(..));
         let mut batch = FileBatch::new(note.clone(), first);
         let shown = |path: &[u8]| tree.plan.path.join(path).host();
@@ -90,7 +115,13 @@ impl<'e> Walk<'e> {
         let (dir, root, mut whiteouts_by_xattr) = match opened {
             Ok(o) => o,
             Err(e) => {
-                batch.problems.push(Defect::new(format!("directory cannot be opened: {e}"), "its own metadata").in_file(Severity::Error, shown(&note.path)));
+                batch.problems.push(
+                    Defect::new(
+                        format!("directory cannot be opened: {e}"),
+                        "its own metadata",
+                    )
+                    .in_file(Severity::Error, shown(&note.path)),
+                );
                 return (batch, Vec::new());
             }
         };
@@ -98,38 +129,82 @@ impl<'e> Walk<'e> {
             match dir.overlay_xattrs() {
                 Ok(x) => {
                     whiteouts_by_xattr = x.has_xattr_whiteouts;
-                    batch.dir_marks = u8::from(x.opaque) * overlay::OPAQUE | u8::from(x.metacopy) * overlay::METACOPY;
+                    batch.dir_marks = u8::from(x.opaque) * overlay::OPAQUE
+                        | u8::from(x.metacopy) * overlay::METACOPY;
                     batch.dir_redirect = x.redirect;
                 }
-                Err(e) => batch.problems.push(Defect::new(format!("extended attributes cannot be read: {e}"), "all but overlay marks").in_file(Severity::Warning, shown(&note.path))),
+                Err(e) => batch.problems.push(
+                    Defect::new(
+                        format!("extended attributes cannot be read: {e}"),
+                        "all but overlay marks",
+                    )
+                    .in_file(Severity::Warning, shown(&note.path)),
+                ),
             }
         }
         if let Some(meta) = &root {
             push_root(&mut batch, meta);
         }
         if first && note.dev.is_some() && dir.is_pseudo() {
-            batch.problems.push(Defect::new("not a file system of a disk, not walked", "its own metadata").in_file(Severity::Note, shown(&note.path)));
+            batch.problems.push(
+                Defect::new(
+                    "not a file system of a disk, not walked",
+                    "its own metadata",
+                )
+                .in_file(Severity::Note, shown(&note.path)),
+            );
             return (batch, Vec::new());
         }
         let more = dir.read(buffer, ENTRIES, |name| {
-            if let Err(e) = self.entry(&tree, &note, &dir, name, whiteouts_by_xattr, &mut batch, &mut found) {
+            if let Err(e) = self.entry(
+                &tree,
+                &note,
+                &dir,
+                name,
+                whiteouts_by_xattr,
+                &mut batch,
+                &mut found,
+            ) {
                 let path = [&note.path[..], b"/", name.to_bytes()].concat();
-                batch.problems.push(Defect::new(format!("cannot be read: {e}"), "nothing").in_file(Severity::Error, shown(&path)));
+                batch.problems.push(
+                    Defect::new(format!("cannot be read: {e}"), "nothing")
+                        .in_file(Severity::Error, shown(&path)),
+                );
             }
         });
         match more {
             Ok(true) => {
-                let rest = DirTask { tree, note, at: Place::Further(dir, whiteouts_by_xattr), found };
+                let rest = DirTask {
+                    tree,
+                    note,
+                    at: Place::Further(dir, whiteouts_by_xattr),
+                    found,
+                };
                 return (batch, vec![rest]);
             }
             Ok(false) => {}
-            Err(e) => batch.problems.push(Defect::new(format!("directory cannot be read: {e}"), format!("{} entries", batch.rows.len())).in_file(Severity::Error, shown(&note.path))),
+            Err(e) => batch.problems.push(
+                Defect::new(
+                    format!("directory cannot be read: {e}"),
+                    format!("{} entries", batch.rows.len()),
+                )
+                .in_file(Severity::Error, shown(&note.path)),
+            ),
         }
         (batch, found)
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn entry(&self, tree: &Arc<Tree>, note: &Arc<DirNote>, dir: &Arc<OpenDir>, name: &CStr, by_xattr: bool, batch: &mut FileBatch, found: &mut Vec<DirTask>) -> Result<(), evidence::Error> {
+    fn entry(
+        &self,
+        tree: &Arc<Tree>,
+        note: &Arc<DirNote>,
+        dir: &Arc<OpenDir>,
+        name: &CStr,
+        by_xattr: bool,
+        batch: &mut FileBatch,
+        found: &mut Vec<DirTask>,
+    ) -> Result<(), evidence::Error> {
         let meta = dir.stat(name)?;
         let bytes = name.to_bytes();
         let mut marks = 0;
@@ -139,14 +214,26 @@ impl<'e> Walk<'e> {
         if tree.plan.marks == Marks::Overlay {
             if kind == FileType::CharacterDevice && meta.rdev == 0 {
                 marks |= overlay::WHITEOUT;
-            } else if kind == FileType::RegularFile && ((meta.size > 0 && meta.blocks == 0) || (by_xattr && meta.size == 0)) {
+            } else if kind == FileType::RegularFile
+                && ((meta.size > 0 && meta.blocks == 0) || (by_xattr && meta.size == 0))
+            {
                 // A metacopy has a size and no blocks (and so have some sparse or inline files: hence the look).
-                let OverlayXattrs { metacopy, whiteout, redirect: to, .. } = dir.entry_overlay_xattrs(name)?;
-                marks |= u8::from(metacopy) * overlay::METACOPY | u8::from(whiteout) * overlay::WHITEOUT;
+                let OverlayXattrs {
+                    metacopy,
+                    whiteout,
+                    redirect: to,
+                    ..
+                } = dir.entry_overlay_xattrs(name)?;
+                marks |=
+                    u8::from(metacopy) * overlay::METACOPY | u8::from(whiteout) * overlay::WHITEOUT;
                 redirect = to;
             }
         } else if tree.plan.marks == Marks::Aufs && bytes.starts_with(b".wh.") {
-            marks |= if bytes == b".wh..wh..opq" { overlay::OPAQUE } else { overlay::WHITEOUT };
+            marks |= if bytes == b".wh..wh..opq" {
+                overlay::OPAQUE
+            } else {
+                overlay::WHITEOUT
+            };
         }
         let name_at = batch.names.len() as u32;
         batch.names.extend_from_slice(bytes);
@@ -155,7 +242,10 @@ impl<'e> Walk<'e> {
                 Ok(n) => n as u32,
                 Err(e) => {
                     let path = tree.plan.path.join(&note.path).join(bytes);
-                    batch.problems.push(Defect::new(format!("link cannot be read: {e}"), "its metadata").in_file(Severity::Warning, path.host()));
+                    batch.problems.push(
+                        Defect::new(format!("link cannot be read: {e}"), "its metadata")
+                            .in_file(Severity::Warning, path.host()),
+                    );
                     0
                 }
             };
@@ -168,19 +258,46 @@ impl<'e> Walk<'e> {
             if let Some(&inner) = self.roots.get(&meta.identity()) {
                 batch.nested.push((inner, path));
             } else if path.len() > DEEPEST {
-                batch.problems.push(Defect::new(format!("path longer than {DEEPEST} bytes"), "everything above it").in_file(Severity::Warning, tree.plan.path.join(&note.path).host()));
+                batch.problems.push(
+                    Defect::new(
+                        format!("path longer than {DEEPEST} bytes"),
+                        "everything above it",
+                    )
+                    .in_file(Severity::Warning, tree.plan.path.join(&note.path).host()),
+                );
             } else {
-                let child = DirNote::new(tree.plan.id, path, (meta.dev != tree.dev).then_some(meta.dev));
+                let child = DirNote::new(
+                    tree.plan.id,
+                    path,
+                    (meta.dev != tree.dev).then_some(meta.dev),
+                );
                 batch.children.push((batch.rows.len(), child.clone()));
-                found.push(DirTask { tree: tree.clone(), note: child, at: Place::Below(dir.clone(), name.to_owned()), found: Vec::new() });
+                found.push(DirTask {
+                    tree: tree.clone(),
+                    note: child,
+                    at: Place::Below(dir.clone(), name.to_owned()),
+                    found: Vec::new(),
+                });
             }
         }
-        batch.rows.push(FileRow { name_at, name_len: bytes.len() as u32, link_len, overlay: marks, meta });
+        batch.rows.push(FileRow {
+            name_at,
+            name_len: bytes.len() as u32,
+            link_len,
+            overlay: marks,
+            meta,
+        });
         Ok(())
     }
 }
 
 /// The row of a tree's own root, which has no name.
 fn push_root(batch: &mut FileBatch, meta: &Meta) {
-    batch.rows.push(FileRow { name_at: 0, name_len: 0, link_len: 0, overlay: batch.dir_marks, meta: *meta });
+    batch.rows.push(FileRow {
+        name_at: 0,
+        name_len: 0,
+        link_len: 0,
+        overlay: batch.dir_marks,
+        meta: *meta,
+    });
 }

@@ -50,28 +50,56 @@ pub struct Sequence {
 pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
     match task {
         LogTask::Open(plan) => open(evidence, plan),
-        LogTask::Range { plan, file, start, end } => (range(&plan, &file, start, end), Vec::new()),
+        LogTask::Range {
+            plan,
+            file,
+            start,
+            end,
+        } => (range(&plan, &file, start, end), Vec::new()),
         LogTask::Further(sequence) => further(*sequence),
     }
 }
 
 fn open(evidence: &Evidence, plan: LogPlan) -> (LogBatch, Vec<LogTask>) {
-    let mut batch = LogBatch { file: plan.id, ..LogBatch::default() };
+    let mut batch = LogBatch {
+        file: plan.id,
+        ..LogBatch::default()
+    };
     let file = match evidence.open_file(&plan.path) {
         Ok(file) => file,
         Err(e) => {
-            batch.problems.push(Defect::new(format!("cannot be opened: {e}"), "nothing of this log").in_file(Severity::Error, plan.path.host()));
+            batch.problems.push(
+                Defect::new(format!("cannot be opened: {e}"), "nothing of this log")
+                    .in_file(Severity::Error, plan.path.host()),
+            );
             return (batch, Vec::new());
         }
     };
     let plan = Arc::new(plan);
     if plan.format == LogFormat::JsonFile && !plan.compressed {
         let (size, file) = (file.meta.size, Arc::new(file));
-        let cut = |i: u64| LogTask::Range { plan: plan.clone(), file: file.clone(), start: i * PIECE, end: ((i + 1) * PIECE).min(size) };
+        let cut = |i: u64| LogTask::Range {
+            plan: plan.clone(),
+            file: file.clone(),
+            start: i * PIECE,
+            end: ((i + 1) * PIECE).min(size),
+        };
         return (batch, (0..size.div_ceil(PIECE)).map(cut).collect());
     }
-    let reader: Box<dyn Read + Send> = if plan.compressed { Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file)).take(BOMB)) } else { Box::new(file) };
-    (batch, vec![LogTask::Further(Box::new(Sequence { plan, reader, held: Vec::new(), at: 0 }))])
+    let reader: Box<dyn Read + Send> = if plan.compressed {
+        Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file)).take(BOMB))
+    } else {
+        Box::new(file)
+    };
+    (
+        batch,
+        vec![LogTask::Further(Box::new(Sequence {
+            plan,
+            reader,
+            held: Vec::new(),
+            at: 0,
+        }))],
+    )
 }
 
 /// The lines that begin in `[start, end)`: a line belongs to the range its first byte lies in.
@@ -85,9 +113,13 @@ fn range(plan: &LogPlan, file: &EvidenceFile, start: u64, end: u64) -> LogBatch 
     buf.truncate(have);
     let begin = match start {
         0 => Some(0),
-        _ => memchr::memchr(b'\n', &buf).map(|i| i + 1).filter(|&i| (from + i as u64) < end),
+        _ => memchr::memchr(b'\n', &buf)
+            .map(|i| i + 1)
+            .filter(|&i| (from + i as u64) < end),
     };
-    let Some(begin) = begin else { return out.done(failed, from) };
+    let Some(begin) = begin else {
+        return out.done(failed, from);
+    };
     // The last line may go on behind the range.
     while failed.is_none() && have > begin && buf[have - 1] != b'\n' && have < LONGEST {
         buf.resize(have + 64 * 1024, 0);
@@ -124,7 +156,11 @@ fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
     let eof = failed.is_some() || s.held.len() == before;
     let used = match plan.format {
         LogFormat::JsonFile => {
-            let whole = if eof || s.held.len() >= LONGEST { s.held.len() } else { memchr::memrchr(b'\n', &s.held).map_or(0, |i| i + 1) };
+            let whole = if eof || s.held.len() >= LONGEST {
+                s.held.len()
+            } else {
+                memchr::memrchr(b'\n', &s.held).map_or(0, |i| i + 1)
+            };
             out.lines(&s.held[..whole], s.at);
             whole
         }
@@ -133,7 +169,11 @@ fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
     s.held.drain(..used);
     s.at += used as u64;
     let batch = out.done(failed, s.at);
-    if eof { (batch, Vec::new()) } else { (batch, vec![LogTask::Further(Box::new(s))]) }
+    if eof {
+        (batch, Vec::new())
+    } else {
+        (batch, vec![LogTask::Further(Box::new(s))])
+    }
 }
 
 /// Entries on their way into a batch.
@@ -146,23 +186,51 @@ struct Lines<'p> {
 
 impl<'p> Lines<'p> {
     fn new(plan: &'p LogPlan) -> Self {
-        Lines { plan, batch: LogBatch { file: plan.id, ..LogBatch::default() }, scratch: Vec::new(), faults: 0 }
+        Lines {
+            plan,
+            batch: LogBatch {
+                file: plan.id,
+                ..LogBatch::default()
+            },
+            scratch: Vec::new(),
+            faults: 0,
+        }
     }
 
     fn fault(&mut self, offset: u64, what: String, kept: &str) {
         self.faults += 1;
         if self.faults <= NAMED {
-            self.batch.problems.push(Defect::at(offset, what, kept).in_file(Severity::Warning, self.plan.path.host()));
+            self.batch.problems.push(
+                Defect::at(offset, what, kept).in_file(Severity::Warning, self.plan.path.host()),
+            );
         }
     }
 
-    fn push(&mut self, offset: u64, ts: Option<i64>, stream: Stream, partial: bool, line: &[u8], attrs: &[u8], raw: &[u8]) {
+    fn push(
+        &mut self,
+        offset: u64,
+        ts: Option<i64>,
+        stream: Stream,
+        partial: bool,
+        line: &[u8],
+        attrs: &[u8],
+        raw: &[u8],
+    ) {
         let text = &mut self.batch.text;
         let text_at = text.len();
         text.extend_from_slice(line);
         text.extend_from_slice(attrs);
         text.extend_from_slice(raw);
-        let row = LogRow { offset, ts, stream, partial, text_at, line_len: line.len() as u32, attrs_len: attrs.len() as u32, raw_len: raw.len() as u32 };
+        let row = LogRow {
+            offset,
+            ts,
+            stream,
+            partial,
+            text_at,
+            line_len: line.len() as u32,
+            attrs_len: attrs.len() as u32,
+            raw_len: raw.len() as u32,
+        };
         self.batch.rows.push(row);
     }
 
@@ -181,7 +249,11 @@ impl<'p> Lines<'p> {
             return;
         }
         if line.iter().all(|&b| b == 0) {
-            return self.fault(offset, format!("{} NUL bytes", line.len()), "nothing, there is nothing in them");
+            return self.fault(
+                offset,
+                format!("{} NUL bytes", line.len()),
+                "nothing, there is nothing in them",
+            );
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match json_log::parse(line, &mut scratch) {
@@ -192,10 +264,22 @@ impl<'p> Lines<'p> {
                 };
                 let stream = Stream::new(e.stream.as_bytes());
                 let exact = e.canonical && e.time_ns.is_some() && stream != Stream::Other;
-                self.push(offset, e.time_ns, stream, partial, text, e.attrs.unwrap_or_default().as_bytes(), if exact { b"" } else { line });
+                self.push(
+                    offset,
+                    e.time_ns,
+                    stream,
+                    partial,
+                    text,
+                    e.attrs.unwrap_or_default().as_bytes(),
+                    if exact { b"" } else { line },
+                );
             }
             Err(defect) => {
-                let what = if unended { format!("entry ends half-written: {}", defect.what) } else { defect.what };
+                let what = if unended {
+                    format!("entry ends half-written: {}", defect.what)
+                } else {
+                    defect.what
+                };
                 self.fault(offset + defect.offset.unwrap_or(0), what, "its bytes");
                 self.push(offset, None, Stream::Other, false, line, b"", line);
             }
@@ -209,16 +293,47 @@ impl<'p> Lines<'p> {
         loop {
             match local_log::step(&buf[at..], eof) {
                 local_log::Step::Entry { entry, used } => {
-                    let attrs: Option<serde_json::Map<String, serde_json::Value>> = (!entry.attrs.is_empty()).then(|| {
-                        entry.attrs.iter().map(|(k, v)| (crate::text::lossless(k).into_owned(), crate::text::lossless(v).into_owned().into())).collect()
-                    });
-                    let attrs = attrs.map(|a| serde_json::Value::Object(a).to_string()).unwrap_or_default();
-                    let raw: &[u8] = if std::str::from_utf8(entry.line).is_ok() { b"" } else { entry.line };
-                    self.push(base + at as u64, Some(entry.time_ns), Stream::new(entry.source), entry.partial, entry.line, attrs.as_bytes(), raw);
+                    let attrs: Option<serde_json::Map<String, serde_json::Value>> =
+                        (!entry.attrs.is_empty()).then(|| {
+                            entry
+                                .attrs
+                                .iter()
+                                .map(|(k, v)| {
+                                    (
+                                        crate::text::lossless(k).into_owned(),
+                                        crate::text::lossless(v).into_owned().into(),
+                                    )
+                                })
+                                .collect()
+                        });
+                    let attrs = attrs
+                        .map(|a| serde_json::Value::Object(a).to_string())
+                        .unwrap_or_default();
+                    let raw: &[u8] = if std::str::from_utf8(entry.line).is_ok() {
+                        b""
+                    } else {
+                        entry.line
+                    };
+                    // The last part of a split line is marked partial too; only its metadata says that it is the last.
+                    let goes_on =
+                        entry.partial && !entry.partial_meta.as_ref().is_some_and(|m| m.last);
+                    self.push(
+                        base + at as u64,
+                        Some(entry.time_ns),
+                        Stream::new(entry.source),
+                        goes_on,
+                        entry.line,
+                        attrs.as_bytes(),
+                        raw,
+                    );
                     at += used;
                 }
                 local_log::Step::Bad { defect, used } => {
-                    self.fault(base + at as u64 + defect.offset.unwrap_or(0), defect.what, &defect.kept);
+                    self.fault(
+                        base + at as u64 + defect.offset.unwrap_or(0),
+                        defect.what,
+                        &defect.kept,
+                    );
                     at += used.max(1);
                 }
                 local_log::Step::More | local_log::Step::End => return at.min(buf.len()),
@@ -228,11 +343,19 @@ impl<'p> Lines<'p> {
 
     fn done(mut self, failed: Option<io::Error>, at: u64) -> LogBatch {
         if self.faults > NAMED {
-            let what = format!("{} more faulty entries in this part of the log", self.faults - NAMED);
-            self.batch.problems.push(Defect::new(what, "their bytes").in_file(Severity::Warning, self.plan.path.host()));
+            let what = format!(
+                "{} more faulty entries in this part of the log",
+                self.faults - NAMED
+            );
+            self.batch.problems.push(
+                Defect::new(what, "their bytes").in_file(Severity::Warning, self.plan.path.host()),
+            );
         }
         if let Some(e) = failed {
-            self.batch.problems.push(Defect::at(at, format!("cannot be read on: {e}"), "what stands before").in_file(Severity::Error, self.plan.path.host()));
+            self.batch.problems.push(
+                Defect::at(at, format!("cannot be read on: {e}"), "what stands before")
+                    .in_file(Severity::Error, self.plan.path.host()),
+            );
         }
         self.batch
     }

@@ -93,10 +93,18 @@ impl Summary {
 ///
 /// # Errors
 /// See [`Error`]. Faults of the evidence are no errors: they are given to `progress` and become rows.
-pub fn ingest(mount: &Path, mut target: Target, options: &Options, progress: &Progress) -> Result<(Case, Summary), Error> {
+pub fn ingest(
+    mount: &Path,
+    mut target: Target,
+    options: &Options,
+    progress: &Progress,
+) -> Result<(Case, Summary), Error> {
     let begun = Instant::now();
     evidence::raise_descriptor_limit();
-    let evidence = Evidence::open(mount).map_err(|source| Error::Mount { path: mount.to_path_buf(), source })?;
+    let evidence = Evidence::open(mount).map_err(|source| Error::Mount {
+        path: mount.to_path_buf(),
+        source,
+    })?;
     let started = now();
     let mut writer = target.writer()?;
     let mut ids = HashMap::new();
@@ -109,7 +117,10 @@ pub fn ingest(mount: &Path, mut target: Target, options: &Options, progress: &Pr
     host.arguments = serde_json::Value::from(options.arguments.clone()).to_string();
     host.ingest_start = started;
     let replaced = writer.replace(&identity)?;
-    let name = host.name.clone().unwrap_or_else(|| mount.display().to_string());
+    let name = host
+        .name
+        .clone()
+        .unwrap_or_else(|| mount.display().to_string());
     writer.record(&host.into())?;
     let mut tables = HashMap::new();
     for record in &survey.records {
@@ -125,13 +136,30 @@ pub fn ingest(mount: &Path, mut target: Target, options: &Options, progress: &Pr
     progress.phase("writing to disk");
     let case = target.seal()?;
     progress.finish();
-    Ok((case, Summary { counts, took: begun.elapsed(), replaced, host: name, tables }))
+    Ok((
+        case,
+        Summary {
+            counts,
+            took: begun.elapsed(),
+            replaced,
+            host: name,
+            tables,
+        },
+    ))
 }
 
 /// Everything the metadata says, and who the host is.
-fn survey_host(survey: &mut Survey<'_>, mount: &Path, options: &Options) -> Result<(record::Host, String), Error> {
+fn survey_host(
+    survey: &mut Survey<'_>,
+    mount: &Path,
+    options: &Options,
+) -> Result<(record::Host, String), Error> {
     use std::os::unix::ffi::OsStrExt;
-    let homes: Vec<EvidencePath> = options.docker_homes.iter().map(|p| EvidencePath::new(p.as_os_str().as_bytes())).collect();
+    let homes: Vec<EvidencePath> = options
+        .docker_homes
+        .iter()
+        .map(|p| EvidencePath::new(p.as_os_str().as_bytes()))
+        .collect();
     let mut host = engine::host::survey(survey, mount);
     let mut found = Vec::new();
     for engine in ENGINES {
@@ -140,9 +168,15 @@ fn survey_host(survey: &mut Survey<'_>, mount: &Path, options: &Options) -> Resu
         }
     }
     if found.is_empty() {
-        return Err(Error::NoEngine { path: mount.to_path_buf(), looked: engine::docker::places(&homes) });
+        return Err(Error::NoEngine {
+            path: mount.to_path_buf(),
+            looked: engine::docker::places(&homes),
+        });
     }
-    let mut identity = vec![host.machine_id.clone().unwrap_or_default(), host.name.clone().unwrap_or_default()];
+    let mut identity = vec![
+        host.machine_id.clone().unwrap_or_default(),
+        host.name.clone().unwrap_or_default(),
+    ];
     for (engine, install) in &found {
         engine.survey(survey, install, options.versions);
         identity.push(install.root.host());
@@ -167,10 +201,24 @@ enum Task {
     Log(LogTask),
 }
 
-fn sweep_all(evidence: &Evidence, survey: Survey<'_>, options: &Options, writer: &mut Writer<'_>, progress: &Progress) -> Result<(), Error> {
+fn sweep_all(
+    evidence: &Evidence,
+    survey: Survey<'_>,
+    options: &Options,
+    writer: &mut Writer<'_>,
+    progress: &Progress,
+) -> Result<(), Error> {
     let walk = Walk::new(evidence, &survey.trees);
-    let trees = survey.trees.into_iter().filter(|_| options.files).map(Task::Tree);
-    let logs = survey.logs.into_iter().filter(|_| options.logs).map(|l| Task::Log(LogTask::Open(l)));
+    let trees = survey
+        .trees
+        .into_iter()
+        .filter(|_| options.files)
+        .map(Task::Tree);
+    let logs = survey
+        .logs
+        .into_iter()
+        .filter(|_| options.logs)
+        .map(|l| Task::Log(LogTask::Open(l)));
     let sweep: Sweep<Task, Batch> = Sweep::new(trees.chain(logs));
     if !(options.files || options.logs) {
         return Ok(());
@@ -179,7 +227,10 @@ fn sweep_all(evidence: &Evidence, survey: Survey<'_>, options: &Options, writer:
         0 => std::thread::available_parallelism().map_or(2, usize::from) * 2,
         n => n,
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|i| format!("sweep-{i}")).build()?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs)
+        .thread_name(|i| format!("sweep-{i}"))
+        .build()?;
     progress.phase("reading files and logs");
     pool.in_place_scope(|scope| {
         for _ in 0..jobs {
@@ -209,8 +260,18 @@ fn sweep_all(evidence: &Evidence, survey: Survey<'_>, options: &Options, writer:
     Ok(())
 }
 
-fn step(evidence: &Evidence, walk: &Walk<'_>, task: Task, buffer: &mut Buffer) -> (Batch, usize, Vec<Task>) {
-    let files = |(batch, more): (FileBatch, Vec<DirTask>)| (Batch::Files(batch), more.into_iter().map(Task::Dir).collect::<Vec<_>>());
+fn step(
+    evidence: &Evidence,
+    walk: &Walk<'_>,
+    task: Task,
+    buffer: &mut Buffer,
+) -> (Batch, usize, Vec<Task>) {
+    let files = |(batch, more): (FileBatch, Vec<DirTask>)| {
+        (
+            Batch::Files(batch),
+            more.into_iter().map(Task::Dir).collect::<Vec<_>>(),
+        )
+    };
     let (batch, more) = match task {
         Task::Tree(plan) => files(walk.start(plan)),
         Task::Dir(task) => files(walk.step(task, buffer)),
@@ -223,7 +284,11 @@ fn step(evidence: &Evidence, walk: &Walk<'_>, task: Task, buffer: &mut Buffer) -
     (batch, weight, more)
 }
 
-fn note(writer: &mut Writer<'_>, problem: &Problem, progress: &Progress) -> Result<(), case::Error> {
+fn note(
+    writer: &mut Writer<'_>,
+    problem: &Problem,
+    progress: &Progress,
+) -> Result<(), case::Error> {
     if problem.severity > Severity::Note {
         progress.line(&problem.to_string());
     }
@@ -232,5 +297,7 @@ fn note(writer: &mut Writer<'_>, problem: &Problem, progress: &Progress) -> Resu
 
 /// Nanoseconds since the epoch.
 fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -29,7 +29,10 @@ impl Progress {
 
     /// Nothing at all: for a command that reads a mount on the way to its answer, whose problems are told otherwise.
     pub fn silent() -> Self {
-        Progress { bar: None, quiet: true }
+        Progress {
+            bar: None,
+            quiet: true,
+        }
     }
 
     /// Names what is being done.
@@ -42,7 +45,11 @@ impl Progress {
     /// Shows how far it is.
     pub fn counts(&self, c: Counts) {
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{} files, {} log lines", HumanCount(c.files), HumanCount(c.log_entries)));
+            bar.set_message(format!(
+                "{} files, {} log lines",
+                HumanCount(c.files),
+                HumanCount(c.log_entries)
+            ));
         }
     }
 

@@ -48,11 +48,24 @@ pub struct Sweep<T, O> {
 impl<T, O> Sweep<T, O> {
     /// A list of these tasks.
     pub fn new(tasks: impl IntoIterator<Item = T>) -> Self {
-        let mut line = Line { nodes: Vec::new(), free: Vec::new(), head: NONE, tail: NONE, open_head: NONE, open_tail: NONE, waiting: 0, aborted: false };
+        let mut line = Line {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            head: NONE,
+            tail: NONE,
+            open_head: NONE,
+            open_tail: NONE,
+            waiting: 0,
+            aborted: false,
+        };
         for task in tasks {
             line.insert_after(line.tail, line.open_tail, task);
         }
-        Sweep { line: Mutex::new(line), work: Condvar::new(), ready: Condvar::new() }
+        Sweep {
+            line: Mutex::new(line),
+            work: Condvar::new(),
+            ready: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Line<T, O>> {
@@ -73,7 +86,9 @@ impl<T, O> Sweep<T, O> {
         let _guard = AbortOnUnwind(self);
         let mut line = self.lock();
         loop {
-            let Some((at, task)) = self.take(line) else { return };
+            let Some((at, task)) = self.take(line) else {
+                return;
+            };
             let (output, weight, more) = step(task);
             line = self.lock();
             line.finish(at, output, weight, more);
@@ -112,7 +127,10 @@ impl<T, O> Sweep<T, O> {
                 self.work.notify_all();
                 return Some(out).filter(|o| !o.is_empty());
             }
-            line = self.ready.wait(line).unwrap_or_else(PoisonError::into_inner);
+            line = self
+                .ready
+                .wait(line)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -127,9 +145,24 @@ impl<T, O> Sweep<T, O> {
 impl<T, O> Line<T, O> {
     /// Puts a task behind node `after` of the whole line and `open_after` of the unfinished ones.
     fn insert_after(&mut self, after: usize, open_after: usize, task: T) -> usize {
-        let next = if after == NONE { self.head } else { self.nodes[after].next };
-        let open_next = if open_after == NONE { self.open_head } else { self.nodes[open_after].open_next };
-        let node = Node { task: Some(task), output: None, done: false, next, open_next, open_prev: open_after };
+        let next = if after == NONE {
+            self.head
+        } else {
+            self.nodes[after].next
+        };
+        let open_next = if open_after == NONE {
+            self.open_head
+        } else {
+            self.nodes[open_after].open_next
+        };
+        let node = Node {
+            task: Some(task),
+            output: None,
+            done: false,
+            next,
+            open_next,
+            open_prev: open_after,
+        };
         let at = match self.free.pop() {
             Some(at) => {
                 self.nodes[at] = node;
@@ -225,7 +258,12 @@ mod tests {
     struct Tree(u32, Vec<Tree>);
 
     fn tree() -> impl Strategy<Value = Tree> {
-        any::<u32>().prop_map(|n| Tree(n, Vec::new())).prop_recursive(6, 200, 8, |inner| (any::<u32>(), proptest::collection::vec(inner, 0..8)).prop_map(|(n, kids)| Tree(n, kids)))
+        any::<u32>()
+            .prop_map(|n| Tree(n, Vec::new()))
+            .prop_recursive(6, 200, 8, |inner| {
+                (any::<u32>(), proptest::collection::vec(inner, 0..8))
+                    .prop_map(|(n, kids)| Tree(n, kids))
+            })
     }
 
     fn preorder(t: &Tree, out: &mut Vec<u32>) {
@@ -267,7 +305,15 @@ mod tests {
     fn a_panic_in_a_worker_does_not_hang_the_consumer() {
         let sweep: Sweep<u32, u32> = Sweep::new(0..3);
         std::thread::scope(|s| {
-            let worker = s.spawn(|| sweep.work(|t| if t == 1 { panic!("on purpose") } else { (t, 1, Vec::new()) }));
+            let worker = s.spawn(|| {
+                sweep.work(|t| {
+                    if t == 1 {
+                        panic!("on purpose")
+                    } else {
+                        (t, 1, Vec::new())
+                    }
+                })
+            });
             while sweep.next().is_some() {}
             assert!(worker.join().is_err());
         });

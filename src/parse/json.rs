@@ -14,7 +14,10 @@ use serde_json::Value;
 /// escapes, bytes after its end, and a missing end (all complete members are kept).
 pub fn read(bytes: &[u8]) -> Parsed<Value> {
     match serde_json::from_slice(bytes) {
-        Ok(value) => Parsed { value, defects: Vec::new() },
+        Ok(value) => Parsed {
+            value,
+            defects: Vec::new(),
+        },
         Err(first) => repair(bytes, &first),
     }
 }
@@ -22,38 +25,74 @@ pub fn read(bytes: &[u8]) -> Parsed<Value> {
 fn repair(bytes: &[u8], first: &serde_json::Error) -> Parsed<Value> {
     let trimmed = bytes.trim_ascii_start();
     if bytes.iter().all(|&b| b == 0 || b.is_ascii_whitespace()) {
-        let what = if bytes.is_empty() { "empty file" } else { "nothing but NUL bytes or blanks" };
-        return Parsed { value: Value::Null, defects: vec![Defect::new(what, "nothing")] };
+        let what = if bytes.is_empty() {
+            "empty file"
+        } else {
+            "nothing but NUL bytes or blanks"
+        };
+        return Parsed {
+            value: Value::Null,
+            defects: vec![Defect::new(what, "nothing")],
+        };
     }
     let start = bytes.len() - trimmed.len();
-    let start = start + trimmed.iter().position(|&b| b != 0 && b != b' ' && b != 0xef && b != 0xbb && b != 0xbf).unwrap_or(0);
+    let start = start
+        + trimmed
+            .iter()
+            .position(|&b| b != 0 && b != b' ' && b != 0xef && b != 0xbb && b != 0xbf)
+            .unwrap_or(0);
     let mut text = String::from_utf8_lossy(&bytes[start..]).into_owned();
     replace_lone_surrogates(&mut text);
-    let note = |kept: &str| vec![Defect::at(offset(bytes, first), format!("not valid JSON: {first}"), kept)];
+    let note = |kept: &str| {
+        vec![Defect::at(
+            offset(bytes, first),
+            format!("not valid JSON: {first}"),
+            kept,
+        )]
+    };
     // Whole after the repair of its characters, perhaps with something behind it.
     if let Some(Ok(value)) = serde_json::Deserializer::from_str(&text).into_iter().next() {
-        return Parsed { value, defects: note("the document, odd characters replaced") };
+        return Parsed {
+            value,
+            defects: note("the document, odd characters replaced"),
+        };
     }
     match close(&text).and_then(|t| serde_json::from_str(&t).ok()) {
-        Some(value) => Parsed { value, defects: note("all members before that place") },
-        None => Parsed { value: Value::Null, defects: note("nothing") },
+        Some(value) => Parsed {
+            value,
+            defects: note("all members before that place"),
+        },
+        None => Parsed {
+            value: Value::Null,
+            defects: note("nothing"),
+        },
     }
 }
 
 /// Byte offset of an error that serde_json gives as line and column.
 fn offset(bytes: &[u8], e: &serde_json::Error) -> u64 {
-    let line_start = bytes.split_inclusive(|&b| b == b'\n').take(e.line().saturating_sub(1)).map(<[u8]>::len).sum::<usize>();
+    let line_start = bytes
+        .split_inclusive(|&b| b == b'\n')
+        .take(e.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum::<usize>();
     (line_start + e.column().saturating_sub(1)).min(bytes.len()) as u64
 }
 
 /// `\ud800` without its partner is legal in Go's reader (it becomes U+FFFD) and refused by serde_json.
 fn replace_lone_surrogates(text: &mut String) {
-    let unit = |s: &str, at: usize| s.get(at..at + 6).filter(|e| e.starts_with("\\u")).and_then(|e| u16::from_str_radix(&e[2..], 16).ok());
+    let unit = |s: &str, at: usize| {
+        s.get(at..at + 6)
+            .filter(|e| e.starts_with("\\u"))
+            .and_then(|e| u16::from_str_radix(&e[2..], 16).ok())
+    };
     let mut at = 0;
     while let Some(found) = text[at..].find('\\') {
         let here = at + found;
         match unit(text, here) {
-            Some(0xd800..=0xdbff) if matches!(unit(text, here + 6), Some(0xdc00..=0xdfff)) => at = here + 12,
+            Some(0xd800..=0xdbff) if matches!(unit(text, here + 6), Some(0xdc00..=0xdfff)) => {
+                at = here + 12
+            }
             Some(0xd800..=0xdfff) => {
                 text.replace_range(here..here + 6, "\\ufffd");
                 at = here + 6;
@@ -122,19 +161,27 @@ impl<'a> Fields<'a> {
     pub fn new(value: &'a Value) -> Self {
         let mut defects = Vec::new();
         if !value.is_object() && !value.is_null() {
-            defects.push(Defect::new(format!("{} where an object was expected", type_name(value)), "nothing"));
+            defects.push(Defect::new(
+                format!("{} where an object was expected", type_name(value)),
+                "nothing",
+            ));
         }
         Fields { value, defects }
     }
 
     /// The value at a path like `State.Health.Status`, unless absent or null.
     pub fn get(&self, path: &str) -> Option<&'a Value> {
-        path.split('.').try_fold(self.value, |v, key| v.get(key)).filter(|v| !v.is_null())
+        path.split('.')
+            .try_fold(self.value, |v, key| v.get(key))
+            .filter(|v| !v.is_null())
     }
 
     fn wrong(&mut self, path: &str, value: &Value, want: &str) {
         let shown: String = value.to_string().chars().take(80).collect();
-        self.defects.push(Defect::new(format!("{path} is {}, not {want}: {shown}", type_name(value)), "the other fields, and the raw JSON"));
+        self.defects.push(Defect::new(
+            format!("{path} is {}, not {want}: {shown}", type_name(value)),
+            "the other fields, and the raw JSON",
+        ));
     }
 
     /// A string; empty ones are `None`.
@@ -151,7 +198,11 @@ impl<'a> Fields<'a> {
     /// An integer; floating-point numbers without a fraction count.
     pub fn int(&mut self, path: &str) -> Option<i64> {
         let v = self.get(path)?;
-        let n = v.as_i64().or_else(|| v.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64));
+        let n = v.as_i64().or_else(|| {
+            v.as_f64()
+                .filter(|f| f.fract() == 0.0 && f.abs() < 9e15)
+                .map(|f| f as i64)
+        });
         if n.is_none() {
             self.wrong(path, v, "an integer");
         }
@@ -264,7 +315,10 @@ mod tests {
             (b"{\"a\":\"x\xffy\"}", "x\u{fffd}y"),
             (b"\0\0{\"a\":\"x\"}", "x"),
             (b"{\"a\":\"x\"}\0\0\0", "x"),
-            (b"{\"a\":\"\\\\ud800\\ud83d\\ude00\xff\"}", "\\ud800\u{1f600}\u{fffd}"),
+            (
+                b"{\"a\":\"\\\\ud800\\ud83d\\ude00\xff\"}",
+                "\\ud800\u{1f600}\u{fffd}",
+            ),
         ] {
             let got = read(bytes);
             assert_eq!(got.value["a"], want);
@@ -277,7 +331,16 @@ mod tests {
     fn wrong_types_are_said() {
         let v = json!({"n": "1", "s": 5, "t": "yesterday", "zero": "0001-01-01T00:00:00Z", "cmd": "sh"});
         let mut f = Fields::new(&v);
-        assert_eq!((f.int("n"), f.text("s"), f.time("t"), f.time("zero"), f.int("absent.too")), (None, None, None, None, None));
+        assert_eq!(
+            (
+                f.int("n"),
+                f.text("s"),
+                f.time("t"),
+                f.time("zero"),
+                f.int("absent.too")
+            ),
+            (None, None, None, None, None)
+        );
         assert_eq!(f.array("cmd").as_deref(), Some("[\"sh\"]"));
         assert_eq!(f.defects.len(), 3);
     }

@@ -18,14 +18,22 @@ fn days(y: i64, m: i64, d: i64) -> i64 {
 }
 
 fn num(b: &[u8]) -> Option<i64> {
-    b.iter().try_fold(0i64, |n, &c| c.is_ascii_digit().then(|| n * 10 + i64::from(c - b'0')))
+    b.iter().try_fold(0i64, |n, &c| {
+        c.is_ascii_digit().then(|| n * 10 + i64::from(c - b'0'))
+    })
 }
 
 /// Reads `2026-11-23T23:31:46.666779913Z`, with any offset and any number of fraction digits (those past
 /// the ninth are dropped). `None` when it is malformed, outside the range of `i64` nanoseconds, or Go's zero
 /// time. One pass, no allocation: a log has one of these a line.
 pub fn rfc3339(s: &[u8]) -> Option<i64> {
-    if s.len() < 20 || s[4] != b'-' || s[7] != b'-' || !matches!(s[10], b'T' | b't' | b' ') || s[13] != b':' || s[16] != b':' {
+    if s.len() < 20
+        || s[4] != b'-'
+        || s[7] != b'-'
+        || !matches!(s[10], b'T' | b't' | b' ')
+        || s[13] != b':'
+        || s[16] != b':'
+    {
         return None;
     }
     let (y, mo, d) = (num(&s[0..4])?, num(&s[5..7])?, num(&s[8..10])?);
@@ -70,7 +78,12 @@ pub fn iso8601(s: &str) -> Option<i64> {
     if let Ok(t) = DateTime::parse_from_rfc3339(s) {
         return t.timestamp_nanos_opt();
     }
-    for f in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"] {
+    for f in [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
+    ] {
         if let Ok(t) = NaiveDateTime::parse_from_str(s, f) {
             return t.and_utc().timestamp_nanos_opt();
         }
@@ -99,15 +112,29 @@ mod tests {
 
     #[test]
     fn agrees_with_chrono() {
-        for s in ["2026-11-23T23:31:46.666779913Z", "1969-12-31T23:59:59.5Z", "2024-02-29T00:00:00+05:30", "2100-01-01T00:00:00-11:00"] {
-            let want = DateTime::parse_from_rfc3339(s).unwrap().timestamp_nanos_opt();
+        for s in [
+            "2026-11-23T23:31:46.666779913Z",
+            "1969-12-31T23:59:59.5Z",
+            "2024-02-29T00:00:00+05:30",
+            "2100-01-01T00:00:00-11:00",
+        ] {
+            let want = DateTime::parse_from_rfc3339(s)
+                .unwrap()
+                .timestamp_nanos_opt();
             assert_eq!(rfc3339(s.as_bytes()), want, "{s}");
         }
     }
 
     #[test]
     fn never_and_nonsense_are_none() {
-        for s in ["0001-01-01T00:00:00Z", "", "2026-02-30T00:00:00Z", "2026-11-23T23:31:46", "2026-11-23T23:31:46.Z", "9999-01-01T00:00:00Z"] {
+        for s in [
+            "0001-01-01T00:00:00Z",
+            "",
+            "2026-02-30T00:00:00Z",
+            "2026-11-23T23:31:46",
+            "2026-11-23T23:31:46.Z",
+            "9999-01-01T00:00:00Z",
+        ] {
             assert_eq!(rfc3339(s.as_bytes()), None, "{s}");
         }
     }
@@ -115,7 +142,12 @@ mod tests {
     #[test]
     fn people_write_dates_in_many_ways() {
         let want = iso8601("2019-06-01T10:00:00Z").unwrap();
-        for s in ["2019-06-01 10:00", "2019-06-01T10:00", "2019-06-01T12:00:00+02:00", " 2019-06-01 10:00:00.0 "] {
+        for s in [
+            "2019-06-01 10:00",
+            "2019-06-01T10:00",
+            "2019-06-01T12:00:00+02:00",
+            " 2019-06-01 10:00:00.0 ",
+        ] {
             assert_eq!(iso8601(s), Some(want), "{s}");
         }
         assert_eq!(iso8601("yesterday"), None);

@@ -6,16 +6,27 @@
 pub fn data_root(text: &str) -> Option<String> {
     let joined = text.replace("\\\n", " ");
     let mut found = None;
-    for line in joined.lines().map(str::trim).filter(|l| !l.starts_with(['#', ';'])) {
-        let mut words = line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).filter(|w| !w.is_empty());
+    for line in joined
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.starts_with(['#', ';']))
+    {
+        let mut words = line
+            .split(|c: char| c.is_whitespace() || matches!(c, '"' | '\''))
+            .filter(|w| !w.is_empty());
         while let Some(word) = words.next() {
-            let flag = word.rsplit_once("=-").map_or(word, |(_, f)| &word[word.len() - f.len() - 1..]);
+            let flag = word
+                .rsplit_once("=-")
+                .map_or(word, |(_, f)| &word[word.len() - f.len() - 1..]);
             let value = match flag.split_once('=') {
                 Some(("--data-root" | "--graph" | "-g", value)) => Some(value),
                 _ if matches!(flag, "--data-root" | "--graph" | "-g") => words.next(),
                 _ => None,
             };
-            found = value.filter(|v| v.starts_with('/')).map(str::to_owned).or(found);
+            found = value
+                .filter(|v| v.starts_with('/'))
+                .map(str::to_owned)
+                .or(found);
         }
     }
     found
@@ -39,7 +50,10 @@ mod tests {
         ] {
             assert_eq!(data_root(text).as_deref(), Some("/srv/docker"), "{text}");
         }
-        assert_eq!(data_root("#DOCKER_OPTS=\"-g /x\"\nExecStart=/usr/bin/dockerd -H fd:// $DOCKER_OPTS"), None);
+        assert_eq!(
+            data_root("#DOCKER_OPTS=\"-g /x\"\nExecStart=/usr/bin/dockerd -H fd:// $DOCKER_OPTS"),
+            None
+        );
     }
 
     proptest! {

@@ -102,23 +102,44 @@ pub fn catalogue() -> Vec<Query> {
 pub fn find(name: &str) -> Result<Query, Error> {
     if name.contains('/') || name.ends_with(".sql") {
         let path = Path::new(name);
-        let sql = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.into(), source })?;
-        let stem = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
+        let sql = std::fs::read_to_string(path).map_err(|source| Error::File {
+            path: path.into(),
+            source,
+        })?;
+        let stem = path
+            .file_stem()
+            .map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
         return Ok(parse(&stem, &sql));
     }
     match SHIPPED.iter().find(|(n, _)| *n == name) {
         Some((name, sql)) => Ok(parse(name, sql)),
-        None => Err(Error::Unknown { name: name.into(), known: SHIPPED.iter().map(|q| q.0).collect::<Vec<_>>().join(", ") }),
+        None => Err(Error::Unknown {
+            name: name.into(),
+            known: SHIPPED.iter().map(|q| q.0).collect::<Vec<_>>().join(", "),
+        }),
     }
 }
 
 /// Reads a query's header.
 fn parse(name: &str, sql: &str) -> Query {
-    let mut query = Query { name: name.into(), title: String::new(), notes: Vec::new(), parameters: Vec::new(), example: None, sql: sql.into() };
+    let mut query = Query {
+        name: name.into(),
+        title: String::new(),
+        notes: Vec::new(),
+        parameters: Vec::new(),
+        example: None,
+        sql: sql.into(),
+    };
     for line in sql.lines().map_while(|l| l.trim().strip_prefix("--")) {
         let line = line.trim();
-        if let Some((name, help)) = line.strip_prefix(':').map(|p| p.split_once(char::is_whitespace).unwrap_or((p, ""))) {
-            query.parameters.push(Parameter { name: name.into(), help: help.trim().into() });
+        if let Some((name, help)) = line
+            .strip_prefix(':')
+            .map(|p| p.split_once(char::is_whitespace).unwrap_or((p, "")))
+        {
+            query.parameters.push(Parameter {
+                name: name.into(),
+                help: help.trim().into(),
+            });
         } else if let Some(example) = line.strip_prefix("Example:") {
             query.example = Some(example.trim().into());
         } else if query.title.is_empty() {
@@ -136,9 +157,14 @@ impl Query {
     /// # Errors
     /// [`Error::NotAQuery`] says what is wrong with it.
     pub fn prepare<'c>(&self, db: &'c Connection) -> Result<Statement<'c>, Error> {
-        let wrong = |what: String| Error::NotAQuery { name: self.name.clone(), what };
+        let wrong = |what: String| Error::NotAQuery {
+            name: self.name.clone(),
+            what,
+        };
         let mut batch = rusqlite::Batch::new(db, &self.sql);
-        let mut next = || fallible_iterator::FallibleIterator::next(&mut batch).map_err(|e| wrong(e.to_string()));
+        let mut next = || {
+            fallible_iterator::FallibleIterator::next(&mut batch).map_err(|e| wrong(e.to_string()))
+        };
         let stmt = next()?.ok_or_else(|| wrong("holds no statement".into()))?;
         if next()?.is_some() {
             return Err(wrong("more than one statement".into()));
@@ -155,17 +181,29 @@ impl Query {
     /// Those of [`Query::prepare`].
     pub fn prepared_parameters(&self, db: &Connection) -> Result<Vec<String>, Error> {
         let stmt = self.prepare(db)?;
-        Ok((1..=stmt.parameter_count()).filter_map(|i| stmt.parameter_name(i)).map(|n| n[1..].to_owned()).collect())
+        Ok((1..=stmt.parameter_count())
+            .filter_map(|i| stmt.parameter_name(i))
+            .map(|n| n[1..].to_owned())
+            .collect())
     }
 
     /// Runs the query with these arguments (name and value) into a renderer. Rows are streamed. Returns their number.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn run(&self, db: &Connection, arguments: &[(String, String)], out: &mut dyn Render) -> Result<u64, Error> {
+    pub fn run(
+        &self,
+        db: &Connection,
+        arguments: &[(String, String)],
+        out: &mut dyn Render,
+    ) -> Result<u64, Error> {
         let mut stmt = self.prepare(db)?;
         for (name, value) in arguments {
-            let refuse = |what: &str| Error::Argument { parameter: name.clone(), value: value.clone(), what: what.into() };
+            let refuse = |what: &str| Error::Argument {
+                parameter: name.clone(),
+                value: value.clone(),
+                what: what.into(),
+            };
             let Some(at) = stmt.parameter_index(&format!(":{name}"))? else {
                 return Err(refuse("this query has no such parameter"));
             };
@@ -173,7 +211,11 @@ impl Query {
                 "since" | "until" => match time::iso8601(value) {
                     // SQLite's own date functions read milliseconds.
                     Some(ns) => time::rfc3339_nano(ns),
-                    None => return Err(refuse("not a date; write 2019-06-01 or 2019-06-01T12:00:00Z")),
+                    None => {
+                        return Err(refuse(
+                            "not a date; write 2019-06-01 or 2019-06-01T12:00:00Z",
+                        ));
+                    }
                 },
                 "container" => reference::container(db, value)?,
                 "image" => reference::image(db, value)?,
@@ -181,12 +223,18 @@ impl Query {
             };
             stmt.raw_bind_parameter(at, bound)?;
         }
-        let names: Vec<String> = stmt.column_names().iter().map(|s| (*s).to_owned()).collect();
+        let names: Vec<String> = stmt
+            .column_names()
+            .iter()
+            .map(|s| (*s).to_owned())
+            .collect();
         out.begin(&names)?;
         let mut rows = stmt.raw_query();
         let mut n = 0;
         while let Some(row) = rows.next()? {
-            let values: Vec<ValueRef<'_>> = (0..names.len()).map(|i| row.get_ref(i)).collect::<Result<_, _>>()?;
+            let values: Vec<ValueRef<'_>> = (0..names.len())
+                .map(|i| row.get_ref(i))
+                .collect::<Result<_, _>>()?;
             out.row(&values)?;
             n += 1;
         }
@@ -203,18 +251,46 @@ mod tests {
 
     #[test]
     fn a_header_is_read() {
-        let q = parse("x", "-- What?\n-- More.\n-- :since   a date\n-- Example: dof query x\nSELECT 1 -- :not\n");
-        assert_eq!((q.title.as_str(), q.notes.as_slice(), q.example.as_deref()), ("What?", &["More.".to_owned()][..], Some("dof query x")));
-        assert_eq!(q.parameters, [Parameter { name: "since".into(), help: "a date".into() }]);
+        let q = parse(
+            "x",
+            "-- What?\n-- More.\n-- :since   a date\n-- Example: dof query x\nSELECT 1 -- :not\n",
+        );
+        assert_eq!(
+            (q.title.as_str(), q.notes.as_slice(), q.example.as_deref()),
+            ("What?", &["More.".to_owned()][..], Some("dof query x"))
+        );
+        assert_eq!(
+            q.parameters,
+            [Parameter {
+                name: "since".into(),
+                help: "a date".into()
+            }]
+        );
     }
 
     #[test]
     fn only_one_select_passes() {
         let case = Target::memory().unwrap().seal().unwrap();
-        for sql in ["DELETE FROM host", "SELECT 1; SELECT 2", "-- nothing", "SELEC 1", "PRAGMA user_version = 5"] {
-            assert!(matches!(parse("x", sql).prepare(case.db()), Err(Error::NotAQuery { .. })), "{sql}");
+        for sql in [
+            "DELETE FROM host",
+            "SELECT 1; SELECT 2",
+            "-- nothing",
+            "SELEC 1",
+            "PRAGMA user_version = 5",
+        ] {
+            assert!(
+                matches!(
+                    parse("x", sql).prepare(case.db()),
+                    Err(Error::NotAQuery { .. })
+                ),
+                "{sql}"
+            );
         }
-        assert!(parse("x", "SELECT 1;\n-- the end\n").prepare(case.db()).is_ok());
+        assert!(
+            parse("x", "SELECT 1;\n-- the end\n")
+                .prepare(case.db())
+                .is_ok()
+        );
     }
 
     /// Each shipped query says what it answers, describes exactly the parameters it has, and orders its rows.
@@ -223,14 +299,24 @@ mod tests {
         let case = Target::memory().unwrap().seal().unwrap();
         for q in catalogue() {
             assert!(q.title.ends_with('?'), "{}: title", q.name);
-            assert!(q.example.as_deref().is_some_and(|e| e.starts_with(&format!("dof query {}", q.name))), "{}: example", q.name);
+            assert!(
+                q.example
+                    .as_deref()
+                    .is_some_and(|e| e.starts_with(&format!("dof query {}", q.name))),
+                "{}: example",
+                q.name
+            );
             let described: Vec<&str> = q.parameters.iter().map(|p| p.name.as_str()).collect();
             let mut prepared = q.prepared_parameters(case.db()).unwrap();
             prepared.sort();
             let mut sorted = described.clone();
             sorted.sort_unstable();
             assert_eq!(prepared, sorted, "{}: parameters", q.name);
-            assert!(q.parameters.iter().all(|p| !p.help.is_empty()), "{}: help", q.name);
+            assert!(
+                q.parameters.iter().all(|p| !p.help.is_empty()),
+                "{}: help",
+                q.name
+            );
             assert!(q.sql.contains("\n ORDER BY "), "{}: order", q.name);
         }
     }

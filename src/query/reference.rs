@@ -65,11 +65,22 @@ pub fn image(db: &Connection, asked: &str) -> Result<String, Error> {
 fn one(db: &Connection, kind: &'static str, asked: &str, sql: &str) -> Result<String, Error> {
     let mut stmt = db.prepare(sql)?;
     let rows = stmt.query_map([asked], |r| {
-        Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, Option<i64>>(2)?.unwrap_or(0), r.get::<_, Option<bool>>(3)?.unwrap_or(false)))
+        Ok((
+            r.get::<_, String>(0)?,
+            r.get::<_, String>(1)?,
+            r.get::<_, Option<i64>>(2)?.unwrap_or(0),
+            r.get::<_, Option<bool>>(3)?.unwrap_or(false),
+        ))
     })?;
     let all: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     let list = |rows: &[&(String, String, i64, bool)]| {
-        let line = |r: &&(String, String, i64, bool)| format!("  {}  {}", crate::text::printable(&r.0), crate::text::printable(&r.1));
+        let line = |r: &&(String, String, i64, bool)| {
+            format!(
+                "  {}  {}",
+                crate::text::printable(&r.0),
+                crate::text::printable(&r.1)
+            )
+        };
         let mut lines: Vec<String> = rows.iter().take(20).map(line).collect();
         if rows.len() > 20 {
             lines.push(format!("  and {} more", rows.len() - 20));
@@ -81,7 +92,15 @@ fn one(db: &Connection, kind: &'static str, asked: &str, sql: &str) -> Result<St
     let exact: Vec<_> = hits.iter().filter(|r| r.2 == best).copied().collect();
     match exact.as_slice() {
         [row] => Ok(row.0.clone()),
-        [] => Err(Error::Unknown { kind, asked: asked.into(), candidates: list(&all.iter().collect::<Vec<_>>()) }),
-        several => Err(Error::Ambiguous { kind, asked: asked.into(), candidates: list(several) }),
+        [] => Err(Error::Unknown {
+            kind,
+            asked: asked.into(),
+            candidates: list(&all.iter().collect::<Vec<_>>()),
+        }),
+        several => Err(Error::Ambiguous {
+            kind,
+            asked: asked.into(),
+            candidates: list(several),
+        }),
     }
 }

@@ -28,7 +28,9 @@ impl<W: Write> Render for Csv<W> {
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         for value in values {
-            self.0.write_field(plain(value).as_bytes()).map_err(io_error)?;
+            self.0
+                .write_field(plain(value).as_bytes())
+                .map_err(io_error)?;
         }
         self.0.write_record(None::<&[u8]>).map_err(io_error)
     }

@@ -32,7 +32,11 @@ pub struct Json<W: Write> {
 impl<W: Write> Json<W> {
     /// Into `out`.
     pub fn new(out: W) -> Self {
-        Json { out, columns: Vec::new(), any: false }
+        Json {
+            out,
+            columns: Vec::new(),
+            any: false,
+        }
     }
 }
 
@@ -43,13 +47,15 @@ impl<W: Write> Render for Json<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        self.out.write_all(if self.any { b",\n " } else { b"\n " })?;
+        self.out
+            .write_all(if self.any { b",\n " } else { b"\n " })?;
         self.any = true;
         serde_json::to_writer(&mut self.out, &Row(&self.columns, values)).map_err(io::Error::from)
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.out.write_all(if self.any { b"\n]\n" } else { b"]\n" })?;
+        self.out
+            .write_all(if self.any { b"\n]\n" } else { b"]\n" })?;
         self.out.flush()
     }
 }
@@ -63,7 +69,10 @@ pub struct JsonLines<W: Write> {
 impl<W: Write> JsonLines<W> {
     /// Into `out`.
     pub fn new(out: W) -> Self {
-        JsonLines { out, columns: Vec::new() }
+        JsonLines {
+            out,
+            columns: Vec::new(),
+        }
     }
 }
 
@@ -74,7 +83,8 @@ impl<W: Write> Render for JsonLines<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, &Row(&self.columns, values)).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut self.out, &Row(&self.columns, values))
+            .map_err(io::Error::from)?;
         self.out.write_all(b"\n")
     }
 

@@ -24,14 +24,22 @@ pub struct Table<W: Write> {
 impl<W: Write> Table<W> {
     /// Into `out`.
     pub fn new(out: W) -> Self {
-        Table { out, held: Vec::new(), widths: Vec::new(), measured: false }
+        Table {
+            out,
+            held: Vec::new(),
+            widths: Vec::new(),
+            measured: false,
+        }
     }
 
     fn print(&mut self, cells: &[String]) -> io::Result<()> {
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(&self.widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
+            line.extend(std::iter::repeat_n(
+                ' ',
+                width.saturating_sub(cell.width()) + 2,
+            ));
         }
         self.out.write_all(line.trim_end().as_bytes())?;
         self.out.write_all(b"\n")
@@ -52,17 +60,25 @@ impl<W: Write> Table<W> {
 impl<W: Write> Render for Table<W> {
     fn begin(&mut self, columns: &[String]) -> io::Result<()> {
         self.widths = vec![0; columns.len()];
-        self.held.push(columns.iter().map(|c| printable(c).into_owned()).collect());
+        self.held
+            .push(columns.iter().map(|c| printable(c).into_owned()).collect());
         Ok(())
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        let cells: Vec<String> = values.iter().map(|v| printable(&plain(v)).into_owned()).collect();
+        let cells: Vec<String> = values
+            .iter()
+            .map(|v| printable(&plain(v)).into_owned())
+            .collect();
         if self.measured {
             return self.print(&cells);
         }
         self.held.push(cells);
-        if self.held.len() > MEASURED { self.measure() } else { Ok(()) }
+        if self.held.len() > MEASURED {
+            self.measure()
+        } else {
+            Ok(())
+        }
     }
 
     fn end(&mut self) -> io::Result<()> {

@@ -37,7 +37,13 @@ pub struct Layout {
 impl<W: Write> Blocks<W> {
     /// Into `out`.
     pub fn new(out: W, layout: Layout) -> Self {
-        Blocks { out, layout, columns: Vec::new(), group: None, any: false }
+        Blocks {
+            out,
+            layout,
+            columns: Vec::new(),
+            group: None,
+            any: false,
+        }
     }
 }
 
@@ -48,7 +54,12 @@ impl<W: Write> Render for Blocks<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        let value = |column: &str| self.columns.iter().position(|c| c == column).map_or_else(String::new, |i| plain(&values[i]).into_owned());
+        let value = |column: &str| {
+            self.columns
+                .iter()
+                .position(|c| c == column)
+                .map_or_else(String::new, |i| plain(&values[i]).into_owned())
+        };
         if let Some((heading, column)) = self.layout.group {
             let group = value(column);
             if self.group.as_ref() != Some(&group) {
@@ -64,9 +75,13 @@ impl<W: Write> Render for Blocks<W> {
         }
         for line in self.layout.lines {
             match line {
-                Line::One(label, column) => writeln!(self.out, "    {label}: {}", printable(&value(column)))?,
+                Line::One(label, column) => {
+                    writeln!(self.out, "    {label}: {}", printable(&value(column)))?
+                }
                 Line::Each(label, column) => {
-                    for item in serde_json::from_str::<Vec<String>>(&value(column)).unwrap_or_default() {
+                    for item in
+                        serde_json::from_str::<Vec<String>>(&value(column)).unwrap_or_default()
+                    {
                         writeln!(self.out, "    {label}: {}", printable(&item))?;
                     }
                 }

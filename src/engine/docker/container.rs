@@ -44,22 +44,46 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
     let config = survey.read_json(&config_path);
     let host = survey.read_json(&host_path);
     if config.is_none() && !survey.evidence.exists(&config_path) {
-        survey.problem(Severity::Warning, dir, "container directory without config.v2.json", "its id, its log and its layer");
+        survey.problem(
+            Severity::Warning,
+            dir,
+            "container directory without config.v2.json",
+            "its id, its log and its layer",
+        );
     }
     let null = Value::Null;
-    let (config_value, source_id) = config.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
-    let (host_value, hostconfig_source_id) = host.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
+    let (config_value, source_id) = config
+        .as_ref()
+        .map_or((&null, None), |(v, s)| (v, Some(*s)));
+    let (host_value, hostconfig_source_id) =
+        host.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
     let mut c = Fields::new(config_value);
     // Old engines kept the host configuration within the container's own.
     let inner = c.get("HostConfig").unwrap_or(&null);
-    let mut h = Fields::new(if host_value.is_null() { inner } else { host_value });
+    let mut h = Fields::new(if host_value.is_null() {
+        inner
+    } else {
+        host_value
+    });
     if let Some(own) = c.text("ID")
         && own != full_id
     {
-        survey.problem(Severity::Warning, &config_path, format!("says its ID is {own}"), "the directory's name as id");
+        survey.problem(
+            Severity::Warning,
+            &config_path,
+            format!("says its ID is {own}"),
+            "the directory's name as id",
+        );
     }
 
-    let mut row = record::Container { id, engine_id: cx.engine, full_id: full_id.clone(), source_id, hostconfig_source_id, ..record::Container::default() };
+    let mut row = record::Container {
+        id,
+        engine_id: cx.engine,
+        full_id: full_id.clone(),
+        source_id,
+        hostconfig_source_id,
+        ..record::Container::default()
+    };
     identity(&mut row, &mut c, cx);
     state(&mut row, &mut c);
     program(&mut row, &mut c);
@@ -68,7 +92,11 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
     if let Some(layers) = cx.layers.mounts.get(&full_id) {
         row.layer_id = layers.own;
         for (i, layer) in layers.stack.iter().enumerate() {
-            survey.put(record::ContainerLayer { container_id: id, position: i as i64 + 1, layer_id: *layer });
+            survey.put(record::ContainerLayer {
+                container_id: id,
+                position: i as i64 + 1,
+                layer_id: *layer,
+            });
         }
     }
     let driver = row.log_driver.clone();
@@ -85,10 +113,16 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
 }
 
 fn identity(row: &mut record::Container, c: &mut Fields<'_>, cx: &Context<'_>) {
-    row.name = c.text("Name").map(|n| n.strip_prefix('/').map_or(n.clone(), str::to_owned));
+    row.name = c
+        .text("Name")
+        .map(|n| n.strip_prefix('/').map_or(n.clone(), str::to_owned));
     row.image_name = c.text("Config.Image");
     row.image_full_id = c.text("Image");
-    row.image_id = row.image_full_id.as_ref().and_then(|i| cx.images.get(i)).copied();
+    row.image_id = row
+        .image_full_id
+        .as_ref()
+        .and_then(|i| cx.images.get(i))
+        .copied();
     row.created_at = c.time("Created");
     row.created = c.text("Created");
     row.driver = c.text("Driver");
@@ -204,20 +238,39 @@ fn limits(row: &mut record::Container, h: &mut Fields<'_>) {
 }
 
 fn environment(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>) {
-    for (i, item) in c.items("Config.Env").iter().filter_map(Value::as_str).enumerate() {
-        let (key, value) = item.split_once('=').map_or((item, None), |(k, v)| (k, Some(v.to_owned())));
-        survey.put(record::ContainerEnv { container_id, position: i as i64 + 1, key: key.into(), value });
+    for (i, item) in c
+        .items("Config.Env")
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
+        let (key, value) = item
+            .split_once('=')
+            .map_or((item, None), |(k, v)| (k, Some(v.to_owned())));
+        survey.put(record::ContainerEnv {
+            container_id,
+            position: i as i64 + 1,
+            key: key.into(),
+            value,
+        });
     }
     for (key, value) in c.members("Config.Labels") {
         let value = value.as_str().map(str::to_owned);
-        survey.put(record::ContainerLabel { container_id, key: key.clone(), value });
+        survey.put(record::ContainerLabel {
+            container_id,
+            key: key.clone(),
+            value,
+        });
     }
 }
 
 /// `80/tcp`, `8000-8010/udp`, `53`: first port and protocol.
 fn port_and_protocol(spec: &str) -> (Option<i64>, String) {
     let (port, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
-    (port.split('-').next().and_then(|p| p.parse().ok()), protocol.into())
+    (
+        port.split('-').next().and_then(|p| p.parse().ok()),
+        protocol.into(),
+    )
 }
 
 fn ports(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, h: &mut Fields<'_>) {
@@ -225,7 +278,10 @@ fn ports(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, h: &mut
     for (spec, _) in c.members("Config.ExposedPorts") {
         rows.push(("exposed", spec.clone(), None, None));
     }
-    for (kind, members) in [("requested", h.members("PortBindings")), ("active", c.members("NetworkSettings.Ports"))] {
+    for (kind, members) in [
+        ("requested", h.members("PortBindings")),
+        ("active", c.members("NetworkSettings.Ports")),
+    ] {
         for (spec, bindings) in members {
             let bindings = bindings.as_array().map(Vec::as_slice).unwrap_or_default();
             if bindings.is_empty() {
@@ -240,7 +296,15 @@ fn ports(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, h: &mut
     for (kind, spec, host_ip, host_port) in rows {
         let (port, protocol) = port_and_protocol(&spec);
         let id = survey.next_id("container_port");
-        survey.put(record::ContainerPort { id, container_id, kind: kind.into(), port, protocol, host_ip, host_port });
+        survey.put(record::ContainerPort {
+            id,
+            container_id,
+            kind: kind.into(),
+            port,
+            protocol,
+            host_ip,
+            host_port,
+        });
     }
 }
 
@@ -249,13 +313,30 @@ fn mounts(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, cx: &C
         let mut m = Fields::new(value);
         let name = m.text("Name");
         // Before Docker 1.13 there was no Type: a volume had a name.
-        let kind = m.text("Type").unwrap_or_else(|| if name.is_some() { "volume".into() } else { "bind".into() });
-        let volume = name.as_ref().filter(|_| kind == "volume").and_then(|n| cx.volumes.get(n));
-        let source = m.text("Source").or_else(|| volume.and_then(|v| v.mount_point.clone()));
+        let kind = m.text("Type").unwrap_or_else(|| {
+            if name.is_some() {
+                "volume".into()
+            } else {
+                "bind".into()
+            }
+        });
+        let volume = name
+            .as_ref()
+            .filter(|_| kind == "volume")
+            .and_then(|n| cx.volumes.get(n));
+        let source = m
+            .text("Source")
+            .or_else(|| volume.and_then(|v| v.mount_point.clone()));
         let tree_id = match (&volume, kind.as_str(), &source) {
             (Some(v), ..) => v.tree,
             (None, "bind", Some(source)) => bind(survey, source),
-            (None, "volume", Some(source)) => survey.tree("volume", &EvidencePath::new(source), Marks::None, None, None),
+            (None, "volume", Some(source)) => survey.tree(
+                "volume",
+                &EvidencePath::new(source),
+                Marks::None,
+                None,
+                None,
+            ),
             _ => None,
         };
         let id = survey.next_id("container_mount");
@@ -282,7 +363,12 @@ fn bind(survey: &mut Survey<'_>, source: &str) -> Option<i64> {
     let path = EvidencePath::new(source);
     let tree = survey.tree("bind", &path, Marks::None, None, None);
     if tree.is_none() {
-        survey.problem(Severity::Note, &path, "source of a bind mount, not on this disk", "the mount's record");
+        survey.problem(
+            Severity::Note,
+            &path,
+            "source of a bind mount, not on this disk",
+            "the mount's record",
+        );
     }
     tree
 }
@@ -320,37 +406,69 @@ fn rotation(name: &[u8], base: &[u8]) -> Option<(u64, bool)> {
         return Some((0, false));
     }
     let rest = rest.strip_prefix(b".")?;
-    let (digits, gz) = rest.strip_suffix(b".gz").map_or((rest, false), |d| (d, true));
+    let (digits, gz) = rest
+        .strip_suffix(b".gz")
+        .map_or((rest, false), |d| (d, true));
     let n = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some((n, gz))
 }
 
 /// The container's log files, oldest first. Where Docker keeps them is known; `LogPath` counts only when it leads to
 /// a file elsewhere.
-fn logs(survey: &mut Survey<'_>, container_id: i64, dir: &EvidencePath, driver: Option<&str>, log_path: Option<&str>) {
+fn logs(
+    survey: &mut Survey<'_>,
+    container_id: i64,
+    dir: &EvidencePath,
+    driver: Option<&str>,
+    log_path: Option<&str>,
+) {
     let json_name = [dir.file_name(), b"-json.log"].concat();
     let mut sets = vec![
         (dir.clone(), json_name.clone(), LogFormat::JsonFile, false),
-        (dir.join("local-logs"), b"container.log".to_vec(), LogFormat::Local, false),
-        (dir.clone(), b"container-cached.log".to_vec(), LogFormat::Local, true),
+        (
+            dir.join("local-logs"),
+            b"container.log".to_vec(),
+            LogFormat::Local,
+            false,
+        ),
+        (
+            dir.clone(),
+            b"container-cached.log".to_vec(),
+            LogFormat::Local,
+            true,
+        ),
     ];
     if let (Some("json-file"), Some(path)) = (driver, log_path.map(EvidencePath::new))
         && path != dir.join(&json_name)
         && !path.file_name().is_empty()
     {
-        sets.push((path.parent(), path.file_name().to_vec(), LogFormat::JsonFile, false));
+        sets.push((
+            path.parent(),
+            path.file_name().to_vec(),
+            LogFormat::JsonFile,
+            false,
+        ));
     }
     let mut position = 0;
     let mut seen = Vec::new();
     for (folder, base, format, cached) in sets {
-        let mut files: Vec<_> = survey.names(&folder).into_iter().filter_map(|n| rotation(&n, &base).map(|(k, gz)| (k, gz, n))).collect();
+        let mut files: Vec<_> = survey
+            .names(&folder)
+            .into_iter()
+            .filter_map(|n| rotation(&n, &base).map(|(k, gz)| (k, gz, n)))
+            .collect();
         files.sort_by(|a, b| b.cmp(a));
         for (_, compressed, name) in files {
             let path = folder.join(&name);
             let meta = match survey.evidence.open_file(&path) {
                 Ok(file) => file.meta,
                 Err(e) => {
-                    survey.problem(Severity::Error, &path, format!("log cannot be opened: {e}"), "the container's other logs");
+                    survey.problem(
+                        Severity::Error,
+                        &path,
+                        format!("log cannot be opened: {e}"),
+                        "the container's other logs",
+                    );
                     continue;
                 }
             };
@@ -371,7 +489,12 @@ fn logs(survey: &mut Survey<'_>, container_id: i64, dir: &EvidencePath, driver: 
                 mtime: meta.mtime,
                 cached: i64::from(cached),
             });
-            survey.logs.push(LogPlan { id, path, format, compressed });
+            survey.logs.push(LogPlan {
+                id,
+                path,
+                format,
+                compressed,
+            });
         }
     }
 }
@@ -383,9 +506,18 @@ mod tests {
     #[test]
     fn rotations_are_told_apart() {
         assert_eq!(rotation(b"x-json.log", b"x-json.log"), Some((0, false)));
-        assert_eq!(rotation(b"x-json.log.12.gz", b"x-json.log"), Some((12, true)));
+        assert_eq!(
+            rotation(b"x-json.log.12.gz", b"x-json.log"),
+            Some((12, true))
+        );
         assert_eq!(rotation(b"x-json.log.2", b"x-json.log"), Some((2, false)));
-        for other in [&b"x-json.log.bak"[..], b"x-json.logs", b"x-json.log.", b"y-json.log", b"x-json.log.1.gz.gz"] {
+        for other in [
+            &b"x-json.log.bak"[..],
+            b"x-json.logs",
+            b"x-json.log.",
+            b"y-json.log",
+            b"x-json.log.1.gz.gz",
+        ] {
             assert_eq!(rotation(other, b"x-json.log"), None);
         }
     }
@@ -394,7 +526,10 @@ mod tests {
     fn port_specs() {
         assert_eq!(port_and_protocol("80/tcp"), (Some(80), "tcp".into()));
         assert_eq!(port_and_protocol("53"), (Some(53), "tcp".into()));
-        assert_eq!(port_and_protocol("8000-8010/udp"), (Some(8000), "udp".into()));
+        assert_eq!(
+            port_and_protocol("8000-8010/udp"),
+            (Some(8000), "udp".into())
+        );
         assert_eq!(port_and_protocol("x/sctp"), (None, "sctp".into()));
     }
 }

@@ -19,14 +19,62 @@ pub struct Driver {
 }
 
 const DRIVERS: &[Driver] = &[
-    Driver { name: "overlay2", folder: "overlay2", within: &["diff"], marks: Marks::Overlay, not_layers: &["l"] },
-    Driver { name: "overlay", folder: "overlay", within: &["upper", "root"], marks: Marks::Overlay, not_layers: &[] },
-    Driver { name: "fuse-overlayfs", folder: "fuse-overlayfs", within: &["diff"], marks: Marks::Overlay, not_layers: &["l"] },
-    Driver { name: "aufs", folder: "aufs/diff", within: &[""], marks: Marks::Aufs, not_layers: &[] },
-    Driver { name: "vfs", folder: "vfs/dir", within: &[""], marks: Marks::None, not_layers: &[] },
-    Driver { name: "btrfs", folder: "btrfs/subvolumes", within: &[""], marks: Marks::None, not_layers: &[] },
-    Driver { name: "zfs", folder: "zfs/graph", within: &[""], marks: Marks::None, not_layers: &[] },
-    Driver { name: "devicemapper", folder: "devicemapper/mnt", within: &["rootfs"], marks: Marks::None, not_layers: &[] },
+    Driver {
+        name: "overlay2",
+        folder: "overlay2",
+        within: &["diff"],
+        marks: Marks::Overlay,
+        not_layers: &["l"],
+    },
+    Driver {
+        name: "overlay",
+        folder: "overlay",
+        within: &["upper", "root"],
+        marks: Marks::Overlay,
+        not_layers: &[],
+    },
+    Driver {
+        name: "fuse-overlayfs",
+        folder: "fuse-overlayfs",
+        within: &["diff"],
+        marks: Marks::Overlay,
+        not_layers: &["l"],
+    },
+    Driver {
+        name: "aufs",
+        folder: "aufs/diff",
+        within: &[""],
+        marks: Marks::Aufs,
+        not_layers: &[],
+    },
+    Driver {
+        name: "vfs",
+        folder: "vfs/dir",
+        within: &[""],
+        marks: Marks::None,
+        not_layers: &[],
+    },
+    Driver {
+        name: "btrfs",
+        folder: "btrfs/subvolumes",
+        within: &[""],
+        marks: Marks::None,
+        not_layers: &[],
+    },
+    Driver {
+        name: "zfs",
+        folder: "zfs/graph",
+        within: &[""],
+        marks: Marks::None,
+        not_layers: &[],
+    },
+    Driver {
+        name: "devicemapper",
+        folder: "devicemapper/mnt",
+        within: &["rootfs"],
+        marks: Marks::None,
+        not_layers: &[],
+    },
 ];
 
 impl Driver {
@@ -51,7 +99,11 @@ impl Driver {
     }
 
     /// Where a layer's files may stand, most likely first.
-    pub fn candidates(&self, root: &EvidencePath, cache_id: &str) -> impl Iterator<Item = EvidencePath> {
+    pub fn candidates(
+        &self,
+        root: &EvidencePath,
+        cache_id: &str,
+    ) -> impl Iterator<Item = EvidencePath> {
         let home = self.home(root, cache_id);
         self.within.iter().map(move |w| home.join(w))
     }
@@ -64,5 +116,9 @@ impl Driver {
 
 /// A cache ID is a name and no path: what a hostile one says after a slash is no folder of ours.
 fn one_component(cache_id: &str) -> String {
-    cache_id.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect::<String>().replace("..", "__")
+    cache_id
+        .chars()
+        .map(|c| if c == '/' || c == '\0' { '_' } else { c })
+        .collect::<String>()
+        .replace("..", "__")
 }

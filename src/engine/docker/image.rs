@@ -13,7 +13,13 @@ use std::collections::HashMap;
 pub type Images = HashMap<String, i64>;
 
 /// Reads the images of one driver's store. An image that two stores hold is one image.
-pub fn survey(survey: &mut Survey<'_>, engine: i64, store: &EvidencePath, layers: &Layers, images: &mut Images) {
+pub fn survey(
+    survey: &mut Survey<'_>,
+    engine: i64,
+    store: &EvidencePath,
+    layers: &Layers,
+    images: &mut Images,
+) {
     let content = store.join("imagedb/content/sha256");
     for name in survey.names(&content) {
         let full_id = format!("sha256:{}", crate::text::lossless(&name));
@@ -23,10 +29,16 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, store: &EvidencePath, layers
         let path = content.join(&name);
         let id = survey.next_id("image");
         images.insert(full_id.clone(), id);
-        let mut row = record::Image { id, engine_id: engine, full_id: full_id.clone(), ..record::Image::default() };
+        let mut row = record::Image {
+            id,
+            engine_id: engine,
+            full_id: full_id.clone(),
+            ..record::Image::default()
+        };
         let metadata = store.join("imagedb/metadata/sha256").join(&name);
         row.parent_full_id = line(survey, &metadata.join("parent"));
-        row.last_tagged_at = line(survey, &metadata.join("lastUpdated")).and_then(|t| crate::parse::time::rfc3339(t.as_bytes()));
+        row.last_tagged_at = line(survey, &metadata.join("lastUpdated"))
+            .and_then(|t| crate::parse::time::rfc3339(t.as_bytes()));
         row.built_locally = i64::from(survey.evidence.exists(&metadata.join("builtLocally")));
         let Some((value, source)) = survey.read_json(&path) else {
             survey.put(row);
@@ -67,13 +79,31 @@ fn line(survey: &mut Survey<'_>, path: &EvidencePath) -> Option<String> {
 }
 
 /// The image's layers, base first: their row ids. Chain IDs are computed as the OCI image specification says.
-fn stack(survey: &mut Survey<'_>, image: i64, diff_ids: &[Value], layers: &Layers) -> Vec<Option<i64>> {
+fn stack(
+    survey: &mut Survey<'_>,
+    image: i64,
+    diff_ids: &[Value],
+    layers: &Layers,
+) -> Vec<Option<i64>> {
     let mut chain_id = String::new();
     let mut made = Vec::new();
     for (i, diff_id) in diff_ids.iter().filter_map(Value::as_str).enumerate() {
-        chain_id = if i == 0 { diff_id.to_owned() } else { format!("sha256:{}", sha256_hex(format!("{chain_id} {diff_id}").as_bytes())) };
+        chain_id = if i == 0 {
+            diff_id.to_owned()
+        } else {
+            format!(
+                "sha256:{}",
+                sha256_hex(format!("{chain_id} {diff_id}").as_bytes())
+            )
+        };
         let layer = layers.chain(&chain_id);
-        survey.put(record::ImageLayer { image_id: image, position: i as i64 + 1, diff_id: diff_id.into(), chain_id: chain_id.clone(), layer_id: layer });
+        survey.put(record::ImageLayer {
+            image_id: image,
+            position: i as i64 + 1,
+            diff_id: diff_id.into(),
+            chain_id: chain_id.clone(),
+            layer_id: layer,
+        });
         made.push(layer);
     }
     made
@@ -85,7 +115,11 @@ fn history(survey: &mut Survey<'_>, image: i64, f: &mut Fields<'_>, made: &[Opti
     for (i, step) in f.items("history").iter().enumerate() {
         let mut s = Fields::new(step);
         let empty = s.is("empty_layer");
-        let layer_id = if empty == 0 { made.next().copied().flatten() } else { None };
+        let layer_id = if empty == 0 {
+            made.next().copied().flatten()
+        } else {
+            None
+        };
         survey.put(record::ImageHistory {
             image_id: image,
             position: i as i64 + 1,
@@ -102,21 +136,39 @@ fn history(survey: &mut Survey<'_>, image: i64, f: &mut Fields<'_>, made: &[Opti
 
 /// Reads `repositories.json`: every name of every image.
 pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, images: &Images) {
-    let Some((value, source)) = survey.read_json(path) else { return };
+    let Some((value, source)) = survey.read_json(path) else {
+        return;
+    };
     let mut f = Fields::new(&value);
     for (repository, names) in f.members("Repositories") {
         let Some(names) = names.as_object() else {
-            survey.problem(Severity::Warning, path, format!("repository {repository} is no object"), "the other repositories");
+            survey.problem(
+                Severity::Warning,
+                path,
+                format!("repository {repository} is no object"),
+                "the other repositories",
+            );
             continue;
         };
         for (reference, image) in names {
             let Some(image) = image.as_str() else {
-                survey.problem(Severity::Warning, path, format!("reference {reference} names no image"), "the other references");
+                survey.problem(
+                    Severity::Warning,
+                    path,
+                    format!("reference {reference} names no image"),
+                    "the other references",
+                );
                 continue;
             };
             let (tag, digest) = match reference.split_once('@') {
                 Some((_, digest)) => (None, Some(digest.to_owned())),
-                None => (reference.rsplit_once(':').map(|(_, t)| t.to_owned()).or_else(|| Some("latest".into())), None),
+                None => (
+                    reference
+                        .rsplit_once(':')
+                        .map(|(_, t)| t.to_owned())
+                        .or_else(|| Some("latest".into())),
+                    None,
+                ),
             };
             let id = survey.next_id("image_reference");
             survey.put(record::ImageReference {

@@ -38,10 +38,23 @@ impl Layers {
     }
 
     /// Reads one driver's layer store and folders.
-    pub fn survey(&mut self, survey: &mut Survey<'_>, engine: i64, root: &EvidencePath, driver_name: &str) {
+    pub fn survey(
+        &mut self,
+        survey: &mut Survey<'_>,
+        engine: i64,
+        root: &EvidencePath,
+        driver_name: &str,
+    ) {
         let driver = Driver::named(driver_name);
         let store = root.join("image").join(driver_name).join("layerdb");
-        let mut adding = Adding { survey, engine, root, driver, driver_name, layers: self };
+        let mut adding = Adding {
+            survey,
+            engine,
+            root,
+            driver,
+            driver_name,
+            layers: self,
+        };
         adding.image_layers(&store.join("sha256"));
         adding.mounts(&store.join("mounts"));
     }
@@ -50,13 +63,31 @@ impl Layers {
     pub fn unowned(&mut self, survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
         for driver in Driver::all() {
             let folder = driver.layers(root);
-            let known: HashSet<Vec<u8>> = self.by_cache.keys().filter(|(d, _)| d == driver.name).map(|(_, id)| id.clone().into_bytes()).collect();
+            let known: HashSet<Vec<u8>> = self
+                .by_cache
+                .keys()
+                .filter(|(d, _)| d == driver.name)
+                .map(|(_, id)| id.clone().into_bytes())
+                .collect();
             for name in survey.names(&folder) {
-                if known.contains(&name) || !driver.is_layer(&name) || !survey.evidence.stat(&folder.join(&name)).is_ok_and(|m| m.is_dir()) {
+                if known.contains(&name)
+                    || !driver.is_layer(&name)
+                    || !survey
+                        .evidence
+                        .stat(&folder.join(&name))
+                        .is_ok_and(|m| m.is_dir())
+                {
                     continue;
                 }
                 let cache_id = crate::text::lossless(&name).into_owned();
-                let mut adding = Adding { survey, engine, root, driver: Some(*driver), driver_name: driver.name, layers: self };
+                let mut adding = Adding {
+                    survey,
+                    engine,
+                    root,
+                    driver: Some(*driver),
+                    driver_name: driver.name,
+                    layers: self,
+                };
                 adding.layer("unowned", &cache_id, record::Layer::default());
             }
         }
@@ -76,10 +107,16 @@ impl Adding<'_, '_> {
     /// A one-line file of the store. It becomes no source of its own: the layer's source is its `cache-id`.
     fn line(&mut self, path: &EvidencePath) -> Option<String> {
         match self.survey.evidence.read(path, 4096) {
-            Ok((bytes, _)) => Some(crate::text::lossless(bytes.trim_ascii()).into_owned()).filter(|s| !s.is_empty()),
+            Ok((bytes, _)) => Some(crate::text::lossless(bytes.trim_ascii()).into_owned())
+                .filter(|s| !s.is_empty()),
             Err(crate::evidence::Error::Missing) => None,
             Err(e) => {
-                self.survey.problem(Severity::Warning, path, format!("cannot be read: {e}"), "the rest of the layer");
+                self.survey.problem(
+                    Severity::Warning,
+                    path,
+                    format!("cannot be read: {e}"),
+                    "the rest of the layer",
+                );
                 None
             }
         }
@@ -99,17 +136,34 @@ impl Adding<'_, '_> {
                 ..record::Layer::default()
             };
             if size.is_some() && row.size.is_none() {
-                self.survey.problem(Severity::Warning, &dir.join("size"), "not a number", "the rest of the layer");
+                self.survey.problem(
+                    Severity::Warning,
+                    &dir.join("size"),
+                    "not a number",
+                    "the rest of the layer",
+                );
             }
             let path = dir.join("cache-id");
             let (cache_id, source) = match self.survey.read_text(&path) {
                 Some((id, source)) if !id.is_empty() => (id, Some(source)),
                 _ => {
-                    self.survey.problem(Severity::Error, &path, "layer without a cache ID: its files cannot be found", "its record");
+                    self.survey.problem(
+                        Severity::Error,
+                        &path,
+                        "layer without a cache ID: its files cannot be found",
+                        "its record",
+                    );
                     (String::new(), None)
                 }
             };
-            let id = self.layer("image", &cache_id, record::Layer { source_id: source, ..row });
+            let id = self.layer(
+                "image",
+                &cache_id,
+                record::Layer {
+                    source_id: source,
+                    ..row
+                },
+            );
             self.layers.by_chain.insert(chain_id.clone(), id);
             if let Some(parent) = parent {
                 self.layers.parent.insert(chain_id, parent);
@@ -124,12 +178,22 @@ impl Adding<'_, '_> {
             let mut chain = self.line(&dir.join("parent"));
             while let Some(id) = chain {
                 if stack.len() >= DEEPEST {
-                    self.survey.problem(Severity::Warning, &dir.join("parent"), "layers refer to each other in a circle", format!("the first {DEEPEST}"));
+                    self.survey.problem(
+                        Severity::Warning,
+                        &dir.join("parent"),
+                        "layers refer to each other in a circle",
+                        format!("the first {DEEPEST}"),
+                    );
                     break;
                 }
                 match self.layers.chain(&id) {
                     Some(row) => stack.push(row),
-                    None => self.survey.problem(Severity::Warning, &dir.join("parent"), format!("no layer {id} in the store"), "the other layers"),
+                    None => self.survey.problem(
+                        Severity::Warning,
+                        &dir.join("parent"),
+                        format!("no layer {id} in the store"),
+                        "the other layers",
+                    ),
                 }
                 chain = self.layers.parent.get(&id).cloned();
             }
@@ -139,34 +203,62 @@ impl Adding<'_, '_> {
             }
             let mount_id = dir.join("mount-id");
             let own = match self.survey.read_text(&mount_id) {
-                Some((id, source)) if !id.is_empty() => Some(self.layer("container", &id, record::Layer { source_id: Some(source), ..record::Layer::default() })),
+                Some((id, source)) if !id.is_empty() => Some(self.layer(
+                    "container",
+                    &id,
+                    record::Layer {
+                        source_id: Some(source),
+                        ..record::Layer::default()
+                    },
+                )),
                 _ => {
-                    self.survey.problem(Severity::Warning, &mount_id, "container without a mount ID: its own layer cannot be found", "its image's layers");
+                    self.survey.problem(
+                        Severity::Warning,
+                        &mount_id,
+                        "container without a mount ID: its own layer cannot be found",
+                        "its image's layers",
+                    );
                     None
                 }
             };
             stack.extend(own);
             let container = crate::text::lossless(&name).into_owned();
-            self.layers.mounts.insert(container, MountedLayers { stack, own });
+            self.layers
+                .mounts
+                .insert(container, MountedLayers { stack, own });
         }
     }
 
     /// Adds a layer's row and its file tree.
     fn layer(&mut self, role: &str, cache_id: &str, row: record::Layer) -> i64 {
         let id = self.survey.next_id("layer");
-        let mut row = record::Layer { id, engine_id: self.engine, role: role.into(), driver: self.driver_name.into(), ..row };
+        let mut row = record::Layer {
+            id,
+            engine_id: self.engine,
+            role: role.into(),
+            driver: self.driver_name.into(),
+            ..row
+        };
         if !cache_id.is_empty() {
             row.cache_id = Some(cache_id.into());
-            self.layers.by_cache.insert((self.driver_name.into(), cache_id.into()), id);
+            self.layers
+                .by_cache
+                .insert((self.driver_name.into(), cache_id.into()), id);
         }
-        let tree = self.driver.filter(|_| !cache_id.is_empty()).and_then(|driver| {
-            let home = driver.home(self.root, cache_id);
-            if driver.name == "overlay2" {
-                row.link = self.line(&home.join("link"));
-                row.lower = self.line(&home.join("lower"));
-            }
-            driver.candidates(self.root, cache_id).find(|p| self.survey.evidence.exists(p)).map(|p| (p, driver.marks))
-        });
+        let tree = self
+            .driver
+            .filter(|_| !cache_id.is_empty())
+            .and_then(|driver| {
+                let home = driver.home(self.root, cache_id);
+                if driver.name == "overlay2" {
+                    row.link = self.line(&home.join("link"));
+                    row.lower = self.line(&home.join("lower"));
+                }
+                driver
+                    .candidates(self.root, cache_id)
+                    .find(|p| self.survey.evidence.exists(p))
+                    .map(|p| (p, driver.marks))
+            });
         row.host_path = tree.as_ref().map(|(p, _)| p.host());
         let missing = tree.is_none() && self.driver.is_some() && !cache_id.is_empty();
         self.survey.put(row);
@@ -176,7 +268,12 @@ impl Adding<'_, '_> {
             }
             None if missing && role != "unowned" => {
                 if let Some(home) = self.driver.map(|d| d.home(self.root, cache_id)) {
-                    self.survey.problem(Severity::Warning, &home, format!("the files of this {role} layer are gone"), "its record");
+                    self.survey.problem(
+                        Severity::Warning,
+                        &home,
+                        format!("the files of this {role} layer are gone"),
+                        "its record",
+                    );
                 }
             }
             None => {}

@@ -24,9 +24,16 @@ pub struct Docker;
 pub fn places(homes: &[EvidencePath]) -> String {
     if homes.is_empty() {
         let places: Vec<String> = roots::DEFAULTS.iter().map(|d| format!("/{d}")).collect();
-        return format!("{}, in daemon.json, unit files or users' homes", places.join(", "));
+        return format!(
+            "{}, in daemon.json, unit files or users' homes",
+            places.join(", ")
+        );
     }
-    homes.iter().map(EvidencePath::host).collect::<Vec<_>>().join(", ")
+    homes
+        .iter()
+        .map(EvidencePath::host)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Engine for Docker {
@@ -66,15 +73,35 @@ impl Engine for Docker {
         layers.unowned(survey, id, root);
         let mut images = image::Images::new();
         for name in &drivers {
-            image::survey(survey, id, &root.join("image").join(name), &layers, &mut images);
+            image::survey(
+                survey,
+                id,
+                &root.join("image").join(name),
+                &layers,
+                &mut images,
+            );
         }
         for name in &drivers {
-            image::references(survey, id, &root.join("image").join(name).join("repositories.json"), &images);
+            image::references(
+                survey,
+                id,
+                &root.join("image").join(name).join("repositories.json"),
+                &images,
+            );
         }
         let volumes = volume::survey(survey, id, root);
         network::survey(survey, id, root);
         let before = survey.records.len();
-        container::survey(survey, &container::Context { engine: id, root, layers: &layers, images: &images, volumes: &volumes });
+        container::survey(
+            survey,
+            &container::Context {
+                engine: id,
+                root,
+                layers: &layers,
+                images: &images,
+                volumes: &volumes,
+            },
+        );
         // The driver in use: what the containers say, else the store there is.
         let used = survey.records[before..].iter().find_map(|r| match r {
             record::Record::Container(c) => c.driver.clone(),
@@ -89,7 +116,16 @@ impl Engine for Docker {
 fn stores(survey: &mut Survey<'_>, root: &EvidencePath) -> Vec<String> {
     let folder = root.join("image");
     let names = survey.names(&folder);
-    names.into_iter().filter(|n| survey.evidence.stat(&folder.join(n)).is_ok_and(|m| m.is_dir())).map(|n| crate::text::lossless(&n).into_owned()).collect()
+    names
+        .into_iter()
+        .filter(|n| {
+            survey
+                .evidence
+                .stat(&folder.join(n))
+                .is_ok_and(|m| m.is_dir())
+        })
+        .map(|n| crate::text::lossless(&n).into_owned())
+        .collect()
 }
 
 /// The daemon's id: a file of its own since 23.0, before that the key id of `/etc/docker/key.json`.
@@ -101,5 +137,8 @@ fn engine_id(survey: &mut Survey<'_>, root: &EvidencePath) -> Option<String> {
     // Not kept: the file holds a private key.
     let (bytes, _) = survey.read(&path, false)?;
     let value = crate::parse::json::read(&bytes).value;
-    value.get("kid").and_then(serde_json::Value::as_str).map(str::to_owned)
+    value
+        .get("kid")
+        .and_then(serde_json::Value::as_str)
+        .map(str::to_owned)
 }

@@ -16,7 +16,11 @@ const OPTION_FILES: &[&str] = &[
     "etc/conf.d/docker",
 ];
 /// Folders of drop-ins.
-const DROP_INS: &[&str] = &["usr/lib/systemd/system/docker.service.d", "etc/systemd/system/docker.service.d", "run/systemd/system/docker.service.d"];
+const DROP_INS: &[&str] = &[
+    "usr/lib/systemd/system/docker.service.d",
+    "etc/systemd/system/docker.service.d",
+    "run/systemd/system/docker.service.d",
+];
 /// Data roots nobody needs to configure: packages, and the snap.
 pub const DEFAULTS: &[&str] = &["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
 /// Folders of homes with a rootless engine perhaps.
@@ -24,13 +28,21 @@ const HOMES: &[&str] = &["home", "root"];
 
 /// The data roots of this host, each once.
 pub fn find(survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install> {
-    let mut found = Found { installs: Vec::new(), seen: Vec::new() };
+    let mut found = Found {
+        installs: Vec::new(),
+        seen: Vec::new(),
+    };
     let system = configured(survey, &EvidencePath::new("etc/docker/daemon.json"));
     let config = system.as_ref().map(|(_, source)| *source);
     if !homes.is_empty() {
         for home in homes {
             if !found.add(survey, home, "--docker-home", config, false) {
-                survey.problem(Severity::Error, home, "named by --docker-home, but no Docker data root", "nothing");
+                survey.problem(
+                    Severity::Error,
+                    home,
+                    "named by --docker-home, but no Docker data root",
+                    "nothing",
+                );
             }
         }
         return found.installs;
@@ -53,7 +65,12 @@ pub fn find(survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install> {
     for (root, by) in named.iter().rev() {
         let root = EvidencePath::new(root);
         if !found.add(survey, &root, by, config, false) {
-            survey.problem(Severity::Warning, &root, format!("named as data root by {by}, but no Docker data root"), "other data roots");
+            survey.problem(
+                Severity::Warning,
+                &root,
+                format!("named as data root by {by}, but no Docker data root"),
+                "other data roots",
+            );
         }
     }
     for root in DEFAULTS {
@@ -61,14 +78,34 @@ pub fn find(survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install> {
     }
     for folder in HOMES {
         let folder = EvidencePath::new(folder);
-        let homes = if folder.as_bytes() == b"root" { vec![folder] } else { survey.names(&folder).into_iter().map(|n| folder.join(n)).collect() };
+        let homes = if folder.as_bytes() == b"root" {
+            vec![folder]
+        } else {
+            survey
+                .names(&folder)
+                .into_iter()
+                .map(|n| folder.join(n))
+                .collect()
+        };
         for home in homes {
             let user = configured(survey, &home.join(".config/docker/daemon.json"));
             let config = user.as_ref().map(|(_, source)| *source);
             if let Some((Some(root), _)) = &user {
-                found.add(survey, &EvidencePath::new(root), &home.join(".config/docker/daemon.json").host(), config, true);
+                found.add(
+                    survey,
+                    &EvidencePath::new(root),
+                    &home.join(".config/docker/daemon.json").host(),
+                    config,
+                    true,
+                );
             }
-            found.add(survey, &home.join(".local/share/docker"), "rootless default", config, true);
+            found.add(
+                survey,
+                &home.join(".local/share/docker"),
+                "rootless default",
+                config,
+                true,
+            );
         }
     }
     found.installs
@@ -81,22 +118,46 @@ struct Found {
 
 impl Found {
     /// Adds a data root and those of user-namespace remapping below it; whether there was one.
-    fn add(&mut self, survey: &mut Survey<'_>, root: &EvidencePath, by: &str, config: Option<i64>, rootless: bool) -> bool {
-        let Ok(meta) = survey.evidence.stat(root) else { return false };
+    fn add(
+        &mut self,
+        survey: &mut Survey<'_>,
+        root: &EvidencePath,
+        by: &str,
+        config: Option<i64>,
+        rootless: bool,
+    ) -> bool {
+        let Ok(meta) = survey.evidence.stat(root) else {
+            return false;
+        };
         if self.seen.contains(&meta.identity()) {
             return true;
         }
         let itself = is_data_root(survey, root);
         if itself {
             self.seen.push(meta.identity());
-            self.installs.push(Install { root: root.clone(), found_by: by.into(), config, rootless });
+            self.installs.push(Install {
+                root: root.clone(),
+                found_by: by.into(),
+                config,
+                rootless,
+            });
         }
         let mut remapped = false;
-        for name in survey.evidence.list(root, 10_000).map(|(names, _)| names).unwrap_or_default() {
+        for name in survey
+            .evidence
+            .list(root, 10_000)
+            .map(|(names, _)| names)
+            .unwrap_or_default()
+        {
             let below = root.join(&name.0);
             if is_uid_gid(&name.0) && is_data_root(survey, &below) {
                 remapped = true;
-                self.installs.push(Install { root: below, found_by: format!("{by}, userns-remap"), config, rootless });
+                self.installs.push(Install {
+                    root: below,
+                    found_by: format!("{by}, userns-remap"),
+                    config,
+                    rootless,
+                });
             }
         }
         itself || remapped
@@ -105,8 +166,15 @@ impl Found {
 
 /// Whether a directory looks like a data root: it has folders only Docker makes.
 fn is_data_root(survey: &Survey<'_>, root: &EvidencePath) -> bool {
-    let has = |name: &str| survey.evidence.stat(&root.join(name)).is_ok_and(|m| m.is_dir());
-    has("containers") || has("image") && (has("overlay2") || has("volumes")) || has("overlay2") && has("volumes")
+    let has = |name: &str| {
+        survey
+            .evidence
+            .stat(&root.join(name))
+            .is_ok_and(|m| m.is_dir())
+    };
+    has("containers")
+        || has("image") && (has("overlay2") || has("volumes"))
+        || has("overlay2") && has("volumes")
 }
 
 /// `<uid>.<gid>`, as userns-remap names its data roots.

@@ -12,14 +12,24 @@ use crate::record;
 pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
     let folder = root.join("swarm");
     let path = folder.join("docker-state.json");
-    let Some((value, source)) = survey.read_json(&path) else { return };
+    let Some((value, source)) = survey.read_json(&path) else {
+        return;
+    };
     let mut f = Fields::new(&value);
-    let peers = survey.read_json(&folder.join("state.json")).map(|(v, _)| v).filter(|v| v.is_array());
+    let peers = survey
+        .read_json(&folder.join("state.json"))
+        .map(|(v, _)| v)
+        .filter(|v| v.is_array());
     let cert_path = folder.join("certificates/swarm-node.crt");
     let cert = survey.read(&cert_path, false).and_then(|(pem, _)| {
         let cert = node_cert::parse(&pem);
         if cert.is_none() {
-            survey.problem(Severity::Warning, &cert_path, "no certificate in it", "the rest of the membership");
+            survey.problem(
+                Severity::Warning,
+                &cert_path,
+                "no certificate in it",
+                "the rest of the membership",
+            );
         }
         cert
     });

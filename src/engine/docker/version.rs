@@ -8,7 +8,16 @@ use crate::record;
 use std::io::Read;
 
 /// Where packages, static archives and the snap put the binaries, in order of preference.
-const FOLDERS: &[&str] = &["usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", "bin", "sbin", "opt/bin", "snap/docker/current/bin"];
+const FOLDERS: &[&str] = &[
+    "usr/bin",
+    "usr/sbin",
+    "usr/local/bin",
+    "usr/local/sbin",
+    "bin",
+    "sbin",
+    "opt/bin",
+    "snap/docker/current/bin",
+];
 /// Largest binary that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
 
@@ -18,7 +27,11 @@ pub fn survey(survey: &mut Survey<'_>, row: &mut record::Engine) {
         row.client_path = Some(path);
         row.client_version = version;
     }
-    if let Some((path, version)) = find(survey, &["dockerd", "docker-daemon", "dockerd-ce"], Binary::Daemon) {
+    if let Some((path, version)) = find(
+        survey,
+        &["dockerd", "docker-daemon", "dockerd-ce"],
+        Binary::Daemon,
+    ) {
         row.daemon_path = Some(path);
         row.daemon_version = version;
     }
@@ -34,7 +47,12 @@ fn find(survey: &mut Survey<'_>, names: &[&str], kind: Binary) -> Option<(String
                 Ok(Some(version)) => return Some((path.host(), Some(version))),
                 Ok(None) => there = there.or(Some((path.host(), None))),
                 Err(Error::Missing) => {}
-                Err(e) => survey.problem(Severity::Warning, &path, format!("cannot be read: {e}"), "everything but the version"),
+                Err(e) => survey.problem(
+                    Severity::Warning,
+                    &path,
+                    format!("cannot be read: {e}"),
+                    "everything but the version",
+                ),
             }
         }
     }

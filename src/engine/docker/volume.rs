@@ -32,7 +32,11 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) -> Volu
     let folder = root.join("volumes");
     let mut known: BTreeMap<String, Option<(Value, i64)>> = BTreeMap::new();
     for name in survey.names(&folder) {
-        if survey.evidence.stat(&folder.join(&name)).is_ok_and(|m| m.is_dir()) {
+        if survey
+            .evidence
+            .stat(&folder.join(&name))
+            .is_ok_and(|m| m.is_dir())
+        {
             known.insert(crate::text::lossless(&name).into_owned(), None);
         }
     }
@@ -47,23 +51,41 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) -> Volu
     volumes
 }
 
-fn volume(survey: &mut Survey<'_>, engine: i64, folder: &EvidencePath, name: &str, meta: Option<(Value, i64)>) -> Volume {
+fn volume(
+    survey: &mut Survey<'_>,
+    engine: i64,
+    folder: &EvidencePath,
+    name: &str,
+    meta: Option<(Value, i64)>,
+) -> Volume {
     let null = Value::Null;
     let (value, source_id) = meta.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
     let mut f = Fields::new(value);
     let id = survey.next_id("volume");
     let dir = folder.join(name.replace('/', "_"));
     let driver = f.text("Driver").unwrap_or_else(|| "local".into());
-    let mut row = record::Volume { id, engine_id: engine, name: name.into(), source_id, in_metadata: i64::from(meta.is_some()), ..record::Volume::default() };
+    let mut row = record::Volume {
+        id,
+        engine_id: engine,
+        name: name.into(),
+        source_id,
+        in_metadata: i64::from(meta.is_some()),
+        ..record::Volume::default()
+    };
     row.labels = f.json("Labels");
     row.options = f.json("Options");
-    row.anonymous = i64::from(f.members("Labels").iter().any(|(k, _)| *k == ANONYMOUS) || (meta.is_none() && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())));
+    row.anonymous = i64::from(
+        f.members("Labels").iter().any(|(k, _)| *k == ANONYMOUS)
+            || (meta.is_none() && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())),
+    );
     let mut data = dir.join("_data");
     if driver == "local" {
         row.created_at = survey.evidence.stat(&dir).ok().map(|m| m.ctime);
         if row.options.is_none() && survey.evidence.exists(&dir.join("opts.json")) {
             // What the local driver keeps: MountType, MountOpts, MountDevice.
-            row.options = survey.read_json(&dir.join("opts.json")).map(|(v, _)| v.to_string());
+            row.options = survey
+                .read_json(&dir.join("opts.json"))
+                .map(|(v, _)| v.to_string());
         }
         row.mount_point = survey.evidence.exists(&data).then(|| data.host());
         // A volume that is a bind of a place of the host: its files are there, and _data is empty on a dead disk.
@@ -75,19 +97,32 @@ fn volume(survey: &mut Survey<'_>, engine: i64, folder: &EvidencePath, name: &st
     let mount_point = row.mount_point.clone();
     survey.put(row);
     survey.defects(Severity::Warning, &folder.join("metadata.db"), f.defects);
-    let tree = if driver == "local" { survey.tree("volume", &data, Marks::None, None, Some(id)) } else { None };
-    Volume { id, tree, mount_point }
+    let tree = if driver == "local" {
+        survey.tree("volume", &data, Marks::None, None, Some(id))
+    } else {
+        None
+    };
+    Volume {
+        id,
+        tree,
+        mount_point,
+    }
 }
 
 /// The device of `--opt type=none --opt o=bind --opt device=/place`.
 fn bound_device(f: &mut Fields<'_>) -> Option<String> {
     let options = f.text("Options.o")?;
-    let bind = options.split(',').any(|o| matches!(o.trim(), "bind" | "rbind"));
-    f.text("Options.device").filter(|d| bind && d.starts_with('/'))
+    let bind = options
+        .split(',')
+        .any(|o| matches!(o.trim(), "bind" | "rbind"));
+    f.text("Options.device")
+        .filter(|d| bind && d.starts_with('/'))
 }
 
 fn metadata(survey: &mut Survey<'_>, path: &EvidencePath) -> Vec<(String, Value, i64)> {
-    let Some((bytes, source)) = survey.read(path, false) else { return Vec::new() };
+    let Some((bytes, source)) = survey.read(path, false) else {
+        return Vec::new();
+    };
     let bolt = match Bolt::open(&bytes) {
         Ok(bolt) => bolt,
         Err(defect) => {
@@ -95,7 +130,9 @@ fn metadata(survey: &mut Survey<'_>, path: &EvidencePath) -> Vec<(String, Value,
             return Vec::new();
         }
     };
-    let Some(bucket) = bolt.bucket(&[b"volumes"]) else { return Vec::new() };
+    let Some(bucket) = bolt.bucket(&[b"volumes"]) else {
+        return Vec::new();
+    };
     let entries = bucket.entries();
     survey.defects(Severity::Warning, path, entries.defects);
     let mut rows = Vec::new();
@@ -103,7 +140,11 @@ fn metadata(survey: &mut Survey<'_>, path: &EvidencePath) -> Vec<(String, Value,
         let Item::Value(bytes) = item else { continue };
         let parsed = json::read(bytes);
         survey.defects(Severity::Warning, path, parsed.defects);
-        rows.push((crate::text::lossless(key).into_owned(), parsed.value, source));
+        rows.push((
+            crate::text::lossless(key).into_owned(),
+            parsed.value,
+            source,
+        ));
     }
     rows
 }

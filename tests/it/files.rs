@@ -1,0 +1,178 @@
+//! The file tables against `find`: every entry of every tree, every column find knows.
+
+use crate::support::{ingest, open, run, sample, skip};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+/// What find prints of a tree: path, mode, owner, size, inode, links, times with their fractions, link target.
+fn find(root: &Path) -> Option<BTreeSet<Vec<u8>>> {
+    let format = "%P\\t%m\\t%U\\t%G\\t%s\\t%i\\t%n\\t%A@\\t%T@\\t%C@\\t%l\\0";
+    let out = Command::new("find")
+        .arg(root)
+        .args(["-printf", format])
+        .output()
+        .ok()?;
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    Some(
+        out.stdout
+            .split(|&b| b == 0)
+            .filter(|l| !l.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect(),
+    )
+}
+
+/// The same of the case.
+fn rows(db: &rusqlite::Connection, tree: i64) -> BTreeSet<Vec<u8>> {
+    let mut stmt = db
+        .prepare(
+            "SELECT coalesce(d.path_raw, d.path), coalesce(f.name_raw, f.name), f.mode & 4095, f.uid, f.gid, f.size, f.inode, f.nlink, f.atime, f.mtime, f.ctime, coalesce(f.link_raw, f.link, '')
+               FROM directory d JOIN file f ON f.dir_id = d.id WHERE d.tree_id = ?",
+        )
+        .unwrap();
+    let bytes = |r: &rusqlite::Row<'_>, i| match r.get_ref(i).unwrap() {
+        rusqlite::types::ValueRef::Text(b) | rusqlite::types::ValueRef::Blob(b) => b.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    let time = |ns: i64| {
+        format!(
+            "{}.{:09}0",
+            ns.div_euclid(1_000_000_000),
+            ns.rem_euclid(1_000_000_000)
+        )
+    };
+    let row = |r: &rusqlite::Row<'_>| {
+        let n = |i| r.get::<_, i64>(i).unwrap();
+        let dir = bytes(r, 0);
+        let mut path = dir.strip_prefix(b"/").unwrap_or(&dir).to_vec();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend(bytes(r, 1));
+        let line = format!(
+            "\t{:o}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t",
+            n(2),
+            n(3),
+            n(4),
+            n(5),
+            n(6),
+            n(7),
+            time(n(8)),
+            time(n(9)),
+            time(n(10))
+        );
+        Ok([path, line.into_bytes(), bytes(r, 11)].concat())
+    };
+    stmt.query_map([tree], row)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+#[track_caller]
+fn equal(mount: &Path, case: &Path) {
+    let db = open(case);
+    let mut stmt = db
+        .prepare(
+            "SELECT id, host_path FROM tree WHERE id NOT IN (SELECT outer_id FROM tree_nesting)",
+        )
+        .unwrap();
+    let trees: Vec<(i64, String)> = stmt
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let mut compared = 0;
+    for (id, path) in trees {
+        // find stats an entry before it opens it, so it still sees the access times that dof saw and left alone.
+        let Some(theirs) = find(&mount.join(&path[1..])) else {
+            return skip("find is not installed");
+        };
+        let ours = rows(&db, id);
+        let first = ours
+            .symmetric_difference(&theirs)
+            .take(4)
+            .map(|l| String::from_utf8_lossy(l).into_owned())
+            .collect::<Vec<_>>();
+        assert!(first.is_empty(), "{path}: {first:#?}");
+        compared += theirs.len();
+    }
+    assert!(compared > 100, "something was compared: {compared}");
+}
+
+#[test]
+fn every_file_of_the_sample() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    equal(&mount, &case);
+}
+
+/// Names with every byte that can stand in one, deep paths, all kinds of entries, times out of the ordinary.
+#[test]
+fn hostile_names_and_times() {
+    use std::os::unix::ffi::OsStrExt;
+    let (_host, mount) = sample();
+    let volume = mount.join("var/lib/docker/volumes/hostile/_data");
+    std::fs::create_dir_all(&volume).unwrap();
+    for b in 1..=255u8 {
+        if b != b'/' {
+            std::fs::write(
+                volume.join(std::ffi::OsStr::from_bytes(&[b'x', b, b'y'])),
+                [b],
+            )
+            .unwrap();
+        }
+    }
+    for name in ["-rf", " ", "a -> b", "%41", "|", "\\|", &"n".repeat(255)] {
+        std::fs::write(volume.join(name), name).unwrap();
+    }
+    std::os::unix::fs::symlink(
+        std::ffi::OsStr::from_bytes(b"/etc/\xff\n"),
+        volume.join("link"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("loop", volume.join("loop")).unwrap();
+    // Longer than a path may be at once, so made step by step.
+    let made = Command::new("sh").args(["-c", "cd \"$1\" && i=0; while [ $i -lt 1200 ]; do mkdir d$i && cd d$i || exit 1; i=$((i+1)); done; touch bottom", "sh"]).arg(&volume).status().unwrap();
+    assert!(made.success());
+    for (name, stamp) in [
+        ("before-1970", "1931-02-03T04:05:06.789012345Z"),
+        ("after-2038", "2100-01-01T00:00:00.1Z"),
+    ] {
+        run("touch", &["-d", stamp, volume.join(name).to_str().unwrap()])
+            .unwrap()
+            .with(0);
+    }
+    run("mkfifo", &[volume.join("fifo").to_str().unwrap()])
+        .unwrap()
+        .with(0);
+    let (_dir, case) = ingest(&mount, 0);
+    equal(&mount, &case);
+    let db = open(&case);
+    let distinct: i64 = crate::support::one(
+        &db,
+        "SELECT count(DISTINCT coalesce(name_raw, name)) FROM file f JOIN directory d ON d.id = f.dir_id WHERE d.tree_id = (SELECT tree_id FROM tree JOIN tree_label ON tree_id = id WHERE host_path LIKE '%/hostile/_data') AND d.path = ''",
+    );
+    assert_eq!(
+        distinct,
+        1 + 254 + 7 + 2 + 1 + 2 + 1,
+        "nothing lost, nothing collides"
+    );
+}
+
+/// Times in the index are the files' times, and each file's distinct times are there once.
+#[test]
+fn the_time_index_is_complete() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    let sql = "WITH t AS (SELECT id, atime ts, 1 bit FROM file UNION ALL SELECT id, mtime, 2 FROM file UNION ALL SELECT id, ctime, 4 FROM file UNION ALL SELECT id, crtime, 8 FROM file WHERE crtime IS NOT NULL),
+                    want AS (SELECT ts, id, sum(bit) macb FROM t GROUP BY ts, id)
+               SELECT (SELECT count(*) FROM (SELECT * FROM want EXCEPT SELECT ts, file_id, macb FROM event)) + (SELECT count(*) FROM (SELECT ts, file_id, macb FROM event EXCEPT SELECT * FROM want))";
+    assert_eq!(crate::support::one::<i64>(&db, sql), 0);
+}

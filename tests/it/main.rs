@@ -1,0 +1,9 @@
+mod bad_input;
+mod cli;
+mod conventions;
+mod determinism;
+mod files;
+mod oracle;
+mod queries;
+mod support;
+mod truth;

@@ -1,0 +1,217 @@
+//! Every query file gives the same rows in stock sqlite3 and in dof, unbound and bound.
+
+use crate::support::{dof, folder, ingest, open, run, sample, skip};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn query_files() -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("queries"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 15, "the catalogue is there");
+    files
+}
+
+/// Rows as sqlite3 prints them in JSON: both sides through a JSON parser, so that only values count.
+fn sqlite3(case: &Path, file: &Path, bind: &[(&str, &str)]) -> Option<serde_json::Value> {
+    let mut script = String::from(".mode json\n.parameter init\n");
+    for (name, value) in bind {
+        script.push_str(&format!(".parameter set :{name} \"'{value}'\"\n"));
+    }
+    script.push_str(&format!(".read {}\n", file.display()));
+    let dir = folder();
+    let path = dir.path().join("script");
+    fs::write(&path, script).unwrap();
+    let ran = run(
+        "sqlite3",
+        &[
+            "-readonly",
+            case.to_str()?,
+            &format!(".read {}", path.display()),
+        ],
+    )?;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", file.display());
+    // sqlite3 prints nothing at all where there are no rows.
+    Some(if ran.out.trim().is_empty() {
+        serde_json::json!([])
+    } else {
+        serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+    })
+}
+
+#[test]
+fn the_same_rows_in_sqlite3_and_in_dof() {
+    if run("sqlite3", &["--version"]).is_none() {
+        return skip("sqlite3 is not installed");
+    }
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let case_arg = case.to_str().unwrap();
+    let container: String = crate::support::one(
+        &open(&case),
+        "SELECT name FROM container ORDER BY id LIMIT 1",
+    );
+    let bindings: &[&[(&str, &str)]] = &[
+        &[],
+        &[("since", "2019-01-01")],
+        &[("until", "2019-06-01T00:00:00.5Z")],
+        &[("container", &container)],
+        &[("kind", "container")],
+        &[("logs", "no")],
+        &[("path", "/tmp/*")],
+        &[("role", "image")],
+    ];
+    let (mut compared, mut rows) = (0, 0);
+    for file in query_files() {
+        let text = fs::read_to_string(&file).unwrap();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        for bind in bindings {
+            if !bind
+                .iter()
+                .all(|(p, _)| text.contains(&format!("-- :{p} ")))
+            {
+                continue;
+            }
+            let theirs = sqlite3(&case, &file, bind).expect("sqlite3");
+            let mut args = vec![
+                "query".to_owned(),
+                name.to_owned(),
+                "--case".into(),
+                case_arg.into(),
+                "--format".into(),
+                "json".into(),
+            ];
+            args.extend(
+                bind.iter()
+                    .flat_map(|(p, v)| [format!("--{p}"), (*v).to_owned()]),
+            );
+            let ours: serde_json::Value = serde_json::from_str(&dof(&args).with(0).out).unwrap();
+            assert_eq!(ours, theirs, "{name} {bind:?}");
+            compared += 1;
+            rows += ours.as_array().unwrap().len();
+        }
+    }
+    assert!(compared > query_files().len(), "bound ones too");
+    assert!(rows > 1000, "the sample has something to say: {rows} rows");
+}
+
+/// `sqlite3 case.db < queries/NAME.sql`, as README tells people to.
+#[test]
+fn every_file_runs_from_standard_input() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    for file in query_files() {
+        let Ok(child) = std::process::Command::new("sqlite3")
+            .arg(&case)
+            .stdin(fs::File::open(&file).unwrap())
+            .output()
+        else {
+            return skip("sqlite3 is not installed");
+        };
+        assert!(
+            child.status.success() && child.stderr.is_empty(),
+            "{}: {}",
+            file.display(),
+            String::from_utf8_lossy(&child.stderr)
+        );
+    }
+}
+
+/// Each example of each query's header runs as it stands.
+#[test]
+fn the_examples_run() {
+    let (_host, mount) = sample();
+    let (dir, _case) = ingest(&mount, 0);
+    for q in dof::query::catalogue() {
+        let example = q.example.expect("an example");
+        let words: Vec<String> = example
+            .split_whitespace()
+            .skip(1)
+            .map(|w| w.trim_matches('\'').to_owned())
+            .collect();
+        let ran = crate::support::dof_command()
+            .args(&words)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(
+            ran.status.success(),
+            "{example}: {}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+    }
+}
+
+/// With a time window given, no query walks the whole file table or the whole log.
+#[test]
+fn a_time_window_is_searched_not_scanned() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    for q in dof::query::catalogue() {
+        if !q.parameters.iter().any(|p| p.name == "since") {
+            continue;
+        }
+        let mut stmt = db
+            .prepare(&format!("EXPLAIN QUERY PLAN {}", q.sql))
+            .unwrap();
+        let plan: Vec<String> = stmt
+            .query_map([], |r| r.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for step in &plan {
+            assert!(
+                !["SCAN e", "SCAN f", "SCAN g"].contains(&step.as_str()),
+                "{}: {step}",
+                q.name
+            );
+        }
+        assert!(
+            plan.iter().any(|s| s.contains("(ts>? AND ts<?)")),
+            "{}: {plan:#?}",
+            q.name
+        );
+    }
+}
+
+/// Queries written for osquery find its tables and columns.
+#[test]
+fn osquery_tables_are_there() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    // Names and columns as in osquery's specs/posix/docker_*.table.
+    for (table, columns) in [
+        (
+            "docker_containers",
+            "id,name,image,image_id,command,created,state,status,pid,path,config_entrypoint,started_at,finished_at,privileged,security_options,env_variables,readonly_rootfs",
+        ),
+        (
+            "docker_container_mounts",
+            "id,type,name,source,destination,driver,mode,rw,propagation",
+        ),
+        ("docker_container_ports", "id,type,port,host_ip,host_port"),
+        ("docker_container_envs", "id,key,value"),
+        ("docker_container_labels", "id,key,value"),
+        (
+            "docker_container_networks",
+            "id,name,network_id,endpoint_id,gateway,ip_address,ip_prefix_len,ipv6_gateway,ipv6_address,ipv6_prefix_len,mac_address",
+        ),
+        ("docker_container_fs_changes", "id,path,change_type"),
+        ("docker_images", "id,created,size_bytes,tags"),
+        (
+            "docker_image_history",
+            "id,created,size,created_by,tags,comment",
+        ),
+        ("docker_image_layers", "id,layer_id,layer_order"),
+        ("docker_volumes", "name,driver,mount_point,type"),
+    ] {
+        let stmt = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        assert_eq!(stmt.column_names().join(","), columns, "{table}");
+        let n: i64 = crate::support::one(&db, &format!("SELECT count(*) FROM {table}"));
+        assert!(n > 0, "{table} is empty");
+    }
+}

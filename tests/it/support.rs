@@ -1,0 +1,123 @@
+//! Running dof and other programs, temporary cases, skipping with a word.
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// Why a test does nothing, on stderr; a failure when everything must run.
+pub fn skip(why: &str) {
+    assert!(
+        std::env::var_os("DOF_TEST_ALL").is_none(),
+        "DOF_TEST_ALL is set, but this test cannot run: {why}"
+    );
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// What a program did.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; 128 when it was killed.
+    pub code: i32,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl Ran {
+    fn new(o: Output) -> Ran {
+        let text = |b: Vec<u8>| String::from_utf8_lossy(&b).into_owned();
+        Ran {
+            code: o.status.code().unwrap_or(128),
+            out: text(o.stdout),
+            err: text(o.stderr),
+        }
+    }
+
+    /// The output of a run that must end with `code`.
+    #[track_caller]
+    pub fn with(self, code: i32) -> Ran {
+        assert_eq!(
+            self.code, code,
+            "exit code; stderr: {}\nstdout: {}",
+            self.err, self.out
+        );
+        self
+    }
+}
+
+/// The dof just built, with a clean environment of its own variables.
+pub fn dof_command() -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_dof"));
+    for v in ["DOF_CASE", "DOF_IMAGE_MOUNTPOINT", "DOF_DOCKER_HOME"] {
+        c.env_remove(v);
+    }
+    c
+}
+
+/// Runs dof.
+pub fn dof<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
+    Ran::new(dof_command().args(args).output().expect("dof starts"))
+}
+
+/// Runs a program; `None` when it is not installed.
+pub fn run(program: &str, args: &[&str]) -> Option<Ran> {
+    Some(Ran::new(Command::new(program).args(args).output().ok()?))
+}
+
+/// A folder for one test.
+pub fn folder() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("dof-test-")
+        .tempdir()
+        .expect("a temporary folder")
+}
+
+/// Ingests a mounted host into a fresh case, expecting this exit code.
+#[track_caller]
+pub fn ingest(mount: &Path, code: i32) -> (TempDir, PathBuf) {
+    let dir = folder();
+    let case = dir.path().join("case.db");
+    dof([Path::new("ingest"), mount, &case]).with(code);
+    (dir, case)
+}
+
+/// Opens a case with plain SQLite.
+pub fn open(case: &Path) -> Connection {
+    Connection::open_with_flags(case, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .expect("a database")
+}
+
+/// One value.
+#[track_caller]
+pub fn one<T: rusqlite::types::FromSql>(db: &Connection, sql: &str) -> T {
+    db.query_row(sql, [], |r| r.get(0))
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
+
+/// The sample host that comes with dof, unpacked anew.
+pub fn sample() -> (TempDir, PathBuf) {
+    let dir = folder();
+    let host = dof::demo::unpack(&dir.path().join("demo")).expect("the sample unpacks");
+    (dir, host)
+}
+
+/// The engine's answers recorded with the sample host.
+pub fn sample_oracle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/sample/oracle")
+}
+
+/// The recorded evidence that stands beside the checkout where this project is developed.
+pub fn evidence() -> Option<PathBuf> {
+    let dir = std::env::var_os("DOF_TEST_EVIDENCE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/evidence"),
+        PathBuf::from,
+    );
+    dir.is_dir().then_some(dir)
+}
