@@ -1,6 +1,6 @@
 //! Embeds `queries/*.sql`: an added file appears in the catalogue, the help and the tests without a line of Rust.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, path::PathBuf};
 
 fn main() {
     println!("cargo::rerun-if-changed=queries");
@@ -12,7 +12,7 @@ fn main() {
     files.sort();
     let mut code = String::from("&[\n");
     for file in files {
-        let path = fs::canonicalize(&file).expect("readable");
+        let path = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("set by cargo")).join(&file);
         println!("cargo::rerun-if-changed={}", file.display());
         let name = file
             .file_stem()

@@ -69,6 +69,13 @@ pub mod overlay {
     /// The entry holds metadata only; the content lies below.
     pub const METACOPY: u8 = 4;
 
+    /// A set of marks.
+    pub fn bits(whiteout: bool, opaque: bool, metacopy: bool) -> u8 {
+        [(whiteout, WHITEOUT), (opaque, OPAQUE), (metacopy, METACOPY)]
+            .iter()
+            .fold(0, |bits, &(is, bit)| if is { bits | bit } else { bits })
+    }
+
     /// The words for a set of marks.
     pub fn words(bits: u8) -> Option<&'static str> {
         Some(match bits {
@@ -174,9 +181,9 @@ impl Stream {
     }
 }
 
-/// One log entry; its texts lie in [`LogBatch::text`] in this order: line, attributes, raw bytes.
+/// What an entry says beside its texts.
 #[derive(Clone, Copy, Debug)]
-pub struct LogRow {
+pub struct LogHead {
     /// Bytes into the decompressed file.
     pub offset: u64,
     /// When Docker received it.
@@ -185,14 +192,17 @@ pub struct LogRow {
     pub stream: Stream,
     /// Whether the line goes on in the next entry.
     pub partial: bool,
-    /// Where its texts begin.
-    pub text_at: usize,
-    /// Bytes of the line.
-    pub line_len: u32,
-    /// Bytes of the attributes' JSON; 0 for none.
-    pub attrs_len: u32,
-    /// Bytes of the raw entry; 0 when the other columns say it all.
-    pub raw_len: u32,
+}
+
+/// One log entry; its texts lie in [`LogBatch::text`] in this order: line, attributes, raw bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRow {
+    /// All but the texts.
+    pub head: LogHead,
+    text_at: usize,
+    line_len: u32,
+    attrs_len: u32,
+    raw_len: u32,
 }
 
 /// Entries of one log file, in order.
@@ -209,6 +219,21 @@ pub struct LogBatch {
 }
 
 impl LogBatch {
+    /// Adds an entry; `raw` is empty when the other columns say it all.
+    pub fn push(&mut self, head: LogHead, line: &[u8], attrs: &[u8], raw: &[u8]) {
+        let text_at = self.text.len();
+        for part in [line, attrs, raw] {
+            self.text.extend_from_slice(part);
+        }
+        self.rows.push(LogRow {
+            head,
+            text_at,
+            line_len: line.len() as u32,
+            attrs_len: attrs.len() as u32,
+            raw_len: raw.len() as u32,
+        });
+    }
+
     /// Line, attributes and raw bytes of a row.
     pub fn texts(&self, row: &LogRow) -> (&[u8], &[u8], &[u8]) {
         let attrs = row.text_at + row.line_len as usize;

@@ -4,12 +4,15 @@
 //! attributes (opaque directories) are left out; whiteouts any user may make.
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The packed host: see tests/hosts/sample/README.md.
-const SAMPLE: &[u8] = include_bytes!("/tmp/tmp-host.tar.gz");
+const SAMPLE: &[u8] = include_bytes!("../tests/hosts/sample/host.tar.gz");
 /// Says that a folder is ours to replace.
 const MARK: &str = ".dof-demo";
 
@@ -44,97 +47,141 @@ pub fn unpack(dir: &Path) -> io::Result<PathBuf> {
     Ok(host)
 }
 
-/// Unpacks a tar we packed ourselves: names are plain, nothing leads outside.
-pub fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
+/// A member's pax records (POSIX.1-2001: `LENGTH KEY=VALUE\n`, where the value may hold newlines too, which the tar
+/// crate's own reader does not expect).
+fn pax_records(mut data: &[u8]) -> HashMap<String, Vec<u8>> {
+    let mut records = HashMap::new();
+    while let Some(space) = data.iter().position(|&b| b == b' ') {
+        let length = std::str::from_utf8(&data[..space])
+            .ok()
+            .and_then(|n| n.parse::<usize>().ok())
+            .unwrap_or(0);
+        let Some(record) = data
+            .get(space + 1..length)
+            .and_then(|r| r.strip_suffix(b"\n"))
+        else {
+            break;
+        };
+        if let Some(equals) = record.iter().position(|&b| b == b'=') {
+            records.insert(
+                String::from_utf8_lossy(&record[..equals]).into_owned(),
+                record[equals + 1..].to_vec(),
+            );
+        }
+        data = &data[length..];
+    }
+    records
+}
+
+/// Unpacks a tar we packed ourselves (GNU tar, posix format, attributes included): its names lead nowhere else.
+fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
     let root = rustix::process::geteuid().is_root();
+    let lenient = |done: rustix::io::Result<()>| {
+        if root {
+            done.map_err(io::Error::from)
+        } else {
+            Ok(())
+        }
+    };
     let mut archive = tar::Archive::new(tar);
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_mtime(true);
-    archive.set_preserve_ownerships(root);
-    let mut times: Vec<(PathBuf, i64, i64)> = Vec::new();
-    for entry in archive.entries()? {
+    let mut pax = HashMap::new();
+    let mut finish = Vec::new();
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
-        let path = to.join(
-            entry
-                .path()?
-                .strip_prefix("./")
-                .map(Path::to_path_buf)
-                .unwrap_or(entry.path()?.into_owned()),
-        );
         let header = entry.header().clone();
-        let pax: Vec<(String, Vec<u8>)> = match entry.pax_extensions()? {
-            Some(list) => list
-                .flatten()
-                .filter_map(|e| Some((e.key().ok()?.to_owned(), e.value_bytes().to_vec())))
-                .collect(),
-            None => Vec::new(),
-        };
-        let kind = match header.entry_type() {
-            tar::EntryType::Char => Some(FileType::CharacterDevice),
-            tar::EntryType::Block => Some(FileType::BlockDevice),
-            tar::EntryType::Fifo => Some(FileType::Fifo),
-            _ => None,
-        };
-        match kind {
-            Some(kind) => {
-                let dev = rustix::fs::makedev(
-                    header.device_major()?.unwrap_or(0),
-                    header.device_minor()?.unwrap_or(0),
-                );
-                match rustix::fs::mknodat(
-                    CWD,
+        if matches!(header.entry_type(), tar::EntryType::XHeader) {
+            let mut data = Vec::new();
+            entry.read_to_end(&mut data)?;
+            pax = pax_records(&data);
+            continue;
+        }
+        let pax = std::mem::take(&mut pax);
+        let name = pax
+            .get("path")
+            .cloned()
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = to.join(OsStr::from_bytes(name.strip_prefix(b"./").unwrap_or(&name)));
+        let link = pax
+            .get("linkpath")
+            .cloned()
+            .or_else(|| header.link_name_bytes().map(|l| l.into_owned()))
+            .unwrap_or_default();
+        let mode = Mode::from_raw_mode(header.mode()?);
+        let device = rustix::fs::makedev(
+            header.device_major()?.unwrap_or(0),
+            header.device_minor()?.unwrap_or(0),
+        );
+        let node = |kind| rustix::fs::mknodat(CWD, &path, kind, mode, device);
+        match header.entry_type() {
+            tar::EntryType::Directory => fs::create_dir_all(&path)?,
+            tar::EntryType::Symlink => std::os::unix::fs::symlink(OsStr::from_bytes(&link), &path)?,
+            tar::EntryType::Link => {
+                fs::hard_link(
+                    to.join(OsStr::from_bytes(link.strip_prefix(b"./").unwrap_or(&link))),
                     &path,
-                    kind,
-                    Mode::from_raw_mode(header.mode()?),
-                    dev,
-                ) {
+                )?;
+                continue; // all but the name is the other's
+            }
+            tar::EntryType::Fifo => node(FileType::Fifo)?,
+            tar::EntryType::Char | tar::EntryType::Block => {
+                let kind = if header.entry_type() == tar::EntryType::Char {
+                    FileType::CharacterDevice
+                } else {
+                    FileType::BlockDevice
+                };
+                match node(kind) {
                     Err(rustix::io::Errno::PERM) if !root => continue,
-                    r => r?,
-                }
-                if root {
-                    std::os::unix::fs::lchown(
-                        &path,
-                        Some(header.uid()? as u32),
-                        Some(header.gid()? as u32),
-                    )?;
+                    done => done?,
                 }
             }
-            None => {
-                entry.unpack_in(to)?;
-            }
+            _ => drop(io::copy(&mut entry, &mut fs::File::create(&path)?)?),
+        }
+        finish.push((path, header, pax));
+    }
+    // Backwards, so that a directory comes after what is in it, which moves its times and needs its permissions.
+    for (path, header, pax) in finish.into_iter().rev() {
+        let number = |key: &str, field: u64| {
+            pax.get(key)
+                .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok())
+                .unwrap_or(field) as u32
+        };
+        let owner = rustix::fs::Uid::from_raw(number("uid", header.uid()?));
+        let group = rustix::fs::Gid::from_raw(number("gid", header.gid()?));
+        if root {
+            rustix::fs::chownat(
+                CWD,
+                &path,
+                Some(owner),
+                Some(group),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )?;
+        }
+        if header.entry_type() != tar::EntryType::Symlink {
+            rustix::fs::chmod(&path, Mode::from_raw_mode(header.mode()?))?;
         }
         for (key, value) in &pax {
             if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
-                match rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty()) {
-                    Err(_) if !root => {}
-                    r => r?,
-                }
+                lenient(rustix::fs::lsetxattr(
+                    &path,
+                    name,
+                    value,
+                    XattrFlags::empty(),
+                ))?;
             }
         }
-        if header.entry_type() != tar::EntryType::Link {
-            let text = pax
-                .iter()
-                .find(|(k, _)| k == "mtime")
-                .and_then(|(_, v)| std::str::from_utf8(v).ok());
-            let (seconds, nanoseconds) = text.map_or((header.mtime()? as i64, 0), parse_time);
-            times.push((path, seconds, nanoseconds));
-        }
-    }
-    // Directories last: what is put into them moves their times.
-    for (path, tv_sec, tv_nsec) in times.into_iter().rev() {
-        let t = Timespec { tv_sec, tv_nsec };
-        match rustix::fs::utimensat(
+        let text = pax.get("mtime").and_then(|v| std::str::from_utf8(v).ok());
+        let (tv_sec, tv_nsec) = text.map_or((header.mtime()? as i64, 0), parse_time);
+        let time = Timespec { tv_sec, tv_nsec };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        lenient(rustix::fs::utimensat(
             CWD,
             &path,
-            &Timestamps {
-                last_access: t,
-                last_modification: t,
-            },
+            &times,
             AtFlags::SYMLINK_NOFOLLOW,
-        ) {
-            Err(_) if !root => {}
-            r => r?,
-        }
+        ))?;
     }
     Ok(())
 }

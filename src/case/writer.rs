@@ -325,11 +325,11 @@ impl<'c> Writer<'c> {
             let s = &mut self.log;
             s.raw_bind_parameter(1, self.next_log)?;
             s.raw_bind_parameter(2, b.file)?;
-            s.raw_bind_parameter(3, row.offset as i64)?;
-            s.raw_bind_parameter(4, row.ts)?;
+            s.raw_bind_parameter(3, row.head.offset as i64)?;
+            s.raw_bind_parameter(4, row.head.ts)?;
             s.raw_bind_parameter(
                 5,
-                match row.stream {
+                match row.head.stream {
                     Stream::Stdout => Some("stdout"),
                     Stream::Stderr => Some("stderr"),
                     Stream::Other => None,
@@ -339,7 +339,7 @@ impl<'c> Writer<'c> {
                 Ok(_) => s.raw_bind_parameter(6, Text(line))?,
                 Err(_) => s.raw_bind_parameter(6, text::lossless(line).as_ref())?,
             }
-            s.raw_bind_parameter(7, row.partial)?;
+            s.raw_bind_parameter(7, row.head.partial)?;
             s.raw_bind_parameter(8, attrs)?;
             s.raw_bind_parameter(9, (!raw.is_empty()).then_some(Blob(raw)))?;
             s.raw_execute()?;

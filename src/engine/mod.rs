@@ -259,7 +259,7 @@ impl<'e> Survey<'e> {
                         format!("the first {LISTING_LIMIT}"),
                     );
                 }
-                names.into_iter().map(|(n, _)| n).collect()
+                names
             }
             Err(evidence::Error::Missing) => Vec::new(),
             Err(e) => {

@@ -280,17 +280,13 @@ impl Evidence {
         Ok((bytes, meta))
     }
 
-    /// The names in a directory, sorted, with their types; at most `limit` of them, and whether there were more.
+    /// The names in a directory, sorted; at most `limit` of them, and whether there were more.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::WrongKind`], or what the kernel said.
-    pub fn list(
-        &self,
-        path: &EvidencePath,
-        limit: usize,
-    ) -> Result<(Vec<(Vec<u8>, FileType)>, bool), Error> {
+    pub fn list(&self, path: &EvidencePath, limit: usize) -> Result<(Vec<Vec<u8>>, bool), Error> {
         let dir = self.open_dir(path)?;
-        let mut names: Vec<(Vec<u8>, FileType)> = Vec::new();
+        let mut names: Vec<Vec<u8>> = Vec::new();
         let mut more = false;
         let mut buf = Vec::with_capacity(32 * 1024);
         let mut raw = rustix::fs::RawDir::new(dir, buf.spare_capacity_mut());
@@ -304,9 +300,9 @@ impl Evidence {
                 more = true;
                 break;
             }
-            names.push((name.to_vec(), entry.file_type()));
+            names.push(name.to_vec());
         }
-        names.sort_by(|a, b| a.0.cmp(&b.0));
+        names.sort();
         Ok((names, more))
     }
 

@@ -129,8 +129,7 @@ impl<'e> Walk<'e> {
             match dir.overlay_xattrs() {
                 Ok(x) => {
                     whiteouts_by_xattr = x.has_xattr_whiteouts;
-                    batch.dir_marks = u8::from(x.opaque) * overlay::OPAQUE
-                        | u8::from(x.metacopy) * overlay::METACOPY;
+                    batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
                 }
                 Err(e) => batch.problems.push(
@@ -224,8 +223,7 @@ impl<'e> Walk<'e> {
                     redirect: to,
                     ..
                 } = dir.entry_overlay_xattrs(name)?;
-                marks |=
-                    u8::from(metacopy) * overlay::METACOPY | u8::from(whiteout) * overlay::WHITEOUT;
+                marks |= overlay::bits(whiteout, false, metacopy);
                 redirect = to;
             }
         } else if tree.plan.marks == Marks::Aufs && bytes.starts_with(b".wh.") {

@@ -1,6 +1,6 @@
 //! Log files read in pieces: plain json-file logs by ranges in parallel, compressed and binary ones in sequence.
 
-use crate::batch::{LogBatch, LogRow, Stream};
+use crate::batch::{LogBatch, LogHead, Stream};
 use crate::engine::{LogFormat, LogPlan};
 use crate::evidence::{Evidence, EvidenceFile};
 use crate::parse::{json_log, local_log};
@@ -206,34 +206,6 @@ impl<'p> Lines<'p> {
         }
     }
 
-    fn push(
-        &mut self,
-        offset: u64,
-        ts: Option<i64>,
-        stream: Stream,
-        partial: bool,
-        line: &[u8],
-        attrs: &[u8],
-        raw: &[u8],
-    ) {
-        let text = &mut self.batch.text;
-        let text_at = text.len();
-        text.extend_from_slice(line);
-        text.extend_from_slice(attrs);
-        text.extend_from_slice(raw);
-        let row = LogRow {
-            offset,
-            ts,
-            stream,
-            partial,
-            text_at,
-            line_len: line.len() as u32,
-            attrs_len: attrs.len() as u32,
-            raw_len: raw.len() as u32,
-        };
-        self.batch.rows.push(row);
-    }
-
     /// json-file lines; the last may lack its newline.
     fn lines(&mut self, buf: &[u8], base: u64) {
         let mut at = 0;
@@ -264,11 +236,13 @@ impl<'p> Lines<'p> {
                 };
                 let stream = Stream::new(e.stream.as_bytes());
                 let exact = e.canonical && e.time_ns.is_some() && stream != Stream::Other;
-                self.push(
-                    offset,
-                    e.time_ns,
-                    stream,
-                    partial,
+                self.batch.push(
+                    LogHead {
+                        offset,
+                        ts: e.time_ns,
+                        stream,
+                        partial,
+                    },
                     text,
                     e.attrs.unwrap_or_default().as_bytes(),
                     if exact { b"" } else { line },
@@ -281,7 +255,17 @@ impl<'p> Lines<'p> {
                     defect.what
                 };
                 self.fault(offset + defect.offset.unwrap_or(0), what, "its bytes");
-                self.push(offset, None, Stream::Other, false, line, b"", line);
+                self.batch.push(
+                    LogHead {
+                        offset,
+                        ts: None,
+                        stream: Stream::Other,
+                        partial: false,
+                    },
+                    line,
+                    b"",
+                    line,
+                );
             }
         }
         self.scratch = scratch;
@@ -317,15 +301,13 @@ impl<'p> Lines<'p> {
                     // The last part of a split line is marked partial too; only its metadata says that it is the last.
                     let goes_on =
                         entry.partial && !entry.partial_meta.as_ref().is_some_and(|m| m.last);
-                    self.push(
-                        base + at as u64,
-                        Some(entry.time_ns),
-                        Stream::new(entry.source),
-                        goes_on,
-                        entry.line,
-                        attrs.as_bytes(),
-                        raw,
-                    );
+                    let head = LogHead {
+                        offset: base + at as u64,
+                        ts: Some(entry.time_ns),
+                        stream: Stream::new(entry.source),
+                        partial: goes_on,
+                    };
+                    self.batch.push(head, entry.line, attrs.as_bytes(), raw);
                     at += used;
                 }
                 local_log::Step::Bad { defect, used } => {

@@ -1,6 +1,6 @@
 //! The ingest: survey the metadata of every engine, then sweep trees and logs in parallel into one writer.
 //!
-//! The survey is sequential and small. The sweep is a [`sweep::Sweep`]: rayon's threads walk and parse, this thread
+//! The survey is sequential and small. The sweep is an ordered list of work (`sweep.rs`): rayon's threads walk and parse, this thread
 //! writes what they give in the order of the work, so the case is the same whatever the number of threads.
 
 mod files;

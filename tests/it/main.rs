@@ -1,8 +1,15 @@
+//! All integration tests, one binary. A test that needs root, Docker, other tools or the recorded evidence says so when
+//! it is skipped, and `DOF_TEST_ALL=1` (as CI sets it) turns skipping into failing.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
 mod bad_input;
 mod cli;
 mod conventions;
 mod determinism;
+mod engine;
 mod files;
+mod live;
 mod oracle;
 mod queries;
 mod support;

@@ -1,6 +1,6 @@
 //! Docker with its classic image store: where it is, and everything its metadata says.
 //!
-//! The storage driver is a parameter ([`driver`]); a data root whose driver is unknown still gives its containers,
+//! The storage driver is a parameter (`driver.rs`); a data root whose driver is unknown still gives its containers,
 //! images and logs.
 
 mod container;

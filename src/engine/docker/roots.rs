@@ -149,8 +149,8 @@ impl Found {
             .map(|(names, _)| names)
             .unwrap_or_default()
         {
-            let below = root.join(&name.0);
-            if is_uid_gid(&name.0) && is_data_root(survey, &below) {
+            let below = root.join(&name);
+            if is_uid_gid(&name) && is_data_root(survey, &below) {
                 remapped = true;
                 self.installs.push(Install {
                     root: below,
