@@ -18,7 +18,7 @@ CREATE TABLE log_entry (
   offset      INTEGER NOT NULL,     -- bytes into the (decompressed) file
   ts          INTEGER,              -- NULL when the entry could not be parsed
   stream      TEXT,                 -- stdout, stderr
-  line        TEXT NOT NULL,        -- without its newline; bytes that are not UTF-8 as \xNN
+  line        TEXT NOT NULL,        -- without its newline; NULs and bytes that are not UTF-8 as \xNN
   partial     INTEGER NOT NULL,     -- 1 when the line goes on in the next entry, or never ended
   attrs_id    INTEGER REFERENCES log_attrs,
   raw         BLOB                  -- the entry's exact bytes, where Docker's own encoder would not give them back from the other columns

@@ -7,14 +7,20 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Bytes as text, invalid UTF-8 as `\xNN`; nothing else is touched.
+/// Whether bytes can be stored as TEXT as they are: UTF-8 without NULs, at which SQLite's functions end a string.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    memchr::memchr(0, bytes).is_none() && std::str::from_utf8(bytes).is_ok()
+}
+
+/// Bytes as text, invalid UTF-8 and NULs as `\xNN`; nothing else is touched.
 pub fn lossless(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(s) => Cow::Borrowed(s),
+        Ok(s) if !s.contains('\0') => Cow::Borrowed(s),
+        Ok(s) => Cow::Owned(s.replace('\0', "\\x00")),
         Err(_) => {
             let mut out = String::with_capacity(bytes.len() + 8);
             for chunk in bytes.utf8_chunks() {
-                out.push_str(chunk.valid());
+                out.push_str(&chunk.valid().replace('\0', "\\x00"));
                 for b in chunk.invalid() {
                     let _ = write!(out, "\\x{b:02x}");
                 }
@@ -63,6 +69,7 @@ mod tests {
         assert_eq!(printable("a\nb\x1b[31m\u{202e}"), "a\\nb\\x1b[31m\\u{202e}");
         assert_eq!(lossless(b"a\xff\xfeb"), "a\\xff\\xfeb");
         assert_eq!(lossless("é".as_bytes()), "é");
+        assert_eq!(lossless(b"a\0b"), "a\\x00b");
     }
 
     proptest! {
@@ -72,7 +79,7 @@ mod tests {
         }
 
         #[test]
-        fn valid_text_is_kept(s in any::<String>()) {
+        fn valid_text_is_kept(s in "[^\0]*") {
             prop_assert_eq!(lossless(s.as_bytes()), s.as_str());
         }
     }

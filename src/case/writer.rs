@@ -335,9 +335,10 @@ impl<'c> Writer<'c> {
                     Stream::Other => None,
                 },
             )?;
-            match std::str::from_utf8(line) {
-                Ok(_) => s.raw_bind_parameter(6, Text(line))?,
-                Err(_) => s.raw_bind_parameter(6, text::lossless(line).as_ref())?,
+            if text::is_plain(line) {
+                s.raw_bind_parameter(6, Text(line))?;
+            } else {
+                s.raw_bind_parameter(6, text::lossless(line).as_ref())?;
             }
             s.raw_bind_parameter(7, row.head.partial)?;
             s.raw_bind_parameter(8, attrs)?;

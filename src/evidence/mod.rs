@@ -3,11 +3,13 @@
 //! [`Evidence`] opens the mounted root once and resolves every path inside it, as the host would have:
 //! symbolic links are followed, but absolute ones and `..` stay below the root and magic links are refused
 //! (`openat2` with `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`; a walk by components where the kernel lacks it).
+//! As root all that happens in a private read-only copy of the mount without access times (`detached.rs`).
 //! Nothing is opened for writing, access times stay where they are (`O_NOATIME` where the kernel allows it),
 //! and only regular files are opened for reading, so a FIFO or a device in place of a file cannot block.
 //!
 //! [`walk`] reads directories with one `statx` an entry, relative to the directory's descriptor.
 
+mod detached;
 mod path;
 mod resolve;
 pub mod walk;
@@ -189,10 +191,12 @@ impl Evidence {
     /// When `root` is missing or no directory.
     pub fn open(root: &Path) -> Result<Evidence, Error> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(root, flags, rustix::fs::Mode::empty()).map_err(|e| match e {
-            Errno::NOTDIR => Error::WrongKind("file", "directory"),
-            e => e.into(),
-        })?;
+        let plain =
+            rustix::fs::open(root, flags, rustix::fs::Mode::empty()).map_err(|e| match e {
+                Errno::NOTDIR => Error::WrongKind("file", "directory"),
+                e => e.into(),
+            })?;
+        let fd = detached::copy(root).unwrap_or(plain);
         Ok(Evidence {
             root: fd,
             shown: root.to_path_buf(),

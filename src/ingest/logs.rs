@@ -235,7 +235,10 @@ impl<'p> Lines<'p> {
                     None => (e.line.as_bytes(), true),
                 };
                 let stream = Stream::new(e.stream.as_bytes());
-                let exact = e.canonical && e.time_ns.is_some() && stream != Stream::Other;
+                let exact = e.canonical
+                    && e.time_ns.is_some()
+                    && stream != Stream::Other
+                    && crate::text::is_plain(text);
                 self.batch.push(
                     LogHead {
                         offset,
@@ -293,7 +296,7 @@ impl<'p> Lines<'p> {
                     let attrs = attrs
                         .map(|a| serde_json::Value::Object(a).to_string())
                         .unwrap_or_default();
-                    let raw: &[u8] = if std::str::from_utf8(entry.line).is_ok() {
+                    let raw: &[u8] = if crate::text::is_plain(entry.line) {
                         b""
                     } else {
                         entry.line

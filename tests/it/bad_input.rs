@@ -388,7 +388,7 @@ fn an_unreadable_file_is_a_problem_and_no_more() {
         host.container('b', config("b"));
         use std::os::unix::fs::PermissionsExt;
         let config = host.root().join(format!("containers/{id}/config.v2.json"));
-        fs::set_permissions(&config, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o0)).unwrap();
         fs::set_permissions(host.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let copy = folder();
         fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -189,7 +189,15 @@ fn a_data_root_elsewhere_is_found_or_named() {
     .out;
     std::fs::create_dir_all(mount.join("srv")).unwrap();
     std::fs::rename(mount.join("var/lib/docker"), mount.join("srv/docker")).unwrap();
-    dof([Path::new("status"), &mount]).with(2);
+    let config = mount.join("etc/docker/daemon.json");
+    assert!(
+        std::fs::read_to_string(&config)
+            .unwrap()
+            .contains("/var/lib/docker")
+    );
+    let ran = dof([Path::new("status"), &mount]).with(2);
+    assert!(ran.err.contains("no Docker host"), "{}", ran.err);
+    std::fs::remove_file(&config).unwrap();
     let named = dof([
         "list-containers",
         mount.to_str().unwrap(),

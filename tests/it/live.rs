@@ -32,6 +32,9 @@ fn ask(engine: &Engine) -> Truth {
         ctimes: true,
         ..Truth::default()
     };
+    truth.docker20 = truth.info["ServerVersion"]
+        .as_str()
+        .is_some_and(|v| v.starts_with("20."));
     for id in &images {
         truth.history.insert(
             id.clone(),
@@ -61,9 +64,7 @@ fn ask(engine: &Engine) -> Truth {
             Some("json-file" | "local")
         ) {
             let said = engine.docker(&["logs", "-t", id]);
-            truth
-                .logs
-                .insert(name.clone(), (said.stdout, said.stderr));
+            truth.logs.insert(name.clone(), (said.stdout, said.stderr));
         }
         truth.changes.insert(
             name,
@@ -80,7 +81,16 @@ fn ask(engine: &Engine) -> Truth {
 /// `docker images --digests`: a row a tag and digest of each repository.
 fn images_digests(engine: &Engine) -> BTreeSet<(String, String, String, String)> {
     let format = "{{.Repository}}|{{.Tag}}|{{.Digest}}|{{.ID}}";
-    let out = engine.docker(&["images", "-a", "--digests", "--no-trunc", "--format", format]).lines();
+    let out = engine
+        .docker(&[
+            "images",
+            "-a",
+            "--digests",
+            "--no-trunc",
+            "--format",
+            format,
+        ])
+        .lines();
     let row = |l: &str| {
         let mut parts = l.split('|').map(str::to_owned);
         let mut next = || parts.next().unwrap_or_default();

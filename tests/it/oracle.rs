@@ -44,6 +44,9 @@ fn read_sample(dir: &Path) -> Truth {
         info: json(&file("info")),
         ..Truth::default()
     };
+    truth.docker20 = true;
+    // The sample leaves the daemon's key out, from which its id comes.
+    truth.info["ID"] = Value::Null;
     for entry in fs::read_dir(dir.join("history")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         truth.history.insert(
@@ -90,6 +93,9 @@ pub fn read(dir: &Path) -> Truth {
         info: json(&dir.join("info.json")),
         ..Truth::default()
     };
+    truth.docker20 = truth.info["ServerVersion"]
+        .as_str()
+        .is_some_and(|v| v.starts_with("20."));
     for entry in fs::read_dir(dir.join("history"))
         .into_iter()
         .flatten()
@@ -114,12 +120,10 @@ pub fn read(dir: &Path) -> Truth {
             .as_str()
             .unwrap_or_default();
         let cached = c["HostConfig"]["LogConfig"]["Config"]["cache-disabled"] != "true";
-        if matches!(driver, "json-file" | "local")
-            || (matches!(driver, "syslog" | "gelf") && cached)
-        {
-            if let (Some(out), Some(err)) = (log(&dir, "stdout"), log(&dir, "stderr")) {
-                truth.logs.insert(name.clone(), (out, err));
-            }
+        let kept = matches!(driver, "json-file" | "local")
+            || (matches!(driver, "syslog" | "gelf") && cached);
+        if let (true, Some(out), Some(err)) = (kept, log(&dir, "stdout"), log(&dir, "stderr")) {
+            truth.logs.insert(name.clone(), (out, err));
         }
         if dir.join("changes.json").exists() {
             truth.changes.insert(name, list(&dir.join("changes.json")));

@@ -157,11 +157,11 @@ fn a_time_window_is_searched_not_scanned() {
         let mut stmt = db
             .prepare(&format!("EXPLAIN QUERY PLAN {}", q.sql))
             .unwrap();
-        let plan: Vec<String> = stmt
-            .query_map([], |r| r.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let mut plan: Vec<String> = Vec::new();
+        let mut rows = stmt.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            plan.push(row.get(3).unwrap());
+        }
         for step in &plan {
             assert!(
                 !["SCAN e", "SCAN f", "SCAN g"].contains(&step.as_str()),
