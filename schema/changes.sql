@@ -10,9 +10,9 @@
 -- The order of the joins matters and is fixed by CROSS JOIN.
 CREATE VIEW docker_container_fs_changes AS
 SELECT c.full_id AS id, j.key AS path, j.value AS change_type
-         -- A directory is what has the bit S_IFDIR, so sockets and block devices too, to Docker before 28; not after.
-  FROM (SELECT x.id, x.full_id, iif(CAST(e.daemon_version AS INTEGER) >= 28, 61440, 16384) AS kind_bits
-          FROM container x CROSS JOIN engine e ON e.id = x.engine_id) c
+  FROM ( -- To Docker before 28 (and where the version is not known) all with the bit S_IFDIR, sockets and block devices too, is a directory.
+        SELECT x.id, x.full_id, iif(CAST(g.daemon_version AS INTEGER) >= 28, 61440, 16384) AS kind_bits
+          FROM container x CROSS JOIN engine g ON g.id = x.engine_id) c
        CROSS JOIN json_each((
     WITH RECURSIVE
     -- The trees the container's file system is made of; own = 1 for the topmost.
@@ -20,35 +20,37 @@ SELECT c.full_id AS id, j.key AS path, j.value AS change_type
       SELECT cl.position, t.id, l.role = 'container', l.driver
         FROM container_layer cl CROSS JOIN layer l ON l.id = cl.layer_id CROSS JOIN tree t ON t.layer_id = l.id
        WHERE cl.container_id = c.id),
-    -- The own layer's directories. Below: there, layers under position `floor` are hidden, by an opaque directory (which
-    -- shows its own entries), or by a whiteout or a non-directory (which show none), there or further up the path.
-    -- Above: `cut` = 1 where the own directory shows nothing of those below. Where each layer is a full copy, only the
-    -- one right below counts, and nothing of it shows.
+    -- The own layer's directories, from the root down. Of the layers below, those under position `floor` are hidden there,
+    -- by an opaque directory (which shows its own entries), or by a whiteout or a non-directory (which show none), there or
+    -- further up the path. `cut` = 1 where the own directory lets nothing of them through. Where each layer is a full copy,
+    -- only the one right below counts, and nothing of it comes through. All children of a directory come at once, as JSON.
     dir (path, floor, cut) AS (
       SELECT '', iif(driver IN ('vfs', 'btrfs', 'zfs', 'devicemapper'), position - 1, 0), driver IN ('vfs', 'btrfs', 'zfs', 'devicemapper')
         FROM stack WHERE own
       UNION ALL
-      SELECT d.path || '/' || f.name,
-             max(d.floor, coalesce((
-               SELECT max(iif((lf.mode & 61440) = 16384, ls.position, ls.position + 1))
-                 FROM stack ls CROSS JOIN directory ld ON ld.tree_id = ls.tree_id AND ld.path = d.path CROSS JOIN file lf ON lf.dir_id = ld.id
-                WHERE ls.position >= d.floor AND NOT ls.own AND lf.name = f.name AND ((lf.mode & 61440) <> 16384 OR lf.overlay LIKE '%opaque%')), 0)),
-             d.cut OR coalesce(f.overlay LIKE '%opaque%', 0) OR (f.mode & 61440) <> 16384
-        FROM dir d CROSS JOIN stack s CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = d.path CROSS JOIN file f ON f.dir_id = sd.id
-       WHERE s.own AND (f.mode & c.kind_bits) = 16384 AND f.name <> ''),
+      SELECT d.path || '/' || (k.value ->> 0), max(d.floor, k.value ->> 1), d.cut OR (k.value ->> 2)
+        FROM dir d CROSS JOIN json_each((
+             SELECT json_group_array(json_array(name, floor, cut))
+               FROM (SELECT f.name AS name,
+                            max(iif(s.own, 0, s.position + ((f.mode & 61440) <> 16384))) AS floor,
+                            max(s.own AND ((f.mode & 61440) <> 16384 OR coalesce(f.overlay, '') LIKE '%opaque%')) AS cut
+                       FROM stack s CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = d.path CROSS JOIN file f ON f.dir_id = sd.id
+                      WHERE s.position >= d.floor AND f.name <> ''
+                        AND iif(s.own, (f.mode & c.kind_bits) = 16384, (f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')
+                      GROUP BY f.name HAVING max(s.own)))) k),
     -- All that any layer says of a name in these directories, the topmost first, each with the next one below.
-    word (path, nth, own, cut, file_id, below_id) AS (
+    entry (path, nth, own, cut, file_id, below_id) AS (
       SELECT d.path || '/' || f.name, row_number() OVER down, s.own, d.cut, f.id, lead(f.id) OVER down
         FROM dir d CROSS JOIN stack s CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = d.path CROSS JOIN file f ON f.dir_id = sd.id
        WHERE s.position >= d.floor AND f.name <> ''
       WINDOW down AS (PARTITION BY d.path, f.name ORDER BY s.position DESC)),
     -- n = what is there now, o = what was there below. Then up the path: a directory with a change below it is changed.
     change (path, kind) AS (
-      SELECT w.path, CASE WHEN o.id IS NULL THEN 'A' WHEN n.id IS NULL THEN 'D' ELSE 'C' END
-        FROM word w
-             LEFT JOIN file n ON n.id = iif(w.own, w.file_id, NULL) AND coalesce(n.overlay, '') NOT LIKE '%whiteout%'
-             LEFT JOIN file o ON o.id = iif(w.own, w.below_id, w.file_id) AND coalesce(o.overlay, '') NOT LIKE '%whiteout%'
-       WHERE w.nth = 1 AND (w.own OR w.cut)
+      SELECT e.path, CASE WHEN o.id IS NULL THEN 'A' WHEN n.id IS NULL THEN 'D' ELSE 'C' END
+        FROM entry e
+             LEFT JOIN file n ON n.id = iif(e.own, e.file_id, NULL) AND coalesce(n.overlay, '') NOT LIKE '%whiteout%'
+             LEFT JOIN file o ON o.id = iif(e.own, e.below_id, e.file_id) AND coalesce(o.overlay, '') NOT LIKE '%whiteout%'
+       WHERE e.nth = 1 AND (e.own OR e.cut)
          AND CASE WHEN n.id IS NULL OR o.id IS NULL THEN n.id IS NOT o.id
                   ELSE n.mode <> o.mode OR n.uid <> o.uid OR n.gid <> o.gid OR n.rdev IS NOT o.rdev
                     OR (o.mode & c.kind_bits) <> 16384

@@ -157,7 +157,14 @@ fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
             )?;
         }
         if header.entry_type() != tar::EntryType::Symlink {
-            rustix::fs::chmod(&path, Mode::from_raw_mode(header.mode()?))?;
+            // Without root one reads only what one may: overlay2's work directories have no permissions at all.
+            let readable = if header.entry_type().is_dir() {
+                0o700
+            } else {
+                0o400
+            };
+            let mode = header.mode()? | if root { 0 } else { readable };
+            rustix::fs::chmod(&path, Mode::from_raw_mode(mode))?;
         }
         for (key, value) in &pax {
             if let Some(name) = key.strip_prefix("SCHILY.xattr.") {

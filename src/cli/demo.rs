@@ -79,13 +79,15 @@ impl Demo {
 
 /// What an investigator would look at first.
 const TOUR: &[(&str, &[(&str, &str)])] = &[
-    ("ports", &[]),
     (
         "timeline",
-        &[("since", "2019-01-01"), ("until", "2020-01-01")],
+        &[("since", "2019-05-27"), ("until", "2019-05-28")],
     ),
-    ("files", &[("path", "/tmp/*")]),
-    ("problems", &[]),
+    ("logs", &[("like", "%.php%")]),
+    (
+        "timeline",
+        &[("container", "apache"), ("kind", "container")],
+    ),
 ];
 
 fn say(command: &str) -> io::Result<()> {

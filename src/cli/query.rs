@@ -4,7 +4,7 @@ use super::source::{default_case, open};
 use super::{Failure, Output};
 use crate::ingest::Options;
 use crate::query::{self, Query};
-use crate::render::{Format, Table};
+use crate::render::Format;
 use clap::{Arg, Args, FromArgMatches};
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
@@ -12,11 +12,7 @@ use std::path::PathBuf;
 
 /// Arguments of `dof query`. Those behind the name are the query's own, see [`QueryOptions`].
 #[derive(Debug, Args)]
-#[command(
-    disable_help_flag = true,
-    override_usage = "dof query --list\n       dof query NAME [OPTIONS]\n       dof query NAME --help",
-    after_help = "Example:\n  dof query --list\n  dof query timeline --since 2019-06-01 --container apache\n  dof query ./mine.sql --case other.db"
-)]
+#[command(disable_help_flag = true, override_usage = USAGE, after_help = EXAMPLES)]
 pub struct QueryCommand {
     /// A query's name, or a file of your own (with a slash or .sql in its name), and its options
     #[arg(
@@ -90,16 +86,24 @@ fn name_at(words: &[OsString]) -> Option<usize> {
     None
 }
 
+const USAGE: &str =
+    "dof query --list\n       dof query NAME [OPTIONS]\n       dof query NAME --help";
+const EXAMPLES: &str = "\
+Example:
+  dof query --list
+  dof query timeline --since 2019-06-01 --container apache
+  dof query ./mine.sql --case other.db";
+
 fn without_name(words: &[OsString]) -> Result<u8, Failure> {
-    let mut command = clap::Command::new("dof query").no_binary_name(true).arg(
-        Arg::new("list")
-            .long("list")
-            .help("List the queries and what they answer")
-            .action(clap::ArgAction::SetTrue),
-    );
-    command = QueryOptions::augment_args(command).override_usage("dof query --list\n       dof query NAME [OPTIONS]\n       dof query NAME --help").after_help("Example:\n  dof query --list\n  dof query timeline --since 2019-06-01 --container apache\n  dof query ./mine.sql --case other.db");
+    let list = Arg::new("list")
+        .long("list")
+        .help("List the queries and what they answer");
+    let command = clap::Command::new("dof query").no_binary_name(true);
+    let command = QueryOptions::augment_args(command.arg(list.action(clap::ArgAction::SetTrue)))
+        .about("Run a saved query, or list them")
+        .override_usage(USAGE)
+        .after_help(EXAMPLES);
     let matches = command
-        .clone()
         .try_get_matches_from(words)
         .unwrap_or_else(|e| e.exit());
     if !matches.get_flag("list") {
@@ -109,11 +113,7 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
     }
     let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let out = options.output.open()?;
-    let mut render: Box<dyn crate::render::Render> = if options.format == Format::Table {
-        Box::new(Table::new(out))
-    } else {
-        options.format.renderer(out)
-    };
+    let mut render = options.format.renderer(out);
     render.begin(&["NAME".into(), "ANSWERS".into(), "PARAMETERS".into()])?;
     for q in query::catalogue() {
         let parameters = q
@@ -132,26 +132,26 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
     Ok(super::exit::OK)
 }
 
-/// The command line of one query: its parameters from its header.
+/// The command line of one query: its parameters from its header, then the options every query has.
 fn command(query: &Query) -> clap::Command {
-    let name: &'static str = Box::leak(format!("dof query {}", query.name).into_boxed_str());
-    let mut about = query.title.clone();
-    if !query.notes.is_empty() {
-        about = format!("{about}\n{}", query.notes.join("\n"));
-    }
-    let mut command = clap::Command::new(name).bin_name(name).about(about);
+    let name = format!("dof query {}", query.name);
+    let about = match query.notes.as_slice() {
+        [] => query.title.clone(),
+        notes => format!("{}\n{}", query.title, notes.join("\n")),
+    };
+    let mut command = clap::Command::new(name.clone()).bin_name(name);
     for p in &query.parameters {
-        let (id, help) = (p.name.clone(), p.help.clone());
-        command = command.arg(
-            Arg::new(id.clone())
-                .long(id)
-                .value_name("VALUE")
-                .help(help)
-                .allow_hyphen_values(true),
-        );
+        let arg = Arg::new(p.name.clone())
+            .long(p.name.clone())
+            .value_name("VALUE")
+            .help(p.help.clone());
+        command = command.arg(arg.allow_hyphen_values(true));
     }
-    if let Some(example) = &query.example {
-        command = command.after_help(format!("Example:\n  {example}"));
+    command = QueryOptions::augment_args(command)
+        .about(about)
+        .max_term_width(100);
+    match &query.example {
+        Some(example) => command.after_help(format!("Example:\n  {example}")),
+        None => command,
     }
-    QueryOptions::augment_args(command)
 }
