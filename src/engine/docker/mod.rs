@@ -15,6 +15,7 @@ mod volume;
 
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
+use crate::problem::Severity;
 use crate::record;
 
 /// Docker.
@@ -102,12 +103,23 @@ impl Engine for Docker {
                 volumes: &volumes,
             },
         );
+        let mut used: Vec<String> = Vec::new();
+        for record in &survey.records[before..] {
+            if let record::Record::Container(c) = record
+                && let Some(name) = &c.driver
+                && !used.contains(name)
+            {
+                used.push(name.clone());
+            }
+        }
+        for name in used.iter().filter(|name| !drivers.contains(name)) {
+            let what = format!(
+                "containers use the storage driver {name}, of which there is no image store here; the containerd image store is not read yet"
+            );
+            survey.problem(Severity::Warning, root, what, "containers, logs, volumes and networks; not their images, nor the files in their layers");
+        }
         // The driver in use: what the containers say, else the store there is.
-        let used = survey.records[before..].iter().find_map(|r| match r {
-            record::Record::Container(c) => c.driver.clone(),
-            _ => None,
-        });
-        row.driver = used.or_else(|| drivers.first().cloned());
+        row.driver = used.into_iter().next().or_else(|| drivers.first().cloned());
         survey.records.insert(at, row.into());
     }
 }
