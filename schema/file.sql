@@ -6,6 +6,7 @@ CREATE TABLE tree (
   host_id   INTEGER NOT NULL REFERENCES host,
   kind      TEXT NOT NULL,          -- layer, volume, bind
   host_path TEXT NOT NULL,          -- the tree's root on the host
+  dev       INTEGER NOT NULL,       -- (major << 32) | minor of the device it lies on, as it was mounted
   layer_id  INTEGER REFERENCES layer,
   volume_id INTEGER REFERENCES volume
 ) STRICT;

@@ -39,26 +39,7 @@ SELECT c.full_id AS id, n.name AS name, n.network_full_id AS network_id, n.endpo
        n.ip_prefix_len AS ip_prefix_len, n.ipv6_gateway AS ipv6_gateway, n.ipv6_address AS ipv6_address, n.ipv6_prefix_len AS ipv6_prefix_len, n.mac_address AS mac_address
   FROM container_network n JOIN container c ON c.id = n.container_id;
 
--- A = added, C = changed, D = deleted, as `docker diff` says, for drivers whose layers hold only differences.
--- A path is there below when the topmost lower layer that says anything of it, or of a directory above it, says so.
-CREATE VIEW docker_container_fs_changes AS
-WITH own AS (
-  SELECT cl.container_id, cl.position, t.id AS tree_id
-    FROM container_layer cl JOIN layer l ON l.id = cl.layer_id AND l.role = 'container' JOIN tree t ON t.layer_id = l.id)
-SELECT c.full_id AS id, d.path || '/' || f.name AS path,
-       CASE WHEN instr(',' || f.overlay || ',', ',whiteout,') THEN 'D'
-            WHEN EXISTS (
-              SELECT 1 FROM container_layer cl JOIN tree t2 ON t2.layer_id = cl.layer_id JOIN directory d2 ON d2.tree_id = t2.id AND d2.path = d.path JOIN file f2 ON f2.dir_id = d2.id AND f2.name = f.name
-               WHERE cl.container_id = o.container_id AND cl.position < o.position AND instr(',' || coalesce(f2.overlay, '') || ',', ',whiteout,') = 0
-                 -- no layer between hides it: neither a whiteout of it or of a directory above it, nor an opaque directory above it
-                 AND NOT EXISTS (
-                   SELECT 1 FROM container_layer cl3 JOIN tree t3 ON t3.layer_id = cl3.layer_id JOIN directory d3 ON d3.tree_id = t3.id JOIN file f3 ON f3.dir_id = d3.id
-                    WHERE cl3.container_id = o.container_id AND cl3.position > cl.position AND cl3.position <= o.position AND f3.overlay IS NOT NULL
-                      AND ((instr(',' || f3.overlay || ',', ',whiteout,') AND cl3.position < o.position AND d.path || '/' || f.name || '/' LIKE replace(replace(replace(d3.path || '/' || f3.name, '\', '\\'), '%', '\%'), '_', '\_') || '/%' ESCAPE '\')
-                        OR (instr(',' || f3.overlay || ',', ',opaque,') AND d.path || '/' LIKE replace(replace(replace(d3.path || '/' || f3.name, '\', '\\'), '%', '\%'), '_', '\_') || '/%' ESCAPE '\'))))
-            THEN 'C' ELSE 'A' END AS change_type
-  FROM own o JOIN container c ON c.id = o.container_id JOIN directory d ON d.tree_id = o.tree_id JOIN file f ON f.dir_id = d.id
- WHERE f.name <> '';
+-- docker_container_fs_changes stands in changes.sql.
 
 CREATE VIEW docker_images AS
 SELECT i.full_id AS id, i.created_at / 1000000000 AS created, i.size AS size_bytes,

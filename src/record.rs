@@ -439,6 +439,7 @@ records! {
         host_id: i64,
         kind: String,
         host_path: String,
+        dev: i64,
         layer_id: Option<i64>,
         volume_id: Option<i64>,
     }

@@ -5,6 +5,9 @@ mod ingest;
 mod list_containers;
 mod list_images;
 mod query;
+mod show_container_config;
+mod show_container_log;
+mod show_image;
 mod source;
 mod status;
 
@@ -54,6 +57,20 @@ enum Command {
     ListContainers(list_containers::ListContainers),
     /// The images of a host, by repository
     ListImages(list_images::ListImages),
+    /// The build history of an image, as JSON
+    #[command(
+        after_help = "Example:\n  dof show-image-history --image httpd:2.4 /mnt/host | jq -r '.[].created_by'"
+    )]
+    ShowImageHistory(show_image::ShowImage),
+    /// The whole config of an image, as JSON
+    #[command(
+        after_help = "Example:\n  dof show-image-config --image httpd:2.4 case.db | jq .config.Env"
+    )]
+    ShowImageConfig(show_image::ShowImage),
+    /// A container's configuration, host configuration included, as JSON
+    ShowContainerConfig(show_container_config::ShowContainerConfig),
+    /// A container's log, as Docker writes it
+    ShowContainerLog(show_container_log::ShowContainerLog),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
@@ -173,6 +190,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Status(c) => c.run(),
         Command::ListContainers(c) => c.run(),
         Command::ListImages(c) => c.run(),
+        Command::ShowImageHistory(c) => c.history(),
+        Command::ShowImageConfig(c) => c.config(),
+        Command::ShowContainerConfig(c) => c.run(),
+        Command::ShowContainerLog(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),
     };

@@ -59,18 +59,26 @@ pub struct Opened {
 }
 
 impl SourceArgs {
-    /// Opens it; a mount is read as far as listings need, binaries only for `versions`.
-    pub fn open(&self, versions: bool) -> Result<Opened, Failure> {
-        let path = self
-            .source
+    /// What was named, or what the environment names.
+    pub fn path(&self) -> PathBuf {
+        self.source
             .clone()
             .or_else(|| variable("DOF_IMAGE_MOUNTPOINT"))
-            .unwrap_or_else(|| default_case(None));
+            .unwrap_or_else(|| default_case(None))
+    }
+
+    /// Data roots the analyst names.
+    pub fn homes(&self) -> Vec<PathBuf> {
+        self.homes.paths()
+    }
+
+    /// Opens it; a mount is read as far as listings need, binaries only for `versions`.
+    pub fn open(&self, versions: bool) -> Result<Opened, Failure> {
         open(
-            &path,
+            &self.path(),
             Options {
                 versions,
-                docker_homes: self.homes.paths(),
+                docker_homes: self.homes(),
                 ..Options::default()
             },
         )

@@ -307,6 +307,7 @@ impl<'e> Survey<'e> {
             host_id,
             kind: kind.into(),
             host_path: path.host(),
+            dev: meta.dev as i64,
             layer_id: layer,
             volume_id: volume,
         });

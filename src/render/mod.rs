@@ -4,11 +4,13 @@
 //! text as it is.
 
 mod csv;
+mod documents;
 mod json;
 mod table;
 pub mod text;
 
 pub use self::csv::Csv;
+pub use self::documents::Documents;
 pub use self::json::{Json, JsonLines};
 pub use self::table::Table;
 

@@ -270,6 +270,7 @@ fn every_command_has_an_example_in_its_help() {
         .skip_while(|l| *l != "Commands:")
         .skip(1)
         .take_while(|l| !l.is_empty())
+        .filter(|l| l.starts_with("  ") && !l.starts_with("   "))
         .filter_map(|l| l.split_whitespace().next().map(str::to_owned))
         .collect();
     assert!(commands.len() >= 6, "{help}");

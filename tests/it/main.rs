@@ -12,5 +12,6 @@ mod files;
 mod live;
 mod oracle;
 mod queries;
+mod show;
 mod support;
 mod truth;

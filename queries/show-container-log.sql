@@ -1,0 +1,14 @@
+-- What did this container write to its log, entry by entry, oldest first?
+-- raw_hex is the entry as it stands on the disk, where Docker's own encoder would not give it back from the other columns.
+-- :container  name, id or unique prefix; all when unset
+-- :since      ISO 8601, UTC; no lower bound when unset
+-- :until      ISO 8601, UTC, exclusive; no upper bound when unset
+-- :stream     stdout or stderr; both when unset
+-- Example: dof query show-container-log
+SELECT g.ts AS ts, g.stream AS stream, g.line AS line, g.partial AS partial, a.json AS attrs, iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, lf.format AS format
+  FROM container c CROSS JOIN log_file lf ON lf.container_id = c.id CROSS JOIN log_entry g ON g.log_file_id = lf.id LEFT JOIN log_attrs a ON a.id = g.attrs_id
+ WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+   AND (:stream IS NULL OR g.stream = :stream)
+   AND (:since IS NULL OR g.ts >= strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
+   AND (:until IS NULL OR g.ts < strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)
+ ORDER BY lf.id, g.id;

@@ -1,0 +1,222 @@
+//! The commands that print Docker's own documents and logs: byte for byte what stands on the disk, from mount and case.
+
+use crate::support::{dof, ingest, sample, sample_oracle};
+use serde_json::Value;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+fn containers(mount: &Path) -> Vec<(String, PathBuf)> {
+    let listed: Value =
+        serde_json::from_slice(&std::fs::read(sample_oracle().join("containers.json")).unwrap())
+            .unwrap();
+    let item = |c: &Value| {
+        let id = c["Id"].as_str().unwrap();
+        (
+            c["Name"].as_str().unwrap()[1..].to_owned(),
+            mount.join("var/lib/docker/containers").join(id),
+        )
+    };
+    listed.as_array().unwrap().iter().map(item).collect()
+}
+
+/// Rotated files oldest first, decompressed, joined.
+fn joined(dir: &Path) -> Vec<u8> {
+    let id = dir.file_name().unwrap().to_str().unwrap();
+    let mut out = Vec::new();
+    for n in (0..10).rev() {
+        let name = if n == 0 {
+            format!("{id}-json.log")
+        } else {
+            format!("{id}-json.log.{n}")
+        };
+        if let Ok(bytes) = std::fs::read(dir.join(&name)) {
+            out.extend(bytes);
+        } else if let Ok(packed) = std::fs::File::open(dir.join(format!("{name}.gz"))) {
+            flate2::read::MultiGzDecoder::new(packed)
+                .read_to_end(&mut out)
+                .unwrap();
+        }
+    }
+    out
+}
+
+#[test]
+fn a_json_file_log_comes_out_byte_for_byte() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let mut bytes = 0;
+    for (name, dir) in containers(&mount) {
+        let want = joined(&dir);
+        if want.is_empty() {
+            continue;
+        }
+        let out = crate::support::dof_command()
+            .args(["show-container-log", "--container", &name])
+            .arg(&case)
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success() && out.stdout == want,
+            "{name}: {} bytes, on the disk {}",
+            out.stdout.len(),
+            want.len()
+        );
+        bytes += want.len();
+    }
+    assert!(bytes > 10_000, "there were logs: {bytes} bytes");
+}
+
+#[test]
+fn logs_are_filtered_and_a_driver_without_a_log_is_said() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let run = |args: &[&str]| dof([&["show-container-log", case.to_str().unwrap()], args].concat());
+    let all = run(&["--container", "log-rotated"]).with(0).out;
+    let lines: Vec<&str> = all.lines().collect();
+    assert!(lines.len() > 20);
+    let tail = run(&["--container", "log-rotated", "--tail", "3"])
+        .with(0)
+        .out;
+    assert_eq!(tail.lines().collect::<Vec<_>>(), lines[lines.len() - 3..]);
+    let grep = run(&["--container", "log-rotated", "--grep", "^line 19[0-9] "])
+        .with(0)
+        .out;
+    assert_eq!(
+        grep.lines().count(),
+        lines
+            .iter()
+            .filter(|l| l.contains("\"log\":\"line 19"))
+            .count()
+            - lines
+                .iter()
+                .filter(|l| l.contains("\"log\":\"line 19 "))
+                .count()
+    );
+    let time: Value = serde_json::from_str(lines[10]).unwrap();
+    let since = run(&[
+        "--container",
+        "log-rotated",
+        "--since",
+        time["time"].as_str().unwrap(),
+    ])
+    .with(0)
+    .out;
+    assert!(since.lines().count() >= lines.len() - 10 && since.lines().count() < lines.len());
+    let err = run(&[
+        "--container",
+        "log-plain",
+        "--stream",
+        "stderr",
+        "--format",
+        "text",
+    ])
+    .with(0)
+    .out;
+    assert!(
+        !err.is_empty() && err.lines().all(|l| l.contains(" stderr err ")),
+        "{err}"
+    );
+    let local = run(&["--container", "log-local"]).with(0).out;
+    assert!(
+        local
+            .lines()
+            .all(|l| serde_json::from_str::<Value>(l).unwrap()["stream"].is_string())
+    );
+    let none = run(&["--container", "log-none"]).with(0);
+    assert!(
+        none.out.is_empty() && none.err.contains("log driver none"),
+        "{}",
+        none.err
+    );
+    run(&["--container", "nobody"]).with(2);
+    run(&["--container", "log-plain", "--since", "soon"]).with(2);
+}
+
+#[test]
+fn container_and_image_configs_lose_nothing() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    for (name, dir) in containers(&mount) {
+        for source in [&mount, &case] {
+            let out = dof([
+                Path::new("show-container-config"),
+                source,
+                Path::new("--container"),
+                Path::new(&name),
+            ])
+            .with(0)
+            .out;
+            let mut shown: serde_json::Map<String, Value> = serde_json::from_str(&out).unwrap();
+            let host = shown.shift_remove("HostConfig").unwrap();
+            let read = |f: &str| std::fs::read_to_string(dir.join(f)).unwrap();
+            assert_eq!(
+                serde_json::to_string(&shown).unwrap(),
+                serde_json::from_str::<Value>(&read("config.v2.json"))
+                    .unwrap()
+                    .to_string(),
+                "{name}"
+            );
+            assert_eq!(
+                host.to_string(),
+                serde_json::from_str::<Value>(&read("hostconfig.json"))
+                    .unwrap()
+                    .to_string(),
+                "{name}"
+            );
+        }
+    }
+    let image = dof([
+        "show-image-config",
+        "--image",
+        "shop/web:1.0",
+        case.to_str().unwrap(),
+    ])
+    .with(0)
+    .out;
+    let id = format!(
+        "{:x}",
+        <sha2::Sha256 as sha2::Digest>::digest(image.trim_end().as_bytes())
+    );
+    let config = std::fs::read_to_string(
+        mount
+            .join("var/lib/docker/image/overlay2/imagedb/content/sha256")
+            .join(&id),
+    );
+    assert_eq!(
+        config.expect("the config's hash is the image's id"),
+        image.trim_end()
+    );
+}
+
+#[test]
+fn an_images_history_keeps_its_fields_and_names_its_layers() {
+    let (_host, mount) = sample();
+    let image = dof([
+        Path::new("show-image-config"),
+        &mount,
+        Path::new("--image"),
+        Path::new("shop/web"),
+    ])
+    .with(0)
+    .out;
+    let config: Value = serde_json::from_str(&image).unwrap();
+    let out = dof([
+        Path::new("show-image-history"),
+        &mount,
+        Path::new("--image"),
+        Path::new("shop/web:1.0"),
+    ])
+    .with(0)
+    .out;
+    let mut steps: Vec<Value> = serde_json::from_str(&out).unwrap();
+    let made = steps.iter().filter(|s| s["layer"].is_string()).count();
+    assert_eq!(made, config["rootfs"]["diff_ids"].as_array().unwrap().len());
+    for step in &mut steps {
+        assert_eq!(
+            step["empty_layer"] == Value::Bool(true),
+            step["layer"].is_null()
+        );
+        step.as_object_mut().unwrap().shift_remove("layer");
+    }
+    assert_eq!(Value::from(steps), config["history"]);
+}
