@@ -4,6 +4,7 @@ mod demo;
 mod ingest;
 mod list_containers;
 mod list_images;
+mod macrobber;
 mod query;
 mod show_container_config;
 mod show_container_log;
@@ -47,6 +48,12 @@ Example:
   dof ingest /mnt/host case.db
   dof query timeline --since 2019-06-01";
 
+const MACROBBER_EXAMPLE: &str = "\
+Example:
+  dof macrobber-container-layer --container apache case.db > body
+  dof macrobber-volumes --container apache case.db >> body
+  mactime -b body -d 2019-01-01..2019-12-31";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Load a mounted Docker host into a case
@@ -71,6 +78,12 @@ enum Command {
     ShowContainerConfig(show_container_config::ShowContainerConfig),
     /// A container's log, as Docker writes it
     ShowContainerLog(show_container_log::ShowContainerLog),
+    /// Body lines of a container's own layer
+    #[command(after_help = MACROBBER_EXAMPLE)]
+    MacrobberContainerLayer(macrobber::Macrobber),
+    /// Body lines of a container's volumes and bind mounts, at their place in the container
+    #[command(after_help = MACROBBER_EXAMPLE)]
+    MacrobberVolumes(macrobber::Macrobber),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
@@ -194,6 +207,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::ShowImageConfig(c) => c.config(),
         Command::ShowContainerConfig(c) => c.run(),
         Command::ShowContainerLog(c) => c.run(),
+        Command::MacrobberContainerLayer(c) => c.run("macrobber-container-layer"),
+        Command::MacrobberVolumes(c) => c.run("macrobber-volumes"),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),
     };

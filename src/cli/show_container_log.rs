@@ -5,7 +5,7 @@ use super::{Failure, Output};
 use crate::ingest::Options;
 use crate::parse::{json_log, time};
 use crate::query::{self, reference};
-use crate::render::{Render, plain};
+use crate::render::{Render, plain, unhex};
 use crate::text::printable;
 use clap::{Args, ValueEnum};
 use regex::Regex;
@@ -110,15 +110,6 @@ impl ShowContainerLog {
         }
         Ok(opened.code)
     }
-}
-
-/// Bytes of a run of hex digits.
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-        .collect()
 }
 
 /// Picks the log driver out of the rows of `containers`.

@@ -3,12 +3,14 @@
 //! Tables and text escape what could move a cursor or forge a line; CSV and JSON have their own quoting and keep the
 //! text as it is.
 
+mod bodyfile;
 mod csv;
 mod documents;
 mod json;
 mod table;
 pub mod text;
 
+pub use self::bodyfile::{Bodyfile, Dialect, unhex};
 pub use self::csv::Csv;
 pub use self::documents::Documents;
 pub use self::json::{Json, JsonLines};

@@ -10,6 +10,7 @@ mod determinism;
 mod engine;
 mod files;
 mod live;
+mod mactime;
 mod oracle;
 mod queries;
 mod show;

@@ -1,0 +1,186 @@
+//! Body files: the Sleuth Kit's (3.x, what mactime reads), and as plaso's bodyfile parser reads them.
+//!
+//! `MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime`. No escaping of `|` satisfies both readers, hence two
+//! dialects. mactime decodes `%XX` in every field, so `%` and `|` are written that way; it drops a row whose decoded name
+//! holds a newline, so control characters are written as `\xNN` text. Other bytes pass as they are. plaso reads `\xNN`,
+//! `\|` and `\\`, and stops at bytes that are not UTF-8. Times are whole seconds, rounded down.
+
+use super::{Render, plain};
+use rusqlite::types::ValueRef;
+use std::io::{self, Write};
+
+/// Whose reader the names are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dialect {
+    /// The Sleuth Kit's mactime
+    Mactime,
+    /// plaso's bodyfile parser
+    Plaso,
+}
+
+/// Rows as a body file. Columns are found by name: path, path_hex, inode, mode, uid, gid, size, the four times, link,
+/// link_hex, overlay.
+pub struct Bodyfile<W: Write> {
+    out: W,
+    dialect: Dialect,
+    columns: Vec<String>,
+}
+
+impl<W: Write> Bodyfile<W> {
+    /// Into `out`.
+    pub fn new(out: W, dialect: Dialect) -> Self {
+        Bodyfile {
+            out,
+            dialect,
+            columns: Vec::new(),
+        }
+    }
+
+    fn encode(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut valid = std::str::from_utf8(bytes).is_ok();
+        valid |= self.dialect == Dialect::Mactime; // bytes pass
+        for &b in bytes {
+            match (self.dialect, b) {
+                (_, 0..=0x1f | 0x7f) => out.extend_from_slice(format!("\\x{b:02x}").as_bytes()),
+                (Dialect::Mactime, b'|' | b'%') => {
+                    out.extend_from_slice(format!("%{b:02X}").as_bytes())
+                }
+                (Dialect::Plaso, b'|' | b'\\') => out.extend_from_slice(&[b'\\', b]),
+                (Dialect::Plaso, 0x80..) if !valid => {
+                    out.extend_from_slice(format!("\\x{b:02x}").as_bytes())
+                }
+                _ => out.push(b),
+            }
+        }
+    }
+}
+
+/// Bytes of a run of hex digits.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| (digit(pair[0]) << 4) | digit(pair[1]))
+        .collect()
+}
+
+/// `r/rrwxr-xr-x`, as fls prints it: type of the name, type and permissions of the inode.
+fn mode_string(mode: u32, whiteout: bool) -> String {
+    let kind = match mode & 0o170_000 {
+        _ if whiteout => 'w',
+        0o100_000 => 'r',
+        0o040_000 => 'd',
+        0o120_000 => 'l',
+        0o010_000 => 'p',
+        0o140_000 => 's',
+        0o020_000 => 'c',
+        0o060_000 => 'b',
+        _ => '-',
+    };
+    let mut s = format!("{kind}/{kind}");
+    for (shift, special, set, unset) in [
+        (6, 0o4000, 's', 'S'),
+        (3, 0o2000, 's', 'S'),
+        (0, 0o1000, 't', 'T'),
+    ] {
+        let bits = mode >> shift;
+        s.push(if bits & 4 != 0 { 'r' } else { '-' });
+        s.push(if bits & 2 != 0 { 'w' } else { '-' });
+        s.push(match (bits & 1 != 0, mode & special != 0) {
+            (true, true) => set,
+            (false, true) => unset,
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    s
+}
+
+impl<W: Write> Render for Bodyfile<W> {
+    fn begin(&mut self, columns: &[String]) -> io::Result<()> {
+        self.columns = columns.to_vec();
+        Ok(())
+    }
+
+    fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
+        let get = |name: &str| {
+            self.columns
+                .iter()
+                .position(|c| c == name)
+                .map_or(ValueRef::Null, |i| values[i])
+        };
+        let number = |name: &str| {
+            if let ValueRef::Integer(n) = get(name) {
+                n
+            } else {
+                0
+            }
+        };
+        let bytes = |text: &str, hex: &str| match get(hex) {
+            ValueRef::Null => plain(&get(text)).as_bytes().to_vec(),
+            hex => unhex(&plain(&hex)),
+        };
+        let whiteout = plain(&get("overlay"))
+            .split(',')
+            .any(|mark| mark == "whiteout");
+        let mut line = b"0|".to_vec();
+        self.encode(&bytes("path", "path_hex"), &mut line);
+        let link = bytes("link", "link_hex");
+        if !link.is_empty() {
+            line.extend_from_slice(b" -> ");
+            self.encode(&link, &mut line);
+        }
+        if whiteout {
+            line.extend_from_slice(b" (deleted)");
+        }
+        let seconds = |name: &str| number(name).div_euclid(1_000_000_000);
+        let rest = format!(
+            "|{}|{}|{}|{}|{}|{}|{}|{}|{}\n",
+            number("inode"),
+            mode_string(number("mode") as u32, whiteout),
+            number("uid"),
+            number("gid"),
+            number("size"),
+            seconds("atime"),
+            seconds("mtime"),
+            seconds("ctime"),
+            seconds("crtime"),
+        );
+        line.extend_from_slice(rest.as_bytes());
+        self.out.write_all(&line)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_as_fls_prints_them() {
+        assert_eq!(mode_string(0o104_755, false), "r/rrwsr-xr-x");
+        assert_eq!(mode_string(0o041_777, false), "d/drwxrwxrwt");
+        assert_eq!(mode_string(0o102_644, false), "r/rrw-r-Sr--");
+        assert_eq!(mode_string(0o020_000, true), "w/w---------");
+    }
+
+    #[test]
+    fn names_in_both_dialects() {
+        let encoded = |dialect, name: &[u8]| {
+            let mut out = Vec::new();
+            Bodyfile::new(io::sink(), dialect).encode(name, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        assert_eq!(
+            encoded(Dialect::Mactime, b"a|b%41\n\\x"),
+            "a%7Cb%2541\\x0a\\x"
+        );
+        assert_eq!(
+            encoded(Dialect::Plaso, b"a|b%41\n\\x\xff"),
+            "a\\|b%41\\x0a\\\\x\\xff"
+        );
+    }
+}

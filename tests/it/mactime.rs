@@ -1,0 +1,167 @@
+//! Sleuth Kit's mactime reads our body lines and prints every file at every time it has, whatever its name.
+
+use crate::support::{dof, dof_command, folder, ingest, open, sample, skip};
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+/// What mactime prints of a body file: time and name of each row, as bytes.
+fn mactime(body: &[u8]) -> Option<BTreeSet<(String, Vec<u8>)>> {
+    let dir = folder();
+    let path = dir.path().join("body");
+    std::fs::write(&path, body).unwrap();
+    let out = Command::new("mactime")
+        .args(["-d", "-y", "-b"])
+        .arg(&path)
+        .env("TZ", "UTC")
+        .output()
+        .ok()?;
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    // Date,Size,Type,Mode,UID,GID,Meta,"File Name": only the name is quoted, and it may hold anything but a newline.
+    let row = |line: &[u8]| {
+        let mut fields = line.splitn(8, |&b| b == b',');
+        let time = String::from_utf8_lossy(fields.next()?).into_owned();
+        let name = fields.nth(6)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        // Quotes come doubled, and a time before 1971 is none to mactime.
+        let name = undouble(name);
+        (!time.starts_with("0000")).then_some((time, name))
+    };
+    Some(
+        out.stdout
+            .split(|&b| b == b'\n')
+            .skip(1)
+            .filter_map(row)
+            .collect(),
+    )
+}
+
+/// `""` to `"`.
+fn undouble(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut bytes = name.iter().peekable();
+    while let Some(&b) = bytes.next() {
+        out.push(b);
+        if b == b'"' {
+            bytes.next_if(|&&n| n == b'"');
+        }
+    }
+    out
+}
+
+#[test]
+fn every_name_at_every_time() {
+    let (_host, mount) = sample();
+    let volume = mount.join("srv/shop/uploads");
+    for name in [
+        &b"a|b"[..],
+        b"100%41",
+        b"%0a",
+        b"back\\|slash",
+        b"x -> y",
+        b"-dash",
+        b"new\nline",
+        b"esc\x1b[31m",
+        b"caf\xe9",
+        "ünï".as_bytes(),
+        b"#hash",
+        b" blank ",
+    ] {
+        std::fs::write(volume.join(std::ffi::OsStr::from_bytes(name)), b"x").unwrap();
+    }
+    std::fs::write(volume.join("n".repeat(255)), b"x").unwrap();
+    std::os::unix::fs::symlink("/etc/pass|wd", volume.join("link")).unwrap();
+    let (_dir, case) = ingest(&mount, 0);
+    let mut body = Vec::new();
+    for command in ["macrobber-container-layer", "macrobber-volumes"] {
+        for container in ["apache", "web"] {
+            let out = dof_command()
+                .args([command, "--container", container])
+                .arg(&case)
+                .output()
+                .unwrap();
+            assert!(out.status.success());
+            body.extend(out.stdout);
+        }
+    }
+    let Some(printed) = mactime(&body) else {
+        return skip("mactime (sleuthkit) is not installed");
+    };
+
+    let db = open(&case);
+    let mut stmt = db
+        .prepare(
+            "SELECT CAST(tc.container_path || coalesce(d.path_raw, d.path) || '/' || coalesce(f.name_raw, f.name) AS BLOB), CAST(coalesce(f.link, '') AS BLOB), f.overlay = 'whiteout', e.ts, f.name = ''
+               FROM container c JOIN tree_container tc ON tc.container_id = c.id AND tc.via IN ('own', 'mount') JOIN tree t ON t.id = tc.tree_id AND (tc.via = 'own' OR t.kind <> 'layer')
+               JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id JOIN event e ON e.file_id = f.id WHERE c.name IN ('apache', 'web') AND e.ts >= 1000000000",
+        )
+        .unwrap();
+    let mut rows = stmt.query([]).unwrap();
+    let mut wanted = BTreeSet::new();
+    while let Some(r) = rows.next().unwrap() {
+        let mut path: Vec<u8> = r.get(0).unwrap();
+        if r.get(4).unwrap() && path.len() > 1 {
+            path.pop();
+        }
+        let link: Vec<u8> = r.get(1).unwrap();
+        if !link.is_empty() {
+            path.extend([b" -> ", link.as_slice()].concat());
+        }
+        if r.get::<_, Option<bool>>(2).unwrap() == Some(true) {
+            path.extend(b" (deleted)");
+        }
+        let shown: Vec<u8> = path
+            .iter()
+            .flat_map(|&b| {
+                if b < 0x20 || b == 0x7f {
+                    format!("\\x{b:02x}").into_bytes()
+                } else {
+                    vec![b]
+                }
+            })
+            .collect();
+        let time = chrono::DateTime::from_timestamp(
+            r.get::<_, i64>(3).unwrap().div_euclid(1_000_000_000),
+            0,
+        )
+        .unwrap();
+        wanted.insert((time.format("%Y-%m-%dT%H:%M:%SZ").to_string(), shown));
+    }
+    let show = |s: &(String, Vec<u8>)| format!("{} {}", s.0, String::from_utf8_lossy(&s.1));
+    let missing: Vec<_> = wanted.difference(&printed).take(5).map(show).collect();
+    let extra: Vec<_> = printed.difference(&wanted).take(5).map(show).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "not printed: {missing:#?}; not expected: {extra:#?}"
+    );
+    assert!(wanted.len() > 100);
+}
+
+#[test]
+fn whiteouts_and_links_in_a_body_line() {
+    let (_host, mount) = sample();
+    let out = dof([
+        "macrobber-container-layer",
+        "--container",
+        "apache",
+        mount.to_str().unwrap(),
+    ])
+    .with(0)
+    .out;
+    let line = |needle: &str| {
+        out.lines()
+            .find(|l| l.contains(needle))
+            .unwrap_or_else(|| panic!("{needle} in {out}"))
+            .to_owned()
+    };
+    assert!(
+        line("/tmp/trojan|").starts_with("0|/tmp/trojan|")
+            && line("/tmp/trojan|").contains("|r/rrwxr-xr-x|0|0|42|1558966331|1558966331|")
+    );
+    assert!(line("/var/www/html/readme.html").contains("/var/www/html/readme.html (deleted)|"));
+    assert!(line("/tmp/links/absolute").contains("/tmp/links/absolute -> /etc/passwd|"));
+    assert!(out.lines().all(|l| l.split('|').count() == 11));
+}
