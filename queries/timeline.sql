@@ -1,5 +1,6 @@
 -- What happened, in order of time?
 -- File times (mtime, atime, ctime, birth as macb), container life, image builds, volumes, networks and log lines.
+-- ts is the time in nanoseconds, ref the row id of the file, container, image, volume, network or log entry.
 -- path is the path in the container; a file of an image layer names its images instead of a container.
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
@@ -8,7 +9,7 @@
 -- :logs       no leaves log lines out
 -- Example: dof query timeline --since 2019-06-01
 SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time,
-       macb, kind, container, image, layer, path, detail
+       macb, kind, container, image, layer, path, detail, ts, ref
   FROM timeline
  WHERE ts >= iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
    AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)

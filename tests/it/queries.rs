@@ -177,6 +177,25 @@ fn a_time_window_is_searched_not_scanned() {
     }
 }
 
+/// The whole timeline streams: its parts are merged by their time indexes, never gathered and sorted. (SQLite only does so
+/// while every column of the view has one affinity in all its arms.)
+#[test]
+fn the_timeline_is_merged_not_sorted() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    let timeline = dof::query::find("timeline").unwrap();
+    let mut stmt = db
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", timeline.sql))
+        .unwrap();
+    let mut rows = stmt.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push(row.get::<_, String>(3).unwrap());
+    }
+    assert_eq!(plan[0], "MERGE (UNION ALL)", "{plan:#?}");
+}
+
 /// Queries written for osquery find its tables and columns.
 #[test]
 fn osquery_tables_are_there() {
