@@ -340,6 +340,37 @@ impl EvidenceFile {
     }
 }
 
+impl EvidenceFile {
+    /// The parts of the file that hold data, as ranges of bytes: a file may be sparse to terabytes. Where the file
+    /// system does not say, all of it. More than `limit` parts are given as one, holes and all.
+    pub fn data(&self, limit: usize) -> Vec<std::ops::Range<u64>> {
+        use rustix::fs::SeekFrom;
+        let (size, mut at, mut parts) = (self.meta.size, 0, Vec::new());
+        while at < size {
+            let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => break, // nothing but a hole from here on
+                Err(_) => at,
+            };
+            let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start))
+                .unwrap_or(size)
+                .min(size);
+            if end <= start || parts.len() == limit {
+                let first = parts
+                    .first()
+                    .map_or(start, |p: &std::ops::Range<u64>| p.start);
+                parts.clear();
+                parts.push(first..size);
+                break;
+            }
+            parts.push(start..end);
+            at = end;
+        }
+        let _ = rustix::fs::seek(&self.file, SeekFrom::Start(0));
+        parts
+    }
+}
+
 impl Read for EvidenceFile {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.file.read(buf)

@@ -5,6 +5,7 @@ use crate::engine::{LogFormat, LogPlan};
 use crate::evidence::{Evidence, EvidenceFile};
 use crate::parse::{json_log, local_log};
 use crate::problem::{Defect, Severity};
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ const PIECE: u64 = 4 << 20;
 /// Longest entry that is kept together, in bytes; Docker's own end at 16 KiB.
 const LONGEST: usize = 16 << 20;
 /// Most bytes of one compressed file that are read, decompressed: nothing Docker rotates comes near it.
-const BOMB: u64 = 64 << 30;
+const BOMB: u64 = 16 << 30;
+/// Most parts of a sparse file that are told apart.
+const PARTS: usize = 10_000;
 /// Faulty entries of one piece that are named one by one.
 const NAMED: usize = 20;
 
@@ -31,6 +34,8 @@ pub enum LogTask {
         start: u64,
         /// First byte behind it.
         end: u64,
+        /// Whether a line begins at its first byte for sure.
+        fresh: bool,
     },
     /// The rest of a file that is read in sequence.
     Further(Box<Sequence>),
@@ -46,6 +51,17 @@ pub struct Sequence {
     at: u64,
 }
 
+impl Sequence {
+    fn task(plan: Arc<LogPlan>, reader: Box<dyn Read + Send>) -> LogTask {
+        LogTask::Further(Box::new(Sequence {
+            plan,
+            reader,
+            held: Vec::new(),
+            at: 0,
+        }))
+    }
+}
+
 /// Reads a piece; what follows it comes back as tasks.
 pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
     match task {
@@ -55,7 +71,8 @@ pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
             file,
             start,
             end,
-        } => (range(&plan, &file, start, end), Vec::new()),
+            fresh,
+        } => (range(&plan, &file, start, end, fresh), Vec::new()),
         LogTask::Further(sequence) => further(*sequence),
     }
 }
@@ -76,44 +93,87 @@ fn open(evidence: &Evidence, plan: LogPlan) -> (LogBatch, Vec<LogTask>) {
         }
     };
     let plan = Arc::new(plan);
-    if plan.format == LogFormat::JsonFile && !plan.compressed {
-        let (size, file) = (file.meta.size, Arc::new(file));
-        let cut = |i: u64| LogTask::Range {
-            plan: plan.clone(),
-            file: file.clone(),
-            start: i * PIECE,
-            end: ((i + 1) * PIECE).min(size),
-        };
-        return (batch, (0..size.div_ceil(PIECE)).map(cut).collect());
+    if plan.compressed {
+        let unpacked = flate2::read::MultiGzDecoder::new(io::BufReader::new(file)).take(BOMB);
+        return (batch, vec![Sequence::task(plan, Box::new(unpacked))]);
     }
-    let reader: Box<dyn Read + Send> = if plan.compressed {
-        Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file)).take(BOMB))
-    } else {
-        Box::new(file)
-    };
-    (
-        batch,
-        vec![LogTask::Further(Box::new(Sequence {
-            plan,
-            reader,
-            held: Vec::new(),
-            at: 0,
-        }))],
-    )
+    let size = file.meta.size;
+    let parts = file.data(PARTS);
+    let missing = size - parts.iter().map(|p| p.end - p.start).sum::<u64>();
+    if missing > 0 {
+        let what = format!("{missing} of its {size} bytes were never written");
+        batch
+            .problems
+            .push(Defect::new(what, "all the others").in_file(Severity::Warning, plan.path.host()));
+    }
+    let file = Arc::new(file);
+    if plan.format == LogFormat::Local {
+        return (
+            batch,
+            vec![Sequence::task(
+                plan,
+                Box::new(Parts {
+                    file,
+                    parts: parts.into(),
+                }),
+            )],
+        );
+    }
+    let mut more = Vec::new();
+    for part in parts {
+        for start in (part.start..part.end).step_by(PIECE as usize) {
+            let end = (start + PIECE).min(part.end);
+            more.push(LogTask::Range {
+                plan: plan.clone(),
+                file: file.clone(),
+                start,
+                end,
+                fresh: start == part.start,
+            });
+        }
+    }
+    (batch, more)
 }
 
-/// The lines that begin in `[start, end)`: a line belongs to the range its first byte lies in.
-fn range(plan: &LogPlan, file: &EvidenceFile, start: u64, end: u64) -> LogBatch {
+/// The written parts of a file, one after another.
+struct Parts {
+    file: Arc<EvidenceFile>,
+    parts: VecDeque<std::ops::Range<u64>>,
+}
+
+impl Read for Parts {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(part) = self.parts.front_mut() {
+            let want = buf.len().min((part.end - part.start) as usize);
+            match self.file.read_at(&mut buf[..want], part.start)? {
+                n if n > 0 => {
+                    part.start += n as u64;
+                    return Ok(n);
+                }
+                _ => drop(self.parts.pop_front()),
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The lines that begin in `[start, end)`: a line belongs to the range its first byte lies in. A `fresh` range begins
+/// a part of the file, and so a line.
+fn range(plan: &LogPlan, file: &EvidenceFile, start: u64, end: u64, fresh: bool) -> LogBatch {
     let mut out = Lines::new(plan);
     // One byte before: a newline there says that a line begins at `start`.
-    let from = start.saturating_sub(1);
+    let from = if fresh {
+        start
+    } else {
+        start.saturating_sub(1)
+    };
     let mut buf = vec![0; (end - from) as usize];
     let mut have = 0;
     let mut failed = fill(file, &mut buf, &mut have, from);
     buf.truncate(have);
-    let begin = match start {
-        0 => Some(0),
-        _ => memchr::memchr(b'\n', &buf)
+    let begin = match fresh {
+        true => Some(0),
+        false => memchr::memchr(b'\n', &buf)
             .map(|i| i + 1)
             .filter(|&i| (from + i as u64) < end),
     };
@@ -168,6 +228,13 @@ fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
     };
     s.held.drain(..used);
     s.at += used as u64;
+    if eof && s.at >= BOMB {
+        out.fault(
+            s.at,
+            format!("more than {BOMB} bytes when decompressed"),
+            "the first of them",
+        );
+    }
     let batch = out.done(failed, s.at);
     if eof {
         (batch, Vec::new())

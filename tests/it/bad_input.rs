@@ -296,6 +296,43 @@ fn a_big_log_is_cut_between_lines_wherever_it_is_cut() {
     assert_eq!(one::<i64>(&db, in_order), 0);
 }
 
+/// A log that is sparse to a terabyte: what was written is read, and the rest takes no time.
+#[test]
+fn a_sparse_log_is_read_where_it_was_written() {
+    use std::io::{Seek, SeekFrom, Write};
+    let host = Host::new();
+    let id = host.container('a', config("a"));
+    let line = |n: u32| {
+        format!(
+            "{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}Z\"}}\n"
+        )
+    };
+    host.log(&id, line(1));
+    let path = host.root().join(format!("containers/{id}/{id}-json.log"));
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    for (at, n) in [(1u64 << 30, 2), (1 << 40, 3)] {
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(line(n).as_bytes()).unwrap();
+    }
+    file.set_len(2 << 40).unwrap();
+    let (_dir, case) = ingest(&host.mount(), 1);
+    let db = open(&case);
+    assert_eq!(
+        one::<String>(
+            &db,
+            "SELECT group_concat(line) FROM (SELECT * FROM log_entry ORDER BY id)"
+        ),
+        "1,2,3"
+    );
+    assert_eq!(
+        one::<i64>(
+            &db,
+            "SELECT count(*) FROM problem WHERE what LIKE '%never written%'"
+        ),
+        1
+    );
+}
+
 #[test]
 fn links_and_paths_of_the_evidence_do_not_lead_out() {
     let host = Host::new();
