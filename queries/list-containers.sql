@@ -1,16 +1,16 @@
 -- Which containers were on this host?
 -- Running ones first, then by name. Lists are written as the classic toolkit did; VOLUMES is a JSON array.
--- :container  name, id or unique prefix; all when unset
+-- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query list-containers
 SELECT coalesce('/' || c.name, '<no name>') AS "NAME", c.full_id AS "ID", c.status AS "STATE",
-       coalesce(c.restart_policy, 'no') AS "RESTART POLICY", coalesce(c.created, '<unknown>') AS "CREATED",
+       iif(c.hostconfig_source_id IS NULL AND c.restart_policy IS NULL, '<unknown>', coalesce(c.restart_policy, 'no')) AS "RESTART POLICY", coalesce(c.created, '<unknown>') AS "CREATED",
        coalesce(c.image_name, '<none>') AS "IMAGE", coalesce(c.image_full_id, '<none>') AS "IMAGE ID",
-       coalesce('[' || (SELECT coalesce(group_concat(
+       iif(c.entrypoint IS NULL, 'None', '[' || (SELECT coalesce(group_concat(
            CASE WHEN instr(value, '''') AND NOT instr(value, '"') THEN '"' || e || '"' ELSE '''' || replace(e, '''', '\''') || '''' END, ', '), '')
-           FROM (SELECT value, replace(replace(replace(replace(value, '\', '\\'), char(10), '\n'), char(13), '\r'), char(9), '\t') AS e FROM json_each(c.entrypoint))) || ']', 'None') AS "ENTRYPOINT",
-       coalesce('[' || (SELECT coalesce(group_concat(
+           FROM (SELECT value, replace(replace(replace(replace(value, '\', '\\'), char(10), '\n'), char(13), '\r'), char(9), '\t') AS e FROM json_each(c.entrypoint))) || ']') AS "ENTRYPOINT",
+       iif(c.cmd IS NULL, 'None', '[' || (SELECT coalesce(group_concat(
            CASE WHEN instr(value, '''') AND NOT instr(value, '"') THEN '"' || e || '"' ELSE '''' || replace(e, '''', '\''') || '''' END, ', '), '')
-           FROM (SELECT value, replace(replace(replace(replace(value, '\', '\\'), char(10), '\n'), char(13), '\r'), char(9), '\t') AS e FROM json_each(c.cmd))) || ']', 'None') AS "COMMAND",
+           FROM (SELECT value, replace(replace(replace(replace(value, '\', '\\'), char(10), '\n'), char(13), '\r'), char(9), '\t') AS e FROM json_each(c.cmd))) || ']') AS "COMMAND",
        coalesce(c.driver, '<unknown>') AS "STORAGE DRIVER",
        coalesce(rtrim(h.mount, '/') || l.host_path, '<none>') AS "CONTAINER LAYER",
        coalesce(p.ports, '<none>') AS "PORTS",

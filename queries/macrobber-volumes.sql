@@ -1,6 +1,6 @@
 -- Which files are in the container's volumes and bind mounts, as a body file has them?
 -- Times in nanoseconds; path_hex and link_hex are the exact bytes of names that are not UTF-8.
--- :container  name, id or unique prefix; all when unset
+-- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query macrobber-volumes
 SELECT c.full_id AS container,
        iif(f.name = '', iif(tc.container_path || d.path = '', '/', tc.container_path || d.path), tc.container_path || d.path || '/' || f.name) AS path,

@@ -1,9 +1,9 @@
 -- What did this container write to its log, entry by entry, oldest first?
 -- raw_hex is the entry as it stands on the disk, where Docker's own encoder would not give it back from the other columns.
--- :container  name, id or unique prefix; all when unset
+-- :container  name, id or unique prefix of the id; all when unset
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
--- :stream     stdout or stderr; both when unset
+-- :stream     stdout | stderr; both when unset
 -- Example: dof query show-container-log
 SELECT g.ts AS ts, g.stream AS stream, g.line AS line, g.partial AS partial, a.json AS attrs, iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, lf.format AS format
   FROM container c CROSS JOIN log_file lf ON lf.container_id = c.id CROSS JOIN log_entry g ON g.log_file_id = lf.id LEFT JOIN log_attrs a ON a.id = g.attrs_id

@@ -4,12 +4,12 @@
 -- path is the path in the container; a file of an image layer names its images instead of a container.
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
--- :container  name, id or unique prefix: its own layer, its mounts, its life and its log; everything when unset
--- :kind       file, container, image, image-step, volume, network or log; all when unset
--- :logs       no leaves log lines out
+-- :container  name, id or unique prefix of the id: its own layer, its mounts, its life and its log; everything when unset
+-- :kind       file | container | image | image-step | volume | network | log; all when unset
+-- :logs       yes | no; no leaves log lines out
 -- Example: dof query timeline --since 2019-06-01
 SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time,
-       macb, kind, container, image, layer, path, detail, ts, ref
+       macb, kind, container, image, layer, path, detail, host, ts, ref
   FROM timeline
  WHERE ts >= iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
    AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)

@@ -16,7 +16,7 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
-INSERT INTO tree_label (tree_id, prefix, container, image, layer)
+INSERT INTO tree_label (tree_id, prefix, container, image, host, layer)
 SELECT t.id,
        CASE WHEN t.kind = 'layer' THEN ''
             ELSE coalesce((SELECT min(tc.container_path) FROM tree_container tc WHERE tc.tree_id = t.id AND tc.via = 'mount'
@@ -38,6 +38,7 @@ SELECT t.id,
                                        (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id), substr(i.full_id, 1, 19)) AS name
                 FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = t.layer_id))
            WHERE n <= 5 ORDER BY n)),
+       (SELECT h.name FROM host h WHERE h.id = t.host_id),
        coalesce(l.cache_id, v.name, t.host_path)
   FROM tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
  WHERE t.host_id = :host;

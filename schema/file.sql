@@ -63,6 +63,7 @@ CREATE TABLE tree_label (
   prefix    TEXT NOT NULL,          -- where its root stands in the container; empty for layers
   container TEXT,                   -- names of the containers that own or mount it, comma-joined
   image     TEXT,                   -- names of the images that hold it, comma-joined
+  host      TEXT,                 -- name of its host
   layer     TEXT                    -- cache ID of a layer, name of a volume, host path of a bind source
 ) STRICT;
 

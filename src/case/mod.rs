@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such file.
-    #[error("{0}: no such case; make one with `dof ingest MOUNT {0}`")]
+    #[error("{0}: no such case, nor a mounted host; `dof ingest MOUNT CASE` makes a case")]
     Missing(PathBuf),
     /// A file, but no case.
     #[error("{0}: not a dof case")]
@@ -190,6 +190,10 @@ impl Target {
             Err(_) => {}
         }
         let dir = parent(path);
+        if !dir.is_dir() {
+            let what = format!("there is no directory {}", dir.display());
+            return Err(io(std::io::Error::new(std::io::ErrorKind::NotFound, what)));
+        }
         let name = path
             .file_name()
             .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;

@@ -145,6 +145,12 @@ fn command(query: &Query) -> clap::Command {
             .long(p.name.clone())
             .value_name("VALUE")
             .help(p.help.clone());
+        let choices: Vec<String> = p.choices().into_iter().map(str::to_owned).collect();
+        let arg = if choices.is_empty() {
+            arg
+        } else {
+            arg.value_parser(choices)
+        };
         command = command.arg(arg.allow_hyphen_values(true));
     }
     command = QueryOptions::augment_args(command)

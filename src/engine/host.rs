@@ -10,7 +10,10 @@ pub fn survey(survey: &mut Survey<'_>, mount: &Path) -> record::Host {
     let id = survey.host;
     let mut host = record::Host {
         id,
-        mount: mount.display().to_string(),
+        mount: std::path::absolute(mount)
+            .unwrap_or_else(|_| mount.to_path_buf())
+            .display()
+            .to_string(),
         ..record::Host::default()
     };
     host.name = first_line(survey, "etc/hostname");

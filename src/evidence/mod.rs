@@ -95,9 +95,12 @@ const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 impl Meta {
     fn new(s: &Statx) -> Self {
+        // Times past 2262 and before 1677 stand at the ends, within reach of every query.
         let ns = |sec: i64, nsec: u32| {
-            sec.saturating_mul(1_000_000_000)
-                .saturating_add(i64::from(nsec))
+            let ns = sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(nsec));
+            ns.clamp(i64::MIN + 2, i64::MAX - 2)
         };
         let born = s.stx_mask & StatxFlags::BTIME.bits() != 0
             && (s.stx_btime.tv_sec, s.stx_btime.tv_nsec) != (0, 0);

@@ -319,23 +319,28 @@ impl<'p> Lines<'p> {
                 );
             }
             Err(defect) => {
-                let what = if unended {
-                    format!("entry ends half-written: {}", defect.what)
-                } else {
-                    defect.what
+                // After a power cut a new entry may begin where a torn one ends, without a newline between.
+                let next = memchr::memmem::rfind(line, b"{\"log\":").filter(|&at| at > 0);
+                let torn = next.unwrap_or(line.len());
+                let what = match (next, unended) {
+                    (None, true) => format!("entry ends half-written: {}", defect.what),
+                    (Some(_), _) => {
+                        format!("entry torn off, another begins in it: {}", defect.what)
+                    }
+                    _ => defect.what,
                 };
                 self.fault(offset + defect.offset.unwrap_or(0), what, "its bytes");
-                self.batch.push(
-                    LogHead {
-                        offset,
-                        ts: None,
-                        stream: Stream::Other,
-                        partial: false,
-                    },
-                    line,
-                    b"",
-                    line,
-                );
+                let head = LogHead {
+                    offset,
+                    ts: None,
+                    stream: Stream::Other,
+                    partial: false,
+                };
+                self.batch.push(head, &line[..torn], b"", &line[..torn]);
+                if let Some(at) = next {
+                    self.scratch = scratch;
+                    return self.json(&line[at..], offset + at as u64, unended);
+                }
             }
         }
         self.scratch = scratch;

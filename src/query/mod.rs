@@ -73,6 +73,18 @@ pub struct Parameter {
     pub help: String,
 }
 
+impl Parameter {
+    /// The values it may have, where its help begins with a choice: `stdout | stderr; both when unset`.
+    pub fn choices(&self) -> Vec<&str> {
+        let (choice, _) = self.help.split_once(';').unwrap_or((&self.help, ""));
+        if choice.contains(" | ") {
+            choice.split('|').map(str::trim).collect()
+        } else {
+            Vec::new()
+        }
+    }
+}
+
 /// A query with its header.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -198,6 +210,26 @@ impl Query {
         out: &mut dyn Render,
     ) -> Result<u64, Error> {
         let mut stmt = self.prepare(db)?;
+        let date = |wanted: &str| {
+            arguments
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .and_then(|(_, v)| time::iso8601(v))
+        };
+        if let (Some(since), Some(until)) = (date("since"), date("until"))
+            && since >= until
+        {
+            let value = arguments
+                .iter()
+                .find(|(name, _)| name == "until")
+                .map(|(_, v)| v.clone());
+            let what = "not later than --since".into();
+            return Err(Error::Argument {
+                parameter: "until".into(),
+                value: value.unwrap_or_default(),
+                what,
+            });
+        }
         for (name, value) in arguments {
             let refuse = |what: &str| Error::Argument {
                 parameter: name.clone(),

@@ -39,9 +39,10 @@ pub fn container(db: &Connection, asked: &str) -> Result<String, Error> {
         db,
         "container",
         asked,
-        "SELECT full_id, coalesce(name, '<no name>'), 2 * (full_id = ?1) + (name = ltrim(?1, '/')) AS exact,
-                name = ltrim(?1, '/') OR (?1 <> '' AND substr(full_id, 1, length(?1)) = ?1)
-           FROM container ORDER BY name, full_id",
+        "SELECT c.full_id, coalesce(c.name, '<no name>') || '  on ' || coalesce(h.name, '<no name>') || ' (' || h.mount || ')',
+                2 * (c.full_id = ?1) + (c.name = ltrim(?1, '/')) AS exact,
+                c.name = ltrim(?1, '/') OR (?1 <> '' AND substr(c.full_id, 1, length(?1)) = ?1)
+           FROM container c JOIN engine e ON e.id = c.engine_id JOIN host h ON h.id = e.host_id ORDER BY c.name, c.full_id, h.id",
     )
 }
 
@@ -55,10 +56,10 @@ pub fn image(db: &Connection, asked: &str) -> Result<String, Error> {
         "image",
         asked,
         "SELECT i.full_id, coalesce((SELECT group_concat(reference, ', ') FROM image_reference r WHERE r.image_id = i.id), '<none>'),
-                (i.full_id = ?1) + EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND r.reference IN (?1, ?1 || ':latest')),
+                2 * (i.full_id = ?1 OR substr(i.full_id, 8) = ?1) + EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND r.reference IN (?1, ?1 || ':latest')),
                 EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference IN (?1, ?1 || ':latest') OR r.digest = ?1))
                 OR (?1 <> '' AND (substr(i.full_id, 1, length(?1)) = ?1 AND length(?1) > 7 OR substr(i.full_id, 8, length(?1)) = ?1))
-           FROM image i ORDER BY i.full_id",
+           FROM image i ORDER BY NOT EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id), i.full_id",
     )
 }
 
@@ -92,6 +93,10 @@ fn one(db: &Connection, kind: &'static str, asked: &str, sql: &str) -> Result<St
     let exact: Vec<_> = hits.iter().filter(|r| r.2 == best).copied().collect();
     match exact.as_slice() {
         [row] => Ok(row.0.clone()),
+        // The same id on two hosts (a clone, a backup) names them both, and is as far as a name goes.
+        [first, rest @ ..] if first.2 >= 2 && rest.iter().all(|r| r.0 == first.0) => {
+            Ok(first.0.clone())
+        }
         [] => Err(Error::Unknown {
             kind,
             asked: asked.into(),

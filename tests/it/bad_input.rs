@@ -48,6 +48,10 @@ impl Host {
             &format!("var/lib/docker/containers/{id}/config.v2.json"),
             config,
         );
+        self.write(
+            &format!("var/lib/docker/containers/{id}/hostconfig.json"),
+            "{}",
+        );
         id
     }
 
@@ -117,6 +121,13 @@ fn what_is_no_case_is_refused_and_left_alone() {
     dof([Path::new("ingest"), &host.mount(), &other]).with(2);
     let ran = dof([Path::new("status"), &dir.path().join("none.db")]).with(2);
     assert!(ran.err.contains("no such case"), "{}", ran.err);
+    let ran = dof([
+        Path::new("ingest"),
+        &host.mount(),
+        &dir.path().join("no/where.db"),
+    ])
+    .with(3);
+    assert!(ran.err.contains("there is no directory"), "{}", ran.err);
 }
 
 #[test]
@@ -296,6 +307,59 @@ fn a_big_log_is_cut_between_lines_wherever_it_is_cut() {
     assert_eq!(one::<i64>(&db, in_order), 0);
 }
 
+#[test]
+fn a_torn_entry_does_not_cost_the_one_behind_it_and_both_are_found() {
+    let host = Host::new();
+    let id = host.container('a', config("a"));
+    host.log(&id, "{\"log\":\"POST /evil{\"log\":\"next\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:01Z\"}\n");
+    let (_dir, case) = ingest(&host.mount(), 1);
+    let lines = dof([
+        "query",
+        "logs",
+        "--case",
+        case.to_str().unwrap(),
+        "--format",
+        "csv",
+    ])
+    .with(0)
+    .out;
+    assert!(
+        lines.contains("POST /evil") && lines.contains("stdout,0,next"),
+        "{lines}"
+    );
+    let found = dof([
+        "query",
+        "logs",
+        "--case",
+        case.to_str().unwrap(),
+        "--like",
+        "%evil%",
+        "--format",
+        "jsonl",
+    ])
+    .with(0)
+    .out;
+    assert_eq!(found.lines().count(), 1, "{found}");
+}
+
+#[test]
+fn what_a_missing_hostconfig_would_say_is_unknown() {
+    let host = Host::new();
+    let id = host.container('a', config("a"));
+    fs::remove_file(host.root().join(format!("containers/{id}/hostconfig.json"))).unwrap();
+    let ran = dof([Path::new("list-containers"), &host.mount()]).with(1);
+    assert!(
+        ran.out.contains("    Restart Policy: <unknown>\n"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.err.contains("hostconfig.json: not there"),
+        "{}",
+        ran.err
+    );
+}
+
 /// A log that is sparse to a terabyte: what was written is read, and the rest takes no time.
 #[test]
 fn a_sparse_log_is_read_where_it_was_written() {
@@ -402,7 +466,9 @@ fn fifos_and_devices_in_place_of_files_do_not_block() {
         "etc/machine-id".into(),
         format!("var/lib/docker/containers/{id}/{id}-json.log"),
     ] {
-        crate::support::run("mkfifo", &[host.mount().join(at).to_str().unwrap()])
+        let path = host.mount().join(at);
+        let _ = fs::remove_file(&path);
+        crate::support::run("mkfifo", &[path.to_str().unwrap()])
             .expect("mkfifo")
             .with(0);
     }

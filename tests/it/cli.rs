@@ -78,6 +78,54 @@ fn the_classic_layouts() {
     assert!(images.contains("\n\n\nImages in Repository: "), "{images}");
 }
 
+/// Entrypoint and command as Python writes a list, None for null, against what the engine said.
+#[test]
+fn entrypoints_and_commands_read_as_they_always_did() {
+    let (_host, mount) = sample();
+    let out = dof([
+        "list-containers",
+        mount.to_str().unwrap(),
+        "--format",
+        "jsonl",
+    ])
+    .with(0)
+    .out;
+    let oracle: Vec<serde_json::Value> = serde_json::from_slice(
+        &std::fs::read(crate::support::sample_oracle().join("containers.json")).unwrap(),
+    )
+    .unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for row in out
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap())
+    {
+        let c = oracle.iter().find(|c| c["Id"] == row["ID"]).unwrap();
+        for (column, key) in [("ENTRYPOINT", "Entrypoint"), ("COMMAND", "Cmd")] {
+            let shown = row[column].as_str().unwrap();
+            match &c["Config"][key] {
+                serde_json::Value::Null => assert_eq!(shown, "None"),
+                list => {
+                    let words: Vec<&str> = list
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .filter_map(|w| w.as_str())
+                        .collect();
+                    if words
+                        .iter()
+                        .all(|w| !w.contains(['\'', '"', '\\', '\n', '\t']))
+                    {
+                        let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
+                        assert_eq!(shown, format!("[{}]", quoted.join(", ")));
+                    }
+                }
+            }
+            seen.insert(shown.to_owned());
+        }
+    }
+    assert!(seen.len() > 3 && seen.contains("None"), "{seen:?}");
+}
+
 #[test]
 fn csv_of_list_containers_has_its_columns() {
     let (_host, mount) = sample();

@@ -52,6 +52,13 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
         );
     }
     let null = Value::Null;
+    let inside = config
+        .as_ref()
+        .is_some_and(|(v, _)| v.get("HostConfig").is_some_and(Value::is_object));
+    if host.is_none() && config.is_some() && !inside && !survey.evidence.exists(&host_path) {
+        let kept = "the container; not its restart policy, privileges, limits, ports asked for and log driver";
+        survey.problem(Severity::Warning, &host_path, "not there", kept);
+    }
     let (config_value, source_id) = config
         .as_ref()
         .map_or((&null, None), |(v, s)| (v, Some(*s)));

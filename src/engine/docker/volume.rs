@@ -74,10 +74,10 @@ fn volume(
     };
     row.labels = f.json("Labels");
     row.options = f.json("Options");
-    row.anonymous = i64::from(
-        f.members("Labels").iter().any(|(k, _)| *k == ANONYMOUS)
-            || (meta.is_none() && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())),
-    );
+    // A label since 23.0; before that Docker's own names are all there is to tell by.
+    let named_by_docker = name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    row.anonymous =
+        i64::from(named_by_docker || f.members("Labels").iter().any(|(k, _)| *k == ANONYMOUS));
     let mut data = dir.join("_data");
     if driver == "local" {
         row.created_at = survey.evidence.stat(&dir).ok().map(|m| m.ctime);
