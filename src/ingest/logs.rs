@@ -30,12 +30,10 @@ pub enum LogTask {
         plan: Arc<LogPlan>,
         /// The open file.
         file: Arc<EvidenceFile>,
-        /// First byte of the range.
+        /// The written part of the file that the range lies in: it begins a line, and no line goes on behind it.
+        part: std::ops::Range<u64>,
+        /// First byte of the range, which is at most [`PIECE`] long.
         start: u64,
-        /// First byte behind it.
-        end: u64,
-        /// Whether a line begins at its first byte for sure.
-        fresh: bool,
     },
     /// The rest of a file that is read in sequence.
     Further(Box<Sequence>),
@@ -69,10 +67,9 @@ pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
         LogTask::Range {
             plan,
             file,
+            part,
             start,
-            end,
-            fresh,
-        } => (range(&plan, &file, start, end, fresh), Vec::new()),
+        } => (range(&plan, &file, &part, start), Vec::new()),
         LogTask::Further(sequence) => further(*sequence),
     }
 }
@@ -121,14 +118,12 @@ fn open(evidence: &Evidence, plan: LogPlan) -> (LogBatch, Vec<LogTask>) {
     }
     let mut more = Vec::new();
     for part in parts {
-        for start in (part.start..part.end).step_by(PIECE as usize) {
-            let end = (start + PIECE).min(part.end);
+        for start in part.clone().step_by(PIECE as usize) {
             more.push(LogTask::Range {
                 plan: plan.clone(),
                 file: file.clone(),
+                part: part.clone(),
                 start,
-                end,
-                fresh: start == part.start,
             });
         }
     }
@@ -157,40 +152,37 @@ impl Read for Parts {
     }
 }
 
-/// The lines that begin in `[start, end)`: a line belongs to the range its first byte lies in. A `fresh` range begins
-/// a part of the file, and so a line.
-fn range(plan: &LogPlan, file: &EvidenceFile, start: u64, end: u64, fresh: bool) -> LogBatch {
+/// The lines that begin in the range at `start`: a line belongs to the range its first byte lies in.
+fn range(plan: &LogPlan, file: &EvidenceFile, part: &std::ops::Range<u64>, start: u64) -> LogBatch {
     let mut out = Lines::new(plan);
-    // One byte before: a newline there says that a line begins at `start`.
-    let from = if fresh {
-        start
-    } else {
-        start.saturating_sub(1)
-    };
+    let end = (start + PIECE).min(part.end);
+    // Within a part one byte before: a newline there says that a line begins at `start`.
+    let fresh = start == part.start;
+    let from = if fresh { start } else { start - 1 };
     let mut buf = vec![0; (end - from) as usize];
     let mut have = 0;
     let mut failed = fill(file, &mut buf, &mut have, from);
     buf.truncate(have);
-    let begin = match fresh {
-        true => Some(0),
-        false => memchr::memchr(b'\n', &buf)
-            .map(|i| i + 1)
-            .filter(|&i| (from + i as u64) < end),
+    let begin = if fresh {
+        Some(0)
+    } else {
+        memchr::memchr(b'\n', &buf).map(|i| i + 1)
     };
-    let Some(begin) = begin else {
+    let Some(begin) = begin.filter(|&i| from + (i as u64) < end) else {
         return out.done(failed, from);
     };
-    // The last line may go on behind the range.
-    while failed.is_none() && have > begin && buf[have - 1] != b'\n' && have < LONGEST {
-        buf.resize(have + 64 * 1024, 0);
-        let before = have;
+    // The last line may go on behind the range, but not behind the part.
+    while failed.is_none() && buf.last() != Some(&b'\n') && buf.len() < LONGEST {
+        let before = buf.len();
+        let more = (part.end - from - before as u64).min(64 * 1024) as usize;
+        buf.resize(before + more, 0);
+        let mut have = before;
         failed = fill(file, &mut buf, &mut have, from);
         let found = memchr::memchr(b'\n', &buf[before..have]);
         buf.truncate(found.map_or(have, |i| before + i + 1));
-        if have == before || found.is_some() {
+        if have == before {
             break;
         }
-        have = buf.len();
     }
     out.lines(&buf[begin..], from + begin as u64);
     out.done(failed, from + buf.len() as u64)

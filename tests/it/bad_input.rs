@@ -360,6 +360,28 @@ fn what_a_missing_hostconfig_would_say_is_unknown() {
     );
 }
 
+/// A hole smaller than what is read at once: no line is read twice, from before it and from behind it.
+#[test]
+fn a_small_hole_in_a_log_doubles_nothing() {
+    use std::os::unix::fs::FileExt;
+    let host = Host::new();
+    let id = host.container('a', config("a"));
+    let line = |n: u32| {
+        format!(
+            "{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}Z\"}}\n"
+        )
+    };
+    host.log(&id, line(1));
+    let path = host.root().join(format!("containers/{id}/{id}-json.log"));
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at((line(2) + &line(3)).as_bytes(), 1 << 20)
+        .unwrap();
+    let (_dir, case) = ingest(&host.mount(), 1);
+    let db = open(&case);
+    let lines = "SELECT group_concat(line) FROM (SELECT * FROM log_entry ORDER BY id)";
+    assert_eq!(one::<String>(&db, lines), "1,2,3");
+}
+
 /// A log that is sparse to a terabyte: what was written is read, and the rest takes no time.
 #[test]
 fn a_sparse_log_is_read_where_it_was_written() {
