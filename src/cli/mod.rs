@@ -5,6 +5,7 @@ mod ingest;
 mod list_containers;
 mod list_images;
 mod macrobber;
+mod mount_container;
 mod query;
 mod show_container_config;
 mod show_container_log;
@@ -84,6 +85,10 @@ enum Command {
     /// Body lines of a container's volumes and bind mounts, at their place in the container
     #[command(after_help = MACROBBER_EXAMPLE)]
     MacrobberVolumes(macrobber::Macrobber),
+    /// Mount a container's file system as the container saw it, read-only
+    MountContainer(mount_container::MountContainer),
+    /// Undo mount-container
+    UnmountContainer(mount_container::UnmountContainer),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
@@ -209,6 +214,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::ShowContainerLog(c) => c.run(),
         Command::MacrobberContainerLayer(c) => c.run("macrobber-container-layer"),
         Command::MacrobberVolumes(c) => c.run("macrobber-volumes"),
+        Command::MountContainer(c) => c.run(),
+        Command::UnmountContainer(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),
     };

@@ -14,7 +14,9 @@ mod path;
 mod resolve;
 pub mod walk;
 
+pub(crate) use detached::copy as private_copy;
 pub use path::EvidencePath;
+pub(crate) use resolve::open_in_root;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxFlags};

@@ -1,0 +1,335 @@
+//! What needs the kernel: a container's file system mounted as the container saw it, and the undoing.
+//!
+//! The evidence is first given a private place of its own: a copy of its mounts, read-only, without access times, nosuid,
+//! nodev and noexec. Layers, volumes and bind sources are opened inside that copy, links resolved within the evidence, and
+//! handed to the kernel as descriptors: neither a colon nor a comma in a path matters, and layers go in one by one, so the
+//! length of a mount option does not either. Places inside the container are resolved within the container: no link in the
+//! evidence makes a volume land elsewhere.
+
+use crate::evidence::{EvidencePath, open_in_root, private_copy};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// What the kernel calls an overlay of ours: the first field of /proc/mounts.
+const SOURCE: &str = "dof";
+/// Names of directories made for a mount and removed with it begin so.
+const PREFIX: &str = "dof-";
+/// Options a mount of ours has; unmounting touches no other.
+const OURS: [&str; 5] = ["ro", "nosuid", "nodev", "noexec", "noatime"];
+
+/// Why a file system could not be mounted or unmounted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The evidence's mounts could not be copied.
+    #[error(
+        "cannot make a private read-only copy of {}: it takes root and Linux 5.12", .0.display()
+    )]
+    Private(PathBuf),
+    /// A step failed.
+    #[error("{what}: {source}")]
+    Step {
+        /// What was tried.
+        what: String,
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// Nothing of the container's own is on the disk.
+    #[error("none of its layers is on this disk")]
+    NoLayer,
+    /// Not a place dof mounted.
+    #[error("{} is no file system that dof mounted", .0.display())]
+    NotOurs(PathBuf),
+    /// The place lies in the evidence.
+    #[error("{} lies in the evidence; choose a place outside it", .0.display())]
+    InEvidence(PathBuf),
+}
+
+/// A step's name, for its error.
+fn step(what: impl Into<String>) -> impl FnOnce(Errno) -> Error {
+    move |source| Error::Step {
+        what: what.into(),
+        source,
+    }
+}
+
+/// What a container's file system is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Container {
+    /// Roots of its layers on the host, topmost first.
+    pub layers: Vec<EvidencePath>,
+    /// Whether each layer is a full copy of the one below (vfs, btrfs, zfs): then only the topmost counts.
+    pub full_copies: bool,
+    /// Whether overlay marks are `user.overlay.*`, as rootless Docker writes them.
+    pub user_marks: bool,
+    /// Source on the host and place in the container of what is mounted inside, outer places first.
+    pub mounts: Vec<(EvidencePath, String)>,
+}
+
+/// The evidence at a private place, gone when dropped.
+struct Stage {
+    place: tempfile::TempDir,
+    root: OwnedFd,
+}
+
+impl Stage {
+    fn new(mount: &Path) -> Result<Stage, Error> {
+        let copy = private_copy(mount).ok_or_else(|| Error::Private(mount.to_path_buf()))?;
+        let place = tempfile::Builder::new()
+            .prefix(".dof-evidence-")
+            .tempdir()
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+            .map_err(step("cannot make a temporary directory"))?;
+        attach(&copy, &open(place.path())?).map_err(step("cannot attach the evidence"))?;
+        let root = open(place.path())?;
+        Ok(Stage { place, root })
+    }
+
+    fn open(&self, path: &EvidencePath) -> Result<OwnedFd, Errno> {
+        open_in_root(self.root.as_fd(), path.as_bytes(), OFlags::PATH)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What was mounted from here goes on living by itself.
+        let _ = rustix::mount::unmount(self.place.path(), UnmountFlags::DETACH);
+    }
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Error> {
+    rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(step(path.display().to_string()))
+}
+
+/// Puts a detached mount at the place `at` stands for.
+fn attach(mount: &OwnedFd, at: &OwnedFd) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", at, c"", flags)
+}
+
+/// A detached copy of what `source` stands for; it has the attributes of the stage it lies in.
+fn bind(source: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(source, c"", flags)
+}
+
+fn by_descriptor(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// A detached read-only overlay of these directories, topmost first.
+fn overlay(layers: &[OwnedFd], user_marks: bool) -> Result<OwnedFd, Errno> {
+    let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(fs.as_fd(), key, value);
+    set("source", SOURCE)?;
+    if user_marks {
+        rustix::mount::fsconfig_set_flag(fs.as_fd(), "userxattr")?;
+    } else {
+        set("redirect_dir", "follow")?;
+        set("metacopy", "on")?;
+    }
+    for (i, layer) in layers.iter().enumerate() {
+        match set("lowerdir+", &by_descriptor(layer)) {
+            // Before Linux 6.5: all in one value, of at most 256 bytes here.
+            Err(Errno::INVAL) if i == 0 => {
+                let all: Vec<String> = layers.iter().map(by_descriptor).collect();
+                set("lowerdir", &all.join(":"))?;
+                break;
+            }
+            r => r?,
+        }
+    }
+    rustix::mount::fsconfig_create(fs.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+        | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Mounts a container of the host mounted at `evidence` at the directory `at`, read-only, nosuid, nodev, noexec. Gives what
+/// could not be part of it, a line each.
+///
+/// # Errors
+/// When nothing could be mounted; then nothing is.
+pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<String>, Error> {
+    if real(at)?.starts_with(real(evidence)?) {
+        return Err(Error::InEvidence(at.to_path_buf()));
+    }
+    crate::evidence::raise_descriptor_limit();
+    let stage = Stage::new(evidence)?;
+    let mut missing = Vec::new();
+    let mut layers = Vec::new();
+    for path in &made_of.layers {
+        match stage.open(path) {
+            Ok(fd) => layers.push(fd),
+            Err(e) => missing.push(format!("layer {path} is left out: {e}")),
+        }
+    }
+    if layers.is_empty() {
+        return Err(Error::NoLayer);
+    }
+    // An overlay takes two layers at least.
+    let nothing = stage.place.path().with_extension("empty");
+    let root = if made_of.full_copies {
+        bind(&layers[0]).map_err(step("cannot bind its layer"))?
+    } else {
+        if layers.len() == 1 {
+            fs::create_dir(&nothing)
+                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+                .map_err(step(nothing.display().to_string()))?;
+            layers.push(open(&nothing)?);
+        }
+        let made = overlay(&layers, made_of.user_marks)
+            .map_err(step(format!("cannot overlay {} layers", layers.len())));
+        let _ = fs::remove_dir(&nothing);
+        made?
+    };
+    attach(&root, &open(at)?).map_err(step(at.display().to_string()))?;
+    let root = open(at)?;
+    for (source, destination) in &made_of.mounts {
+        let mounted = stage.open(source).and_then(|source| {
+            let place = EvidencePath::new(destination);
+            let at = open_in_root(root.as_fd(), place.as_bytes(), OFlags::PATH)?;
+            attach(&bind(&source)?, &at)
+        });
+        if let Err(e) = mounted {
+            missing.push(format!("{source} is not mounted at {destination}: {e}"));
+        }
+    }
+    Ok(missing)
+}
+
+/// A new directory for a mount, which [`unmount`] removes.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn place(name: &str) -> Result<PathBuf, Error> {
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    tempfile::Builder::new()
+        .prefix(&format!("{PREFIX}{plain}-"))
+        .tempdir()
+        .map(tempfile::TempDir::keep)
+        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        .map_err(step("cannot make a temporary directory"))
+}
+
+/// A directory of this name below `dir`, made when it is not there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn place_in(dir: &Path, name: &str) -> Result<PathBuf, Error> {
+    let at = dir.join(format!("{PREFIX}{}", name.replace('/', "_")));
+    fs::create_dir_all(&at)
+        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        .map_err(step(at.display().to_string()))?;
+    Ok(at)
+}
+
+/// Undoes every mount of ours at or below `dir`, innermost first, and removes directories made for them. Gives the places.
+///
+/// # Errors
+/// [`Error::NotOurs`], or when one is in use; the others are undone all the same.
+pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let dir = real(dir)?;
+    let table = fs::read("/proc/self/mountinfo")
+        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        .map_err(step("/proc/self/mountinfo"))?;
+    let below: Vec<(PathBuf, bool)> = mounts(&table)
+        .into_iter()
+        .filter(|(at, _)| at.starts_with(&dir))
+        .collect();
+    if below.is_empty() || below.iter().any(|(_, ours)| !ours) {
+        return Err(Error::NotOurs(dir));
+    }
+    let mut failed = None;
+    let mut done = Vec::new();
+    for (at, _) in below.into_iter().rev() {
+        match rustix::mount::unmount(&at, UnmountFlags::NOFOLLOW) {
+            Ok(()) => done.push(at),
+            Err(e) => failed = Some(step(at.display().to_string())(e)),
+        }
+    }
+    for at in done.iter().chain([&dir]) {
+        let name = at.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(PREFIX) {
+            let _ = fs::remove_dir(at); // stays unless empty
+        }
+    }
+    failed.map_or(Ok(done), Err)
+}
+
+/// Mount points of `/proc/self/mountinfo` in their order, and whether each looks like ours.
+fn mounts(table: &[u8]) -> Vec<(PathBuf, bool)> {
+    let line = |line: &[u8]| {
+        let mut fields = line.split(|&b| b == b' ').skip(4);
+        let (at, options) = (fields.next()?, fields.next()?);
+        let options: Vec<&[u8]> = options.split(|&b| b == b',').collect();
+        let ours = OURS.iter().all(|o| options.contains(&o.as_bytes()));
+        Some((PathBuf::from(OsString::from_vec(unescape(at))), ours))
+    };
+    table.split(|&b| b == b'\n').filter_map(line).collect()
+}
+
+/// `\040` and the like, as the kernel writes blanks and backslashes in that file.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [b, tail @ ..] = rest {
+        let code = tail
+            .get(..3)
+            .filter(|_| *b == b'\\')
+            .and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
+        out.push(code.unwrap_or(*b));
+        rest = if code.is_some() { &tail[3..] } else { tail };
+    }
+    out
+}
+
+/// The analyst's path without links, as the kernel knows it.
+fn real(path: &Path) -> Result<PathBuf, Error> {
+    let fd = open(path)?;
+    let target = rustix::fs::readlinkat(CWD, by_descriptor(&fd), Vec::new())
+        .map_err(step(path.display().to_string()))?;
+    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_table_of_mounts() {
+        let table = b"36 35 98:0 /m /mnt\\040a ro,nosuid,nodev,noexec,noatime - overlay dof ro\n37 35 98:0 / /home rw,noatime - ext4 /dev/a rw\n";
+        let want = [
+            (PathBuf::from("/mnt a"), true),
+            (PathBuf::from("/home"), false),
+        ];
+        assert_eq!(mounts(table), want);
+    }
+}
