@@ -11,6 +11,7 @@ mod engine;
 mod files;
 mod live;
 mod mactime;
+mod mount;
 mod oracle;
 mod queries;
 mod show;

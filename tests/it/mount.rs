@@ -1,0 +1,205 @@
+//! Mounted containers against `docker export` of the same containers, before the engine was killed.
+
+use crate::engine::Engine;
+use crate::support::{dof, folder, is_root, run, sample, skip};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Undoes what is mounted below a directory, also when a test fails.
+struct Mounted<'d>(&'d Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let at = self.0.to_str().unwrap();
+        run("umount", &["--recursive", "--quiet", at]);
+    }
+}
+
+/// Entries whose time of modification is another. Docker writes whole seconds, which tar takes for exact in the entries
+/// whose names need an extended header.
+fn other_times(archive: &str, dir: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut archive = tar::Archive::new(fs::File::open(archive).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        let extended = entry.pax_extensions().unwrap().and_then(|mut all| {
+            let mtime = all.find_map(|e| e.ok().filter(|e| e.key() == Ok("mtime")))?;
+            Some(mtime.value().unwrap().split('.').next()?.parse().unwrap())
+        });
+        let written = extended.unwrap_or(entry.header().mtime().unwrap() as i64);
+        let there = fs::symlink_metadata(Path::new(dir).join(&path)).unwrap();
+        let there = std::os::unix::fs::MetadataExt::mtime(&there);
+        if written != there {
+            found.push(format!(
+                "{}: mtime {written}, mounted {there}",
+                path.display()
+            ));
+        }
+    }
+    found
+}
+
+/// What tar finds different between an archive and a directory, and what only one of them has. Sockets are in no archive.
+fn differences(archive: &Path, dir: &Path) -> Vec<String> {
+    let (archive, dir) = (archive.to_str().unwrap(), dir.to_str().unwrap());
+    let compared = run(
+        "tar",
+        &["--compare", "--numeric-owner", "-f", archive, "-C", dir],
+    )
+    .unwrap();
+    let mut found: Vec<String> = format!("{}{}", compared.out, compared.err)
+        .lines()
+        .filter(|l| !l.ends_with(": Mod time differs")) // see below
+        .map(str::to_owned)
+        .collect();
+    found.extend(other_times(archive, dir));
+    let listed = run("tar", &["--list", "--quoting-style=escape", "-f", archive]).unwrap();
+    let shipped: BTreeSet<String> = listed
+        .out
+        .lines()
+        .map(|l| l.trim_start_matches("./").trim_end_matches('/').to_owned())
+        .filter(|l| !l.is_empty())
+        .collect();
+    let walked = run(
+        "tar",
+        &[
+            "--create",
+            "--exclude-vcs-ignores",
+            "-f",
+            &format!("{archive}.again"),
+            "-C",
+            dir,
+            ".",
+        ],
+    )
+    .unwrap();
+    assert_eq!(walked.code, 0, "{}", walked.err);
+    let again = format!("{archive}.again");
+    let seen = run("tar", &["--list", "--quoting-style=escape", "-f", &again]).unwrap();
+    let seen: BTreeSet<String> = seen
+        .out
+        .lines()
+        .map(|l| l.trim_start_matches("./").trim_end_matches('/').to_owned())
+        .filter(|l| !l.is_empty())
+        .collect();
+    found.extend(
+        shipped
+            .symmetric_difference(&seen)
+            .map(|p| format!("only in one: {p}")),
+    );
+    found
+}
+
+#[test]
+fn a_mounted_container_is_what_docker_exports() {
+    let mut engine = match Engine::start("mount") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.story();
+    let dir = folder();
+    let names = engine
+        .docker(&["ps", "-a", "--format", "{{.Names}}"])
+        .lines();
+    for name in &names {
+        let archive = dir.path().join(format!("{name}.tar"));
+        let answer = engine.docker(&["export", "-o", archive.to_str().unwrap(), name]);
+        assert!(archive.exists(), "{name}: {}", answer.text());
+    }
+    engine.kill();
+    let all = dir.path().join("all");
+    fs::create_dir(&all).unwrap();
+    let _undo = Mounted(&all);
+    let root = engine.root();
+    let at = all.to_str().unwrap();
+    let ran = dof([
+        "mount-container",
+        "--all",
+        "--no-volumes",
+        "--at-mountpoint",
+        at,
+        root.to_str().unwrap(),
+    ]);
+    assert!(ran.code <= 1, "{}", ran.err);
+    for name in &names {
+        let mounted = all.join(format!("dof-{name}"));
+        let said = format!("Mounted container {name} at {}", mounted.display());
+        assert!(ran.out.lines().any(|l| l == said), "{said}: {}", ran.out);
+        let differ = differences(&dir.path().join(format!("{name}.tar")), &mounted);
+        assert!(differ.is_empty(), "{name}: {differ:#?}");
+    }
+    let refused = fs::write(all.join(format!("dof-{}", names[0])).join("x"), "x").unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    let undone = dof(["unmount-container", at]).with(0);
+    assert_eq!(undone.out.lines().count(), names.len());
+    assert!(
+        fs::read_dir(&all).unwrap().next().is_none(),
+        "directories stay"
+    );
+}
+
+/// A place in the container that is a link out of it: the volume stays inside.
+#[test]
+fn no_link_takes_a_volume_out_of_the_container() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let (_host, mount) = sample();
+    let listed = dof([
+        "query",
+        "container-filesystem",
+        "--format",
+        "jsonl",
+        "--case",
+        mount.to_str().unwrap(),
+    ]);
+    let rows: Vec<serde_json::Value> = listed
+        .out
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let volume = rows
+        .iter()
+        .find(|r| r["part"] == "mount" && r["kind"] == "volume" && !r["host_path"].is_null())
+        .expect("the sample host has a volume");
+    let (id, place) = (
+        volume["container"].as_str().unwrap(),
+        volume["destination"].as_str().unwrap(),
+    );
+    let own = rows
+        .iter()
+        .find(|r| r["container"] == id && r["kind"] == "container")
+        .unwrap();
+    let inside = |r: &serde_json::Value| mount.join(&r["host_path"].as_str().unwrap()[1..]);
+    fs::write(inside(volume).join("planted"), "from the volume").unwrap();
+    let outside = folder();
+    let link = inside(own).join(&place[1..]);
+    let _ = fs::remove_dir_all(&link);
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+    // Where the link leads within the container.
+    fs::create_dir_all(inside(own).join(outside.path().strip_prefix("/").unwrap())).unwrap();
+    let at = folder();
+    let _undo = Mounted(at.path());
+    let to = at.path().to_str().unwrap();
+    dof([
+        "mount-container",
+        "--container",
+        id,
+        "--at-mountpoint",
+        to,
+        mount.to_str().unwrap(),
+    ]);
+    assert!(
+        fs::read_dir(outside.path()).unwrap().next().is_none(),
+        "a volume landed outside"
+    );
+    let landed = at
+        .path()
+        .join(outside.path().strip_prefix("/").unwrap())
+        .join("planted");
+    assert_eq!(fs::read_to_string(landed).unwrap(), "from the volume");
+    dof(["unmount-container", to]).with(0);
+}
