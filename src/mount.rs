@@ -11,9 +11,10 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -132,8 +133,17 @@ fn by_descriptor(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// A detached read-only overlay of these directories, topmost first.
-fn overlay(layers: &[OwnedFd], user_marks: bool) -> Result<OwnedFd, Errno> {
+/// Mounts a read-only overlay of these directories, topmost first, at `at`.
+fn overlay(layers: &[OwnedFd], user_marks: bool, at: &OwnedFd) -> Result<(), Errno> {
+    match overlay_one_by_one(layers, user_marks) {
+        Ok(made) => attach(&made, at),
+        Err(Errno::INVAL) => overlay_by_option(layers, user_marks, at),
+        Err(e) => Err(e),
+    }
+}
+
+/// A detached overlay, a layer a call: Linux 6.5 and later, up to 500 layers.
+fn overlay_one_by_one(layers: &[OwnedFd], user_marks: bool) -> Result<OwnedFd, Errno> {
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(fs.as_fd(), key, value);
     set("source", SOURCE)?;
@@ -143,16 +153,8 @@ fn overlay(layers: &[OwnedFd], user_marks: bool) -> Result<OwnedFd, Errno> {
         set("redirect_dir", "follow")?;
         set("metacopy", "on")?;
     }
-    for (i, layer) in layers.iter().enumerate() {
-        match set("lowerdir+", &by_descriptor(layer)) {
-            // Before Linux 6.5: all in one value, of at most 256 bytes here.
-            Err(Errno::INVAL) if i == 0 => {
-                let all: Vec<String> = layers.iter().map(by_descriptor).collect();
-                set("lowerdir", &all.join(":"))?;
-                break;
-            }
-            r => r?,
-        }
+    for layer in layers {
+        set("lowerdir+", &by_descriptor(layer))?;
     }
     rustix::mount::fsconfig_create(fs.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -161,6 +163,30 @@ fn overlay(layers: &[OwnedFd], user_marks: bool) -> Result<OwnedFd, Errno> {
         | MountAttrFlags::MOUNT_ATTR_NOEXEC
         | MountAttrFlags::MOUNT_ATTR_NOATIME;
     rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// The same for older kernels, all layers in one option: a page holds some 220, more than Docker ever stacks (128).
+fn overlay_by_option(layers: &[OwnedFd], user_marks: bool, at: &OwnedFd) -> Result<(), Errno> {
+    let lower: Vec<String> = layers.iter().map(by_descriptor).collect();
+    let marks = if user_marks {
+        "userxattr"
+    } else {
+        "redirect_dir=follow,metacopy=on"
+    };
+    let options =
+        CString::new(format!("{marks},lowerdir={}", lower.join(":"))).map_err(|_| Errno::INVAL)?;
+    let flags = MountFlags::RDONLY
+        | MountFlags::NOSUID
+        | MountFlags::NODEV
+        | MountFlags::NOEXEC
+        | MountFlags::NOATIME;
+    rustix::mount::mount(
+        SOURCE,
+        by_descriptor(at),
+        "overlay",
+        flags,
+        options.as_c_str(),
+    )
 }
 
 /// Mounts a container of the host mounted at `evidence` at the directory `at`, read-only, nosuid, nodev, noexec. Gives what
@@ -187,8 +213,11 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
     }
     // An overlay takes two layers at least.
     let nothing = stage.place.path().with_extension("empty");
-    let root = if made_of.full_copies {
-        bind(&layers[0]).map_err(step("cannot bind its layer"))?
+    let place = open(at)?;
+    if made_of.full_copies {
+        bind(&layers[0])
+            .and_then(|copy| attach(&copy, &place))
+            .map_err(step("cannot bind its layer"))?;
     } else {
         if layers.len() == 1 {
             fs::create_dir(&nothing)
@@ -196,12 +225,11 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
                 .map_err(step(nothing.display().to_string()))?;
             layers.push(open(&nothing)?);
         }
-        let made = overlay(&layers, made_of.user_marks)
+        let mounted = overlay(&layers, made_of.user_marks, &place)
             .map_err(step(format!("cannot overlay {} layers", layers.len())));
         let _ = fs::remove_dir(&nothing);
-        made?
-    };
-    attach(&root, &open(at)?).map_err(step(at.display().to_string()))?;
+        mounted?;
+    }
     let root = open(at)?;
     for (source, destination) in &made_of.mounts {
         let mounted = stage.open(source).and_then(|source| {
@@ -322,6 +350,45 @@ fn real(path: &Path) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Both ways of handing layers to the kernel, with more of them than an option holds by path, and with colons and
+    /// commas in their paths.
+    #[test]
+    fn two_hundred_layers_either_way() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: mounting needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("at");
+        fs::create_dir(&at).unwrap();
+        let layers: Vec<OwnedFd> = (0..200)
+            .map(|i| {
+                let layer = dir.path().join(format!("a:b,c\\{i}{}", "x".repeat(60)));
+                fs::create_dir(&layer).unwrap();
+                fs::write(layer.join(format!("file{i}")), "").unwrap();
+                fs::write(layer.join("top"), i.to_string()).unwrap();
+                open(&layer).unwrap()
+            })
+            .collect();
+        for by_option in [false, true] {
+            let place = open(&at).unwrap();
+            let done = if by_option {
+                overlay_by_option(&layers, false, &place)
+            } else {
+                overlay_one_by_one(&layers, false).and_then(|made| attach(&made, &place))
+            };
+            if !by_option && done == Err(Errno::INVAL) {
+                continue; // a kernel before 6.5
+            }
+            done.unwrap();
+            let files = fs::read_dir(&at).unwrap().count();
+            let top = fs::read_to_string(at.join("top")).unwrap();
+            let undone = unmount(&at);
+            assert_eq!((files, top.as_str()), (201, "0"));
+            assert_eq!(undone.unwrap(), [at.clone()]);
+        }
+    }
 
     #[test]
     fn the_kernels_table_of_mounts() {
