@@ -45,6 +45,9 @@ pub enum Error {
     /// Nothing of the container's own is on the disk.
     #[error("none of its layers is on this disk")]
     NoLayer,
+    /// Layers the kernel cannot put together.
+    #[error("layers of the storage driver {0:?} cannot be mounted")]
+    Driver(String),
     /// Not a place dof mounted.
     #[error("{} is no file system that dof mounted", .0.display())]
     NotOurs(PathBuf),
@@ -66,8 +69,8 @@ fn step(what: impl Into<String>) -> impl FnOnce(Errno) -> Error {
 pub struct Container {
     /// Roots of its layers on the host, topmost first.
     pub layers: Vec<EvidencePath>,
-    /// Whether each layer is a full copy of the one below (vfs, btrfs, zfs): then only the topmost counts.
-    pub full_copies: bool,
+    /// The storage driver they are of.
+    pub driver: String,
     /// Whether overlay marks are `user.overlay.*`, as rootless Docker writes them.
     pub user_marks: bool,
     /// Source on the host and place in the container of what is mounted inside, outer places first.
@@ -198,6 +201,12 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
     if real(at)?.starts_with(real(evidence)?) {
         return Err(Error::InEvidence(at.to_path_buf()));
     }
+    // With full copies only the topmost layer counts.
+    let full_copies = match made_of.driver.as_str() {
+        "overlay2" | "fuse-overlayfs" => false,
+        "vfs" | "btrfs" | "zfs" => true,
+        other => return Err(Error::Driver(other.to_owned())),
+    };
     crate::evidence::raise_descriptor_limit();
     let stage = Stage::new(evidence)?;
     let mut missing = Vec::new();
@@ -214,7 +223,7 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
     // An overlay takes two layers at least.
     let nothing = stage.place.path().with_extension("empty");
     let place = open(at)?;
-    if made_of.full_copies {
+    if full_copies {
         bind(&layers[0])
             .and_then(|copy| attach(&copy, &place))
             .map_err(step("cannot bind its layer"))?;
@@ -386,7 +395,7 @@ mod tests {
             let top = fs::read_to_string(at.join("top")).unwrap();
             let undone = unmount(&at);
             assert_eq!((files, top.as_str()), (201, "0"));
-            assert_eq!(undone.unwrap(), [at.clone()]);
+            assert_eq!(undone.unwrap(), std::slice::from_ref(&at));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line: what was typed, and which thin file does it. No logic that a user of the library would miss.
 
 mod demo;
+mod generate;
 mod ingest;
 mod list_containers;
 mod list_images;
@@ -93,6 +94,10 @@ enum Command {
     Query(query::QueryCommand),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
     Demo(demo::Demo),
+    /// Print the completions of a shell
+    Completions(generate::Completions),
+    /// Print a manual page
+    Man(generate::ManPage),
 }
 
 /// Where rows go, and in which format.
@@ -218,6 +223,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::UnmountContainer(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),
+        Command::Completions(c) => c.run(),
+        Command::Man(c) => c.run(),
     };
     match done {
         Ok(code) => ExitCode::from(code),

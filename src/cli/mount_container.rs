@@ -77,7 +77,7 @@ impl MountContainer {
             (false, _) => None,
         };
         let mut code = opened.code;
-        for (name, mut made_of, absent) in found.0 {
+        for (name, mut made_of, absent) in found.containers {
             let shown = crate::text::printable(&name).into_owned();
             if self.no_volumes {
                 made_of.mounts.clear();
@@ -118,7 +118,11 @@ impl UnmountContainer {
 
 /// Rows of the query container-filesystem, gathered by container: its name, what it is made of, what is not on the disk.
 #[derive(Default)]
-struct Found(Vec<(String, Container, Vec<String>)>);
+struct Found {
+    containers: Vec<(String, Container, Vec<String>)>,
+    /// Full id of the last one.
+    of: String,
+}
 
 impl Render for Found {
     fn begin(&mut self, _columns: &[String]) -> io::Result<()> {
@@ -137,18 +141,25 @@ impl Render for Found {
             driver,
             rootless,
         ] = std::array::from_fn(text);
-        // Two containers of one name stay apart by the id.
-        let name = if name.is_empty() { id.clone() } else { name };
-        if self.0.last().is_none_or(|(n, _, _)| *n != name) {
-            self.0.push((name, Container::default(), Vec::new()));
+        if self.of != id {
+            // Two containers of one name stay apart by the id.
+            let taken = self.containers.iter().any(|(n, _, _)| *n == name);
+            let name = match (name.is_empty(), taken) {
+                (true, _) => id.clone(),
+                (false, true) => format!("{name}-{id}"),
+                (false, false) => name,
+            };
+            self.containers
+                .push((name, Container::default(), Vec::new()));
+            self.of = id;
         }
-        let Some((_, made_of, absent)) = self.0.last_mut() else {
+        let Some((_, made_of, absent)) = self.containers.last_mut() else {
             return Ok(());
         };
         let path = EvidencePath::new(&host_path);
         match (part.as_str(), host_path.is_empty()) {
             ("layer", false) => {
-                made_of.full_copies = matches!(driver.as_str(), "vfs" | "btrfs" | "zfs");
+                made_of.driver = driver;
                 made_of.user_marks = rootless == "1";
                 made_of.layers.push(path);
             }

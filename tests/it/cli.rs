@@ -563,3 +563,36 @@ fn the_demo() {
     .unwrap();
     assert_eq!(n.out.trim(), "1");
 }
+
+/// Every command's help has an example, its manual page can be read, and the shells accept the completions.
+#[test]
+fn every_command_explains_itself() {
+    let dir = crate::support::folder();
+    let to = dir.path().to_str().unwrap();
+    dof(["man", "--to", to]).with(0);
+    let help = dof(["--help"]).with(0).out;
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let mut seen = 0;
+    for line in commands.lines().skip(1).take_while(|l| l.starts_with("  ")) {
+        let name = line.split_whitespace().next().unwrap();
+        if !line.starts_with("   ") && name != "help" {
+            assert!(
+                dof([name, "--help"]).with(0).out.contains("Example:"),
+                "{name}"
+            );
+            let page = std::fs::read_to_string(format!("{to}/dof-{name}.1")).unwrap();
+            assert!(page.contains(".SH SYNOPSIS"), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen} commands in {help}");
+    let script = dir.path().join("dof.bash");
+    std::fs::write(&script, dof(["completions", "bash"]).with(0).out).unwrap();
+    let asked = format!(
+        "source {}; COMP_WORDS=(dof mount-c); COMP_CWORD=1; _dof dof mount-c dof; echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let completed = crate::support::run("bash", &["-c", &asked]).unwrap();
+    assert_eq!(completed.out.trim(), "mount-container", "{}", completed.err);
+    assert_eq!(dof(["man", "no-such"]).code, 2);
+}
