@@ -4,7 +4,7 @@ use super::source::{default_case, open};
 use super::{Failure, Output};
 use crate::ingest::Options;
 use crate::query::{self, Query};
-use crate::render::Format;
+use crate::render::{Bodyfile, Dialect, Format, Render};
 use clap::{Arg, Args, FromArgMatches};
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
@@ -29,12 +29,40 @@ struct QueryOptions {
     /// The case, or the directory a host is mounted at [default: $DOF_CASE, case.db]
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
-    /// How to print the rows
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    /// How to print the rows: table, json, jsonl, csv, or bodyfile where they are files (and for timeline)
+    #[arg(long, default_value = "table", value_parser = RowFormat::parse)]
+    format: RowFormat,
     #[command(flatten)]
     output: Output,
 }
+
+/// A listing's formats, and body lines for rows that are files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowFormat {
+    Listing(Format),
+    Bodyfile,
+}
+
+impl RowFormat {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "bodyfile" {
+            return Ok(RowFormat::Bodyfile);
+        }
+        <Format as clap::ValueEnum>::from_str(text, false)
+            .map(RowFormat::Listing)
+            .map_err(|_| "it is one of table, json, jsonl, csv, bodyfile".into())
+    }
+
+    fn renderer<'o>(self, out: Box<dyn std::io::Write + 'o>) -> Box<dyn Render + 'o> {
+        match self {
+            RowFormat::Listing(format) => format.renderer(out),
+            RowFormat::Bodyfile => Box::new(Bodyfile::new(out, Dialect::Mactime)),
+        }
+    }
+}
+
+/// Queries whose rows are files with all a body line needs.
+const FILES: [&str; 3] = ["bodyfile", "macrobber-container-layer", "macrobber-volumes"];
 
 impl QueryCommand {
     /// Runs it.
@@ -52,11 +80,15 @@ impl QueryCommand {
             .try_get_matches_from(words)
             .unwrap_or_else(|e| e.exit());
         let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-        let arguments: Vec<(String, String)> = query
+        let asked: Vec<(String, String)> = query
             .parameters
             .iter()
             .filter_map(|p| Some((p.name.clone(), matches.get_one::<String>(&p.name)?.clone())))
             .collect();
+        let (query, arguments) = match options.format {
+            RowFormat::Listing(_) => (query, asked),
+            RowFormat::Bodyfile => as_bodyfile(query, asked)?,
+        };
         let case = default_case(options.case.as_deref());
         let opened = open(
             &case,
@@ -71,6 +103,33 @@ impl QueryCommand {
         query.run(opened.case.db(), &arguments, render.as_mut())?;
         Ok(opened.code)
     }
+}
+
+/// The query whose rows are body lines: for the timeline, the files it is made of.
+fn as_bodyfile(
+    query: Query,
+    asked: Vec<(String, String)>,
+) -> Result<(Query, Vec<(String, String)>), Failure> {
+    if FILES.contains(&query.name.as_str()) {
+        return Ok((query, asked));
+    }
+    if query.name != "timeline" {
+        return Err(Failure::usage(format!(
+            "{}: its rows are no files; --format bodyfile goes with timeline, {}",
+            query.name,
+            FILES.join(", ")
+        )));
+    }
+    if asked
+        .iter()
+        .any(|(name, value)| name == "kind" && value != "file")
+    {
+        return Err(Failure::usage("a body file holds files: leave --kind out"));
+    }
+    let files = query::find("bodyfile")?;
+    let known = |name: &str| files.parameters.iter().any(|p| p.name == name);
+    let kept = asked.into_iter().filter(|(name, _)| known(name)).collect();
+    Ok((files, kept))
 }
 
 /// Where the query's name stands: the first word that is no option and no option's value.

@@ -564,7 +564,7 @@ fn the_demo() {
     assert_eq!(n.out.trim(), "1");
 }
 
-/// Every command's help has an example, its manual page can be read, and the shells accept the completions.
+/// Every command has a manual page, and the shells accept the completions.
 #[test]
 fn every_command_explains_itself() {
     let dir = crate::support::folder();

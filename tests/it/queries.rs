@@ -242,3 +242,39 @@ fn osquery_tables_are_there() {
         assert!(n > 0, "{table} is empty");
     }
 }
+
+/// A whole case as a body file: a line a file, and no name twice, since mactime keeps one mode, owner and size a name.
+#[test]
+fn the_timeline_as_a_body_file_names_every_file_once() {
+    let (_host, mount) = crate::support::sample();
+    let (_dir, case) = crate::support::ingest(&mount, 0);
+    let path = case.to_str().unwrap();
+    let out = crate::support::dof(["query", "timeline", "--format", "bodyfile", "--case", path])
+        .with(0)
+        .out;
+    let files: i64 = crate::support::one(&crate::support::open(&case), "SELECT count(*) FROM file");
+    let names: std::collections::BTreeSet<&str> =
+        out.lines().filter_map(|l| l.split('|').nth(1)).collect();
+    assert_eq!(
+        (out.lines().count() as i64, names.len() as i64),
+        (files, files)
+    );
+    assert!(names.contains("container/apache:/tmp/trojan"));
+    let may = [
+        "--container",
+        "apache",
+        "--since",
+        "2019-05-01",
+        "--until",
+        "2019-06-01",
+    ];
+    let mut asked = vec!["query", "timeline", "--format", "bodyfile", "--case", path];
+    asked.extend(may);
+    let out = crate::support::dof(asked).with(0).out;
+    let names: Vec<&str> = out.lines().filter_map(|l| l.split('|').nth(1)).collect();
+    assert_eq!(names, ["container/apache:/tmp/trojan"]);
+    assert_eq!(
+        crate::support::dof(["query", "hosts", "--format", "bodyfile", "--case", path]).code,
+        2
+    );
+}

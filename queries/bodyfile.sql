@@ -1,0 +1,27 @@
+-- Which files are there, as a body file has them? All layers, volumes and bind sources, each under a name of its own.
+-- Times in nanoseconds; path_hex and link_hex are the exact bytes of names that are not UTF-8.
+-- Names begin container/NAME:, init/NAME:, layer/CACHE-ID:, volume/NAME: or bind/HOST-PATH:, since mactime keeps one mode, owner and size a name.
+-- :since      ISO 8601, UTC; files with a time from then on; no lower bound when unset
+-- :until      ISO 8601, UTC, exclusive; files with a time before it; no upper bound when unset
+-- :container  name, id or unique prefix of the id: its own layer and its mounts; everything when unset
+-- Example: dof query timeline --format bodyfile
+WITH named (tree_id, name) AS (
+  SELECT t.id, iif((SELECT count(*) FROM host) > 1, coalesce(h.name, 'host ' || h.id) || '/', '')
+               || CASE WHEN l.role IN ('container', 'init')
+                       THEN iif(l.role = 'init', 'init/', 'container/') || coalesce((SELECT min(coalesce(c.name, c.full_id)) FROM container_layer cl JOIN container c ON c.id = cl.container_id WHERE cl.layer_id = l.id), l.cache_id, t.host_path)
+                       WHEN l.id IS NOT NULL THEN 'layer/' || coalesce(l.cache_id, t.host_path)
+                       WHEN v.id IS NOT NULL THEN 'volume/' || v.name
+                       ELSE t.kind || t.host_path END
+    FROM tree t JOIN host h ON h.id = t.host_id LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id),
+root (tree_id, name) AS (
+  SELECT tree_id, name || iif(count(*) OVER (PARTITION BY name) > 1, '#' || tree_id, '') || ':' FROM named)
+SELECT r.name || iif(d.path = '' AND f.name = '', '/', d.path || iif(f.name = '', '', '/' || f.name)) AS path,
+       iif(d.path_raw IS NULL AND f.name_raw IS NULL, NULL, hex(r.name || coalesce(d.path_raw, d.path) || iif(f.name = '', '', '/' || coalesce(f.name_raw, f.name)))) AS path_hex,
+       f.inode, f.mode, f.uid, f.gid, f.size, f.atime, f.mtime, f.ctime, f.crtime, f.link, iif(f.link_raw IS NULL, NULL, hex(f.link_raw)) AS link_hex, f.overlay
+  FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN root r ON r.tree_id = d.tree_id
+ WHERE (:container IS NULL
+        OR r.tree_id IN (SELECT tc.tree_id FROM tree_container tc JOIN container c ON c.id = tc.container_id WHERE tc.via IN ('own', 'init', 'mount') AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)))
+   AND f.id IN (SELECT file_id FROM event
+                 WHERE ts >= iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
+                   AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000))
+ ORDER BY f.id;
