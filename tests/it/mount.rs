@@ -11,8 +11,7 @@ struct Mounted<'d>(&'d Path);
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        let at = self.0.to_str().unwrap();
-        run("umount", &["--recursive", "--quiet", at]);
+        dof(["unmount-container", self.0.to_str().unwrap()]);
     }
 }
 
