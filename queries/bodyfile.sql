@@ -1,10 +1,11 @@
--- Which files are there, as a body file has them? All layers, volumes and bind sources, each under a name of its own.
+-- Which files are there, as a body file has them?
+-- All layers, volumes and bind sources, each under a name of its own.
 -- Times in nanoseconds; path_hex and link_hex are the exact bytes of names that are not UTF-8.
 -- Names begin container/NAME:, init/NAME:, layer/CACHE-ID:, volume/NAME: or bind/HOST-PATH:, since mactime keeps one mode, owner and size a name.
 -- :since      ISO 8601, UTC; files with a time from then on; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; files with a time before it; no upper bound when unset
 -- :container  name, id or unique prefix of the id: its own layer and its mounts; everything when unset
--- Example: dof query timeline --format bodyfile
+-- Example: dof query bodyfile --format bodyfile
 WITH named (tree_id, name) AS (
   SELECT t.id, iif((SELECT count(*) FROM host) > 1, coalesce(h.name, 'host ' || h.id) || '/', '')
                || CASE WHEN l.role IN ('container', 'init')

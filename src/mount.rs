@@ -16,6 +16,7 @@ use rustix::mount::{
 };
 use std::ffi::{CString, OsString};
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -40,10 +41,10 @@ pub enum Error {
         /// What was tried.
         what: String,
         /// What the kernel said.
-        source: Errno,
+        source: io::Error,
     },
     /// Nothing of the container's own is on the disk.
-    #[error("none of its layers is on this disk")]
+    #[error("its layers are not on this disk")]
     NoLayer,
     /// Layers the kernel cannot put together.
     #[error("layers of the storage driver {0:?} cannot be mounted")]
@@ -57,18 +58,18 @@ pub enum Error {
 }
 
 /// A step's name, for its error.
-fn step(what: impl Into<String>) -> impl FnOnce(Errno) -> Error {
-    move |source| Error::Step {
+fn step<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Error {
+    move |e| Error::Step {
         what: what.into(),
-        source,
+        source: e.into(),
     }
 }
 
 /// What a container's file system is made of.
 #[derive(Clone, Debug, Default)]
 pub struct Container {
-    /// Roots of its layers on the host, topmost first.
-    pub layers: Vec<EvidencePath>,
+    /// Roots of its layers on the host, topmost first; `None` for one that is not on the disk.
+    pub layers: Vec<Option<EvidencePath>>,
     /// The storage driver they are of.
     pub driver: String,
     /// Whether overlay marks are `user.overlay.*`, as rootless Docker writes them.
@@ -79,21 +80,30 @@ pub struct Container {
 
 /// The evidence at a private place, gone when dropped.
 struct Stage {
-    place: tempfile::TempDir,
+    place: PathBuf,
     root: OwnedFd,
 }
 
 impl Stage {
     fn new(mount: &Path) -> Result<Stage, Error> {
         let copy = private_copy(mount).ok_or_else(|| Error::Private(mount.to_path_buf()))?;
+        // Kept: what a temporary directory does when dropped, removing all below it, must never meet evidence.
         let place = tempfile::Builder::new()
             .prefix(".dof-evidence-")
             .tempdir()
-            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-            .map_err(step("cannot make a temporary directory"))?;
-        attach(&copy, &open(place.path())?).map_err(step("cannot attach the evidence"))?;
-        let root = open(place.path())?;
-        Ok(Stage { place, root })
+            .map_err(step("cannot make a temporary directory"))?
+            .keep();
+        let attached = open(&place).and_then(|at| {
+            attach(&copy, &at).map_err(step("cannot attach the evidence"))?;
+            open(&place)
+        });
+        match attached {
+            Ok(root) => Ok(Stage { place, root }),
+            Err(e) => {
+                let _ = fs::remove_dir(&place);
+                Err(e)
+            }
+        }
     }
 
     fn open(&self, path: &EvidencePath) -> Result<OwnedFd, Errno> {
@@ -104,7 +114,8 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // What was mounted from here goes on living by itself.
-        let _ = rustix::mount::unmount(self.place.path(), UnmountFlags::DETACH);
+        let _ = rustix::mount::unmount(&self.place, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.place);
     }
 }
 
@@ -192,18 +203,26 @@ fn overlay_by_option(layers: &[OwnedFd], user_marks: bool, at: &OwnedFd) -> Resu
     )
 }
 
+/// Refuses a place within the evidence: nothing is made there, nothing mounted over it.
+///
+/// # Errors
+/// [`Error::InEvidence`], or when one of them is no directory.
+pub fn outside(evidence: &Path, at: &Path) -> Result<(), Error> {
+    if real(at)?.starts_with(real(evidence)?) {
+        return Err(Error::InEvidence(at.to_path_buf()));
+    }
+    Ok(())
+}
+
 /// Mounts a container of the host mounted at `evidence` at the directory `at`, read-only, nosuid, nodev, noexec. Gives what
 /// could not be part of it, a line each.
 ///
 /// # Errors
 /// When nothing could be mounted; then nothing is.
 pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<String>, Error> {
-    if real(at)?.starts_with(real(evidence)?) {
-        return Err(Error::InEvidence(at.to_path_buf()));
-    }
-    // With full copies only the topmost layer counts.
+    outside(evidence, at)?;
     let full_copies = match made_of.driver.as_str() {
-        "overlay2" | "fuse-overlayfs" => false,
+        "overlay2" => false,
         "vfs" | "btrfs" | "zfs" => true,
         other => return Err(Error::Driver(other.to_owned())),
     };
@@ -211,33 +230,33 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
     let stage = Stage::new(evidence)?;
     let mut missing = Vec::new();
     let mut layers = Vec::new();
-    for path in &made_of.layers {
-        match stage.open(path) {
-            Ok(fd) => layers.push(fd),
-            Err(e) => missing.push(format!("layer {path} is left out: {e}")),
+    // Of full copies the topmost is the whole, and nothing stands in for it.
+    let wanted = if full_copies { 1 } else { usize::MAX };
+    for path in made_of.layers.iter().take(wanted) {
+        match path {
+            None => missing.push("a layer is not on the disk and left out".into()),
+            Some(path) => match stage.open(path) {
+                Ok(fd) => layers.push(fd),
+                Err(e) => missing.push(format!("layer {path} is left out: {e}")),
+            },
         }
     }
-    if layers.is_empty() {
+    let Some(top) = layers.first() else {
         return Err(Error::NoLayer);
-    }
-    // An overlay takes two layers at least.
-    let nothing = stage.place.path().with_extension("empty");
+    };
     let place = open(at)?;
     if full_copies {
-        bind(&layers[0])
+        bind(top)
             .and_then(|copy| attach(&copy, &place))
             .map_err(step("cannot bind its layer"))?;
     } else {
+        // An overlay takes two layers at least.
+        let nothing = tempfile::tempdir().map_err(step("cannot make a temporary directory"))?;
         if layers.len() == 1 {
-            fs::create_dir(&nothing)
-                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-                .map_err(step(nothing.display().to_string()))?;
-            layers.push(open(&nothing)?);
+            layers.push(open(nothing.path())?);
         }
-        let mounted = overlay(&layers, made_of.user_marks, &place)
-            .map_err(step(format!("cannot overlay {} layers", layers.len())));
-        let _ = fs::remove_dir(&nothing);
-        mounted?;
+        overlay(&layers, made_of.user_marks, &place)
+            .map_err(step(format!("cannot overlay {} layers", layers.len())))?;
     }
     let root = open(at)?;
     for (source, destination) in &made_of.mounts {
@@ -272,20 +291,31 @@ pub fn place(name: &str) -> Result<PathBuf, Error> {
         .prefix(&format!("{PREFIX}{plain}-"))
         .tempdir()
         .map(tempfile::TempDir::keep)
-        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
         .map_err(step("cannot make a temporary directory"))
 }
 
-/// A directory of this name below `dir`, made when it is not there.
+/// A directory for a mount of this name in `dir`, which [`unmount`] removes.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn place_in(dir: &Path, name: &str) -> Result<PathBuf, Error> {
     let at = dir.join(format!("{PREFIX}{}", name.replace('/', "_")));
-    fs::create_dir_all(&at)
-        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-        .map_err(step(at.display().to_string()))?;
-    Ok(at)
+    match fs::create_dir(&at) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            Err(step(at.display().to_string())(e))
+        }
+        _ => Ok(at),
+    }
+}
+
+/// Removes directories made for mounts, as far as they are empty.
+pub fn tidy<'p>(places: impl IntoIterator<Item = &'p PathBuf>) {
+    for at in places {
+        let name = at.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(PREFIX) {
+            let _ = fs::remove_dir(at);
+        }
+    }
 }
 
 /// Undoes every mount of ours at or below `dir`, innermost first, and removes directories made for them. Gives the places.
@@ -294,9 +324,7 @@ pub fn place_in(dir: &Path, name: &str) -> Result<PathBuf, Error> {
 /// [`Error::NotOurs`], or when one is in use; the others are undone all the same.
 pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let dir = real(dir)?;
-    let table = fs::read("/proc/self/mountinfo")
-        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-        .map_err(step("/proc/self/mountinfo"))?;
+    let table = fs::read("/proc/self/mountinfo").map_err(step("/proc/self/mountinfo"))?;
     let below: Vec<(PathBuf, bool)> = mounts(&table)
         .into_iter()
         .filter(|(at, _)| at.starts_with(&dir))
@@ -312,12 +340,7 @@ pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
             Err(e) => failed = Some(step(at.display().to_string())(e)),
         }
     }
-    for at in done.iter().chain([&dir]) {
-        let name = at.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(PREFIX) {
-            let _ = fs::remove_dir(at); // stays unless empty
-        }
-    }
+    tidy(done.iter().chain([&dir]));
     failed.map_or(Ok(done), Err)
 }
 

@@ -6,9 +6,10 @@ use crate::evidence::EvidencePath;
 use crate::mount::{self, Container};
 use crate::query;
 use crate::render::{Render, plain};
+use crate::text::printable;
 use clap::Args;
 use rusqlite::types::ValueRef;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Arguments of `dof mount-container`.
@@ -63,6 +64,9 @@ impl MountContainer {
                 evidence.display()
             )));
         }
+        if let Some(dir) = &self.at_mountpoint {
+            mount::outside(&evidence, dir)?;
+        }
         let opened = self.source.open(false)?;
         let mut found = Found::default();
         let asked: Vec<(String, String)> = self
@@ -76,9 +80,16 @@ impl MountContainer {
             (true, None) => Some(mount::place("all")?),
             (false, _) => None,
         };
+        let mut out = io::stdout().lock();
         let mut code = opened.code;
-        for (name, mut made_of, absent) in found.containers {
-            let shown = crate::text::printable(&name).into_owned();
+        for Mounting {
+            name,
+            mut made_of,
+            absent,
+            ..
+        } in found.0
+        {
+            let shown = printable(&name);
             if self.no_volumes {
                 made_of.mounts.clear();
             }
@@ -89,18 +100,27 @@ impl MountContainer {
             };
             match mount::container(&evidence, &made_of, &at) {
                 Ok(missing) => {
-                    println!("Mounted container {shown} at {}", at.display());
+                    writeln!(out, "Mounted container {shown} at {}", at.display())?;
                     for line in missing.iter().chain(&absent) {
-                        eprintln!("dof: {shown}: {}", crate::text::printable(line));
+                        eprintln!("dof: {shown}: {}", printable(line));
                         code = exit::PROBLEMS;
                     }
                 }
-                Err(e) if parent.is_some() => {
+                Err(e) => {
+                    // A directory the analyst named stays.
+                    if self.all || self.at_mountpoint.is_none() {
+                        mount::tidy(&[at]);
+                    }
+                    if !self.all {
+                        return Err(e.into());
+                    }
                     eprintln!("dof: {shown}: {e}");
                     code = exit::PROBLEMS;
                 }
-                Err(e) => return Err(e.into()),
             }
+        }
+        if self.at_mountpoint.is_none() {
+            mount::tidy(&parent);
         }
         Ok(code)
     }
@@ -109,20 +129,29 @@ impl MountContainer {
 impl UnmountContainer {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
+        let mut out = io::stdout().lock();
         for at in mount::unmount(&self.dir)? {
-            println!("Unmounted {}", at.display());
+            writeln!(out, "Unmounted {}", at.display())?;
         }
         Ok(exit::OK)
     }
 }
 
-/// Rows of the query container-filesystem, gathered by container: its name, what it is made of, what is not on the disk.
+/// A container to mount.
 #[derive(Default)]
-struct Found {
-    containers: Vec<(String, Container, Vec<String>)>,
-    /// Full id of the last one.
-    of: String,
+struct Mounting {
+    /// Its full id and data root: what tells it from others.
+    identity: [String; 2],
+    /// Its name, made distinct.
+    name: String,
+    made_of: Container,
+    /// What is mounted inside and not on the disk, a line each.
+    absent: Vec<String>,
 }
+
+/// Rows of the query container-filesystem, gathered by container.
+#[derive(Default)]
+struct Found(Vec<Mounting>);
 
 impl Render for Found {
     fn begin(&mut self, _columns: &[String]) -> io::Result<()> {
@@ -131,6 +160,7 @@ impl Render for Found {
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         let text = |i: usize| plain(&values[i]).into_owned();
+        // The columns of the query, in its order.
         let [
             id,
             name,
@@ -138,35 +168,46 @@ impl Render for Found {
             host_path,
             destination,
             kind,
+            _,
             driver,
             rootless,
+            data_root,
         ] = std::array::from_fn(text);
-        if self.of != id {
-            // Two containers of one name stay apart by the id.
-            let taken = self.containers.iter().any(|(n, _, _)| *n == name);
+        let identity = [id, data_root];
+        if self.0.last().is_none_or(|m| m.identity != identity) {
+            let taken = self.0.iter().any(|m| m.name == name);
             let name = match (name.is_empty(), taken) {
-                (true, _) => id.clone(),
-                (false, true) => format!("{name}-{id}"),
+                (true, _) => identity[0].clone(),
+                (false, true) => format!("{name}-{}", identity[0]),
                 (false, false) => name,
             };
-            self.containers
-                .push((name, Container::default(), Vec::new()));
-            self.of = id;
+            self.0.push(Mounting {
+                identity,
+                name,
+                made_of: Container {
+                    driver,
+                    user_marks: rootless == "1",
+                    ..Container::default()
+                },
+                absent: Vec::new(),
+            });
         }
-        let Some((_, made_of, absent)) = self.containers.last_mut() else {
+        let Some(Mounting {
+            made_of, absent, ..
+        }) = self.0.last_mut()
+        else {
             return Ok(());
         };
-        let path = EvidencePath::new(&host_path);
-        match (part.as_str(), host_path.is_empty()) {
-            ("layer", false) => {
-                made_of.driver = driver;
-                made_of.user_marks = rootless == "1";
-                made_of.layers.push(path);
+        let path = Some(host_path)
+            .filter(|p| !p.is_empty())
+            .map(EvidencePath::new);
+        match (part.as_str(), path) {
+            ("layer", path) => made_of.layers.push(path),
+            ("mount", Some(path)) => made_of.mounts.push((path, destination)),
+            ("mount", None) if kind != "tmpfs" => {
+                absent.push(format!("the {kind} at {destination} is not on the disk"));
             }
-            ("layer", true) => absent.push(format!("a layer of {driver} is not on the disk")),
-            (_, false) => made_of.mounts.push((path, destination)),
-            (_, true) if kind == "tmpfs" => {} // was memory
-            (_, true) => absent.push(format!("the {kind} at {destination} is not on the disk")),
+            _ => {} // a tmpfs was memory
         }
         Ok(())
     }

@@ -5,10 +5,13 @@ use super::{Failure, Output};
 use crate::ingest::Options;
 use crate::query::{self, Query};
 use crate::render::{Bodyfile, Dialect, Format, Render};
-use clap::{Arg, Args, FromArgMatches};
+use clap::builder::PossibleValue;
+use clap::{Arg, Args, FromArgMatches, ValueEnum};
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// Arguments of `dof query`. Those behind the name are the query's own, see [`QueryOptions`].
 #[derive(Debug, Args)]
@@ -29,8 +32,8 @@ struct QueryOptions {
     /// The case, or the directory a host is mounted at [default: $DOF_CASE, case.db]
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
-    /// How to print the rows: table, json, jsonl, csv, or bodyfile where they are files (and for timeline)
-    #[arg(long, default_value = "table", value_parser = RowFormat::parse)]
+    /// How to print the rows
+    #[arg(long, value_enum, default_value = "table")]
     format: RowFormat,
     #[command(flatten)]
     output: Output,
@@ -43,26 +46,37 @@ enum RowFormat {
     Bodyfile,
 }
 
-impl RowFormat {
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "bodyfile" {
-            return Ok(RowFormat::Bodyfile);
-        }
-        <Format as clap::ValueEnum>::from_str(text, false)
-            .map(RowFormat::Listing)
-            .map_err(|_| "it is one of table, json, jsonl, csv, bodyfile".into())
+impl ValueEnum for RowFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<RowFormat>> = LazyLock::new(|| {
+            let listing = Format::value_variants()
+                .iter()
+                .copied()
+                .map(RowFormat::Listing);
+            listing.chain([RowFormat::Bodyfile]).collect()
+        });
+        &ALL
     }
 
-    fn renderer<'o>(self, out: Box<dyn std::io::Write + 'o>) -> Box<dyn Render + 'o> {
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            RowFormat::Listing(format) => format.to_possible_value(),
+            RowFormat::Bodyfile => Some(
+                PossibleValue::new("bodyfile")
+                    .help("Body lines for mactime: rows that are files, and the timeline"),
+            ),
+        }
+    }
+}
+
+impl RowFormat {
+    fn renderer<'o>(self, out: Box<dyn Write + 'o>) -> Box<dyn Render + 'o> {
         match self {
             RowFormat::Listing(format) => format.renderer(out),
             RowFormat::Bodyfile => Box::new(Bodyfile::new(out, Dialect::Mactime)),
         }
     }
 }
-
-/// Queries whose rows are files with all a body line needs.
-const FILES: [&str; 3] = ["bodyfile", "macrobber-container-layer", "macrobber-volumes"];
 
 impl QueryCommand {
     /// Runs it.
@@ -86,8 +100,8 @@ impl QueryCommand {
             .filter_map(|p| Some((p.name.clone(), matches.get_one::<String>(&p.name)?.clone())))
             .collect();
         let (query, arguments) = match options.format {
-            RowFormat::Listing(_) => (query, asked),
-            RowFormat::Bodyfile => as_bodyfile(query, asked)?,
+            RowFormat::Bodyfile if query.name == "timeline" => files_of_timeline(asked)?,
+            _ => (query, asked),
         };
         let case = default_case(options.case.as_deref());
         let opened = open(
@@ -99,27 +113,24 @@ impl QueryCommand {
                 ..Options::default()
             },
         )?;
+        if options.format == RowFormat::Bodyfile {
+            let columns = query.columns(opened.case.db())?;
+            if let Some(lacking) = Bodyfile::<Vec<u8>>::lacking(&columns) {
+                return Err(Failure::usage(format!(
+                    "{name}: its rows are no files, for want of the column {lacking}: no --format bodyfile"
+                )));
+            }
+        }
         let mut render = options.format.renderer(options.output.open()?);
         query.run(opened.case.db(), &arguments, render.as_mut())?;
         Ok(opened.code)
     }
 }
 
-/// The query whose rows are body lines: for the timeline, the files it is made of.
-fn as_bodyfile(
-    query: Query,
+/// The files the timeline is made of, and those of its arguments that bear on files.
+fn files_of_timeline(
     asked: Vec<(String, String)>,
 ) -> Result<(Query, Vec<(String, String)>), Failure> {
-    if FILES.contains(&query.name.as_str()) {
-        return Ok((query, asked));
-    }
-    if query.name != "timeline" {
-        return Err(Failure::usage(format!(
-            "{}: its rows are no files; --format bodyfile goes with timeline, {}",
-            query.name,
-            FILES.join(", ")
-        )));
-    }
     if asked
         .iter()
         .any(|(name, value)| name == "kind" && value != "file")

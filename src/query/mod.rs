@@ -199,6 +199,15 @@ impl Query {
             .collect())
     }
 
+    /// The names of its columns.
+    ///
+    /// # Errors
+    /// Those of [`Query::prepare`].
+    pub fn columns(&self, db: &Connection) -> Result<Vec<String>, Error> {
+        let stmt = self.prepare(db)?;
+        Ok(stmt.column_names().into_iter().map(str::to_owned).collect())
+    }
+
     /// Runs the query with these arguments (name and value) into a renderer. Rows are streamed. Returns their number.
     ///
     /// # Errors

@@ -36,6 +36,14 @@ impl<W: Write> Bodyfile<W> {
         }
     }
 
+    /// The first column a body line cannot do without that these rows lack.
+    pub fn lacking(columns: &[String]) -> Option<&'static str> {
+        const NEEDED: [&str; 9] = [
+            "path", "inode", "mode", "uid", "gid", "size", "atime", "mtime", "ctime",
+        ];
+        NEEDED.into_iter().find(|n| !columns.iter().any(|c| c == n))
+    }
+
     fn encode(&self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut valid = std::str::from_utf8(bytes).is_ok();
         valid |= self.dialect == Dialect::Mactime; // bytes pass

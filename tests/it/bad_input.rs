@@ -360,22 +360,28 @@ fn what_a_missing_hostconfig_would_say_is_unknown() {
     );
 }
 
-/// A hole smaller than what is read at once: no line is read twice, from before it and from behind it.
-#[test]
-fn a_small_hole_in_a_log_doubles_nothing() {
+/// A container whose log holds the lines 1, 2, ... at these offsets, and holes between them.
+fn log_with_holes(offsets: &[u64]) -> (Host, fs::File) {
     use std::os::unix::fs::FileExt;
     let host = Host::new();
     let id = host.container('a', config("a"));
-    let line = |n: u32| {
-        format!(
-            "{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}Z\"}}\n"
-        )
-    };
-    host.log(&id, line(1));
+    host.log(&id, String::new());
     let path = host.root().join(format!("containers/{id}/{id}-json.log"));
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all_at((line(2) + &line(3)).as_bytes(), 1 << 20)
-        .unwrap();
+    for (i, &at) in offsets.iter().enumerate() {
+        let n = i + 1;
+        let line = format!(
+            "{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}Z\"}}\n"
+        );
+        file.write_all_at(line.as_bytes(), at).unwrap();
+    }
+    (host, file)
+}
+
+/// A hole smaller than what is read at once: no line is read twice, from before it and from behind it.
+#[test]
+fn a_small_hole_in_a_log_doubles_nothing() {
+    let (host, _file) = log_with_holes(&[0, 1 << 20, 2 << 20]);
     let (_dir, case) = ingest(&host.mount(), 1);
     let db = open(&case);
     let lines = "SELECT group_concat(line) FROM (SELECT * FROM log_entry ORDER BY id)";
@@ -385,21 +391,7 @@ fn a_small_hole_in_a_log_doubles_nothing() {
 /// A log that is sparse to a terabyte: what was written is read, and the rest takes no time.
 #[test]
 fn a_sparse_log_is_read_where_it_was_written() {
-    use std::io::{Seek, SeekFrom, Write};
-    let host = Host::new();
-    let id = host.container('a', config("a"));
-    let line = |n: u32| {
-        format!(
-            "{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}Z\"}}\n"
-        )
-    };
-    host.log(&id, line(1));
-    let path = host.root().join(format!("containers/{id}/{id}-json.log"));
-    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    for (at, n) in [(1u64 << 30, 2), (1 << 40, 3)] {
-        file.seek(SeekFrom::Start(at)).unwrap();
-        file.write_all(line(n).as_bytes()).unwrap();
-    }
+    let (host, file) = log_with_holes(&[0, 1 << 30, 1 << 40]);
     file.set_len(2 << 40).unwrap();
     let (_dir, case) = ingest(&host.mount(), 1);
     let db = open(&case);

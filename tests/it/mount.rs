@@ -4,7 +4,8 @@ use crate::engine::Engine;
 use crate::support::{dof, folder, is_root, run, sample, skip};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 /// Undoes what is mounted below a directory, also when a test fails.
 struct Mounted<'d>(&'d Path);
@@ -50,43 +51,26 @@ fn differences(archive: &Path, dir: &Path) -> Vec<String> {
     .unwrap();
     let mut found: Vec<String> = format!("{}{}", compared.out, compared.err)
         .lines()
-        .filter(|l| !l.ends_with(": Mod time differs")) // see below
+        .filter(|l| !l.ends_with(": Mod time differs")) // other_times() says it better
         .map(str::to_owned)
         .collect();
     found.extend(other_times(archive, dir));
-    let listed = run("tar", &["--list", "--quoting-style=escape", "-f", archive]).unwrap();
-    let shipped: BTreeSet<String> = listed
-        .out
-        .lines()
-        .map(|l| l.trim_start_matches("./").trim_end_matches('/').to_owned())
-        .filter(|l| !l.is_empty())
+    let shipped: BTreeSet<PathBuf> = tar::Archive::new(fs::File::open(archive).unwrap())
+        .entries()
+        .unwrap()
+        .map(|e| e.unwrap().path().unwrap().components().collect())
         .collect();
-    let walked = run(
-        "tar",
-        &[
-            "--create",
-            "--exclude-vcs-ignores",
-            "-f",
-            &format!("{archive}.again"),
-            "-C",
-            dir,
-            ".",
-        ],
-    )
-    .unwrap();
-    assert_eq!(walked.code, 0, "{}", walked.err);
-    let again = format!("{archive}.again");
-    let seen = run("tar", &["--list", "--quoting-style=escape", "-f", &again]).unwrap();
-    let seen: BTreeSet<String> = seen
-        .out
-        .lines()
-        .map(|l| l.trim_start_matches("./").trim_end_matches('/').to_owned())
-        .filter(|l| !l.is_empty())
+    let seen: BTreeSet<PathBuf> = walkdir::WalkDir::new(dir)
+        .min_depth(1)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|e| !e.file_type().is_socket())
+        .map(|e| e.path().strip_prefix(dir).unwrap().to_owned())
         .collect();
     found.extend(
         shipped
             .symmetric_difference(&seen)
-            .map(|p| format!("only in one: {p}")),
+            .map(|p| format!("only in one: {}", p.display())),
     );
     found
 }
@@ -201,4 +185,65 @@ fn no_link_takes_a_volume_out_of_the_container() {
         .join("planted");
     assert_eq!(fs::read_to_string(landed).unwrap(), "from the volume");
     dof(["unmount-container", to]).with(0);
+}
+
+/// What cannot be mounted is refused with a reason, and leaves nothing behind, in the evidence least of all.
+#[test]
+fn what_cannot_be_mounted_leaves_nothing_behind() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let (_host, mount) = sample();
+    let evidence = mount.to_str().unwrap();
+    let inside = mount.join("root");
+    fs::create_dir_all(&inside).unwrap();
+    let list = || -> BTreeSet<PathBuf> {
+        let all = walkdir::WalkDir::new(&mount).into_iter();
+        all.map(|e| e.unwrap().path().to_owned()).collect()
+    };
+    let before = list();
+    let place = inside.to_str().unwrap();
+    for which in [&["--all"][..], &["--container", "apache"]] {
+        let asked = [
+            &["mount-container", "--at-mountpoint", place, evidence],
+            which,
+        ]
+        .concat();
+        let ran = dof(asked).with(2);
+        assert!(ran.err.contains("lies in the evidence"), "{}", ran.err);
+    }
+    assert_eq!(list(), before);
+    // A container without any layer on the disk is said so, and not passed over; one whose own layer of full copies is
+    // gone does not show the layer below in its place.
+    let at = folder();
+    let _undo = Mounted(at.path());
+    let to = at.path().to_str().unwrap();
+    fs::remove_dir_all(mount.join("var/lib/docker/image")).unwrap();
+    let ran = dof(["mount-container", "--all", "--at-mountpoint", to, evidence]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("dof: apache: its layers are not on this disk"),
+        "{}",
+        ran.err
+    );
+    assert!(
+        fs::read_dir(at.path()).unwrap().next().is_none(),
+        "directories stay"
+    );
+    assert_eq!(dof(["unmount-container", to]).code, 2);
+    let missing = at.path().join("none");
+    let ran = dof([
+        "mount-container",
+        "--container",
+        "apache",
+        "--at-mountpoint",
+        missing.to_str().unwrap(),
+        evidence,
+    ]);
+    assert!(
+        ran.code == 3 && ran.err.contains(missing.to_str().unwrap()),
+        "{}",
+        ran.err
+    );
 }
