@@ -260,6 +260,17 @@ fn the_timeline_as_a_body_file_names_every_file_once() {
         (files, files)
     );
     assert!(names.contains("container/apache:/tmp/trojan"));
+    // Containers of one name, as two data roots may have them, stay apart.
+    let twins = "UPDATE container SET name = 'twin' WHERE name <> 'apache'";
+    let db = rusqlite::Connection::open(&case).unwrap();
+    assert!(db.execute(twins, []).unwrap() > 1);
+    drop(db);
+    let out = crate::support::dof(["query", "bodyfile", "--format", "bodyfile", "--case", path])
+        .with(0)
+        .out;
+    let apart: std::collections::BTreeSet<&str> =
+        out.lines().filter_map(|l| l.split('|').nth(1)).collect();
+    assert_eq!(apart.len() as i64, files);
     let may = [
         "--container",
         "apache",
