@@ -112,7 +112,9 @@ impl MountContainer {
                         mount::tidy(&[at]);
                     }
                     if !self.all {
-                        return Err(e.into());
+                        let Failure { code, message } = e.into();
+                        let message = message.map(|m| format!("{shown}: {m}"));
+                        return Err(Failure { code, message });
                     }
                     eprintln!("dof: {shown}: {e}");
                     code = exit::PROBLEMS;
