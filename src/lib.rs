@@ -14,7 +14,7 @@
 //! - [`case`]: the SQLite file; `schema/` is its structure and its manual.
 //! - [`query`]: the catalogue of `queries/*.sql`, their parameters, and running them.
 //! - [`render`]: rows to table, CSV, JSON, JSON Lines, or the classic commands' text.
-//! - [`mount`]: what needs the kernel: a container's file system, mounted read-only.
+//! - [`rootfs`]: a container's file system, mounted by the kernel.
 //! - [`cli`]: arguments; one thin file a command.
 //! - [`text`]: hostile text made fit to read.
 
@@ -26,12 +26,12 @@ pub mod demo;
 pub mod engine;
 pub mod evidence;
 pub mod ingest;
-pub mod mount;
 pub mod parse;
 pub mod problem;
 pub mod query;
 
 pub mod record;
 pub mod render;
+pub mod rootfs;
 
 pub mod text;

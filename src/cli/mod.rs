@@ -1,6 +1,7 @@
 //! The command line: what was typed, and which thin file does it. No logic that a user of the library would miss.
 
 mod demo;
+mod filesystem;
 mod generate;
 mod ingest;
 mod list_containers;

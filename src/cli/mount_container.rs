@@ -1,14 +1,10 @@
 //! `dof mount-container` and `dof unmount-container`.
 
-use super::source::SourceArgs;
+use super::filesystem::{FilesystemArgs, Found};
 use super::{Failure, exit};
-use crate::evidence::EvidencePath;
-use crate::mount::{self, Container};
-use crate::query;
-use crate::render::{Render, plain};
+use crate::rootfs::{self, mount};
 use crate::text::printable;
 use clap::Args;
-use rusqlite::types::ValueRef;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -22,7 +18,7 @@ Example:
   dof unmount-container /mnt/apache")]
 pub struct MountContainer {
     #[command(flatten)]
-    source: SourceArgs,
+    filesystem: FilesystemArgs,
     /// Name, id or unique prefix of the id
     #[arg(long, required_unless_present = "all", conflicts_with = "all")]
     container: Option<String>,
@@ -32,9 +28,6 @@ pub struct MountContainer {
     /// Mount here instead of at a new directory
     #[arg(long, value_name = "DIR")]
     at_mountpoint: Option<PathBuf>,
-    /// Leave out volumes and bind mounts
-    #[arg(long)]
-    no_volumes: bool,
 }
 
 /// Arguments of `dof unmount-container`.
@@ -48,7 +41,8 @@ pub struct UnmountContainer {
 impl From<mount::Error> for Failure {
     fn from(e: mount::Error) -> Self {
         match e {
-            mount::Error::NotOurs(_) | mount::Error::InEvidence(_) => Failure::usage(e.to_string()),
+            mount::Error::NotOurs(_) => Failure::usage(e.to_string()),
+            mount::Error::Container(e) => e.into(),
             _ => Failure::io(e.to_string()),
         }
     }
@@ -57,42 +51,25 @@ impl From<mount::Error> for Failure {
 impl MountContainer {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
-        let evidence = self.source.path();
-        if !evidence.is_dir() {
-            return Err(Failure::usage(format!(
-                "{} is no directory: mounting needs the mounted host itself",
-                evidence.display()
-            )));
-        }
+        let evidence = self.filesystem.evidence()?;
         if let Some(dir) = &self.at_mountpoint {
-            mount::outside(&evidence, dir)?;
+            rootfs::outside(&evidence, dir)?;
         }
-        let opened = self.source.open(false)?;
-        let mut found = Found::default();
-        let asked: Vec<(String, String)> = self
-            .container
-            .map(|c| ("container".into(), c))
-            .into_iter()
-            .collect();
-        query::find("container-filesystem")?.run(opened.case.db(), &asked, &mut found)?;
+        let (found, mut code) = self.filesystem.find(self.container.as_deref())?;
         let parent = match (self.all, &self.at_mountpoint) {
             (true, Some(dir)) => Some(dir.clone()),
             (true, None) => Some(mount::place("all")?),
             (false, _) => None,
         };
         let mut out = io::stdout().lock();
-        let mut code = opened.code;
-        for Mounting {
+        for Found {
             name,
-            mut made_of,
+            made_of,
             absent,
             ..
-        } in found.0
+        } in found
         {
             let shown = printable(&name);
-            if self.no_volumes {
-                made_of.mounts.clear();
-            }
             let at = match (&parent, &self.at_mountpoint) {
                 (Some(parent), _) => mount::place_in(parent, &name)?,
                 (None, Some(dir)) => dir.clone(),
@@ -136,85 +113,5 @@ impl UnmountContainer {
             writeln!(out, "Unmounted {}", at.display())?;
         }
         Ok(exit::OK)
-    }
-}
-
-/// A container to mount.
-#[derive(Default)]
-struct Mounting {
-    /// Its full id and data root: what tells it from others.
-    identity: [String; 2],
-    /// Its name, made distinct.
-    name: String,
-    made_of: Container,
-    /// What is mounted inside and not on the disk, a line each.
-    absent: Vec<String>,
-}
-
-/// Rows of the query container-filesystem, gathered by container.
-#[derive(Default)]
-struct Found(Vec<Mounting>);
-
-impl Render for Found {
-    fn begin(&mut self, _columns: &[String]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        let text = |i: usize| plain(&values[i]).into_owned();
-        // The columns of the query, in its order.
-        let [
-            id,
-            name,
-            part,
-            host_path,
-            destination,
-            kind,
-            _,
-            driver,
-            rootless,
-            data_root,
-        ] = std::array::from_fn(text);
-        let identity = [id, data_root];
-        if self.0.last().is_none_or(|m| m.identity != identity) {
-            let taken = self.0.iter().any(|m| m.name == name);
-            let name = match (name.is_empty(), taken) {
-                (true, _) => identity[0].clone(),
-                (false, true) => format!("{name}-{}", identity[0]),
-                (false, false) => name,
-            };
-            self.0.push(Mounting {
-                identity,
-                name,
-                made_of: Container {
-                    driver,
-                    user_marks: rootless == "1",
-                    ..Container::default()
-                },
-                absent: Vec::new(),
-            });
-        }
-        let Some(Mounting {
-            made_of, absent, ..
-        }) = self.0.last_mut()
-        else {
-            return Ok(());
-        };
-        let path = Some(host_path)
-            .filter(|p| !p.is_empty())
-            .map(EvidencePath::new);
-        match (part.as_str(), path) {
-            ("layer", path) => made_of.layers.push(path),
-            ("mount", Some(path)) => made_of.mounts.push((path, destination)),
-            ("mount", None) if kind != "tmpfs" => {
-                absent.push(format!("the {kind} at {destination} is not on the disk"));
-            }
-            _ => {} // a tmpfs was memory
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

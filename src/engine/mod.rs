@@ -52,10 +52,41 @@ pub struct Install {
 pub enum Marks {
     /// No overlay: volumes, bind sources, full copies.
     None,
-    /// Character devices 0/0 and extended attributes.
+    /// Character devices 0/0 and `trusted.overlay.*`, which no container can write.
     Overlay,
-    /// `.wh.` names, as aufs and fuse-overlayfs have.
+    /// Character devices 0/0 and `user.overlay.*`, as rootless Docker has them.
+    RootlessOverlay,
+    /// As fuse-overlayfs has them: those of overlay, attributes of its own, and `.wh.` names.
+    FuseOverlay,
+    /// `.wh.` names.
     Aufs,
+}
+
+impl Marks {
+    /// What the names of extended attributes that are marks begin with. Others of overlayfs are a container's own doing:
+    /// root in it may set `user.*` as it likes.
+    pub fn attributes(self) -> &'static [&'static str] {
+        match self {
+            Marks::None | Marks::Aufs => &[],
+            Marks::Overlay => &["trusted.overlay."],
+            // The second: Ubuntu let users mount overlays before Linux 5.11 had names for them.
+            Marks::RootlessOverlay => &["user.overlay.", "trusted.overlay."],
+            Marks::FuseOverlay => &["user.fuseoverlayfs.", "user.overlay.", "trusted.overlay."],
+        }
+    }
+
+    /// Whether a character device 0/0 is a whiteout.
+    pub fn by_device(self) -> bool {
+        matches!(
+            self,
+            Marks::Overlay | Marks::RootlessOverlay | Marks::FuseOverlay
+        )
+    }
+
+    /// Whether names that begin with `.wh.` are marks.
+    pub fn by_name(self) -> bool {
+        matches!(self, Marks::FuseOverlay | Marks::Aufs)
+    }
 }
 
 /// A file tree for the sweep.

@@ -93,6 +93,9 @@ pub struct Meta {
     pub mount_root: bool,
 }
 
+/// Names and values of extended attributes.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 impl Meta {
@@ -262,14 +265,7 @@ impl Evidence {
             return Err(Error::WrongKind(kind_name(seen.kind()), "file"));
         }
         let fd = self.open_noatime(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        let meta = stat_fd(&fd)?;
-        if meta.kind() != FileType::RegularFile {
-            return Err(Error::WrongKind(kind_name(meta.kind()), "file"));
-        }
-        Ok(EvidenceFile {
-            file: File::from(fd),
-            meta,
-        })
+        EvidenceFile::new(fd)
     }
 
     /// Reads a whole file of at most `limit` bytes.
@@ -336,6 +332,28 @@ pub struct EvidenceFile {
 }
 
 impl EvidenceFile {
+    fn new(fd: OwnedFd) -> Result<Self, Error> {
+        let meta = stat_fd(&fd)?;
+        if meta.kind() != FileType::RegularFile {
+            return Err(Error::WrongKind(kind_name(meta.kind()), "file"));
+        }
+        Ok(EvidenceFile {
+            file: File::from(fd),
+            meta,
+        })
+    }
+
+    /// All its extended attributes, by name.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn xattrs(&self) -> Result<Xattrs, Error> {
+        walk::all_xattrs(
+            |out| rustix::fs::flistxattr(&self.file, out),
+            |name, out| rustix::fs::fgetxattr(&self.file, name, out),
+        )
+    }
+
     /// Reads up to `buf.len()` bytes from `offset`; several threads may do so at once.
     ///
     /// # Errors
@@ -343,9 +361,7 @@ impl EvidenceFile {
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         std::os::unix::fs::FileExt::read_at(&self.file, buf, offset)
     }
-}
 
-impl EvidenceFile {
     /// The parts of the file that hold data, as ranges of bytes: a file may be sparse to terabytes. Where the file
     /// system does not say, all of it. More than `limit` parts are given as one, holes and all.
     pub fn data(&self, limit: usize) -> Vec<std::ops::Range<u64>> {

@@ -3,9 +3,9 @@
 //! Order is that of the directory on disk. Symbolic links below a tree's root are never followed. Opening a
 //! directory does not move its access time. Errors belong to one entry or one directory and stop no more than that.
 
-use super::{Error, Evidence, EvidencePath, Meta, stat_at, stat_fd};
+use super::{Error, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs, stat_at, stat_fd};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -81,16 +81,8 @@ impl OpenDir {
     /// # Errors
     /// What the kernel said.
     pub fn child(&self, name: &CStr) -> Result<OpenDir, Error> {
-        let flags = OFlags::RDONLY
-            | OFlags::DIRECTORY
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC
-            | OFlags::NONBLOCK;
-        let fd = match rustix::fs::openat(&self.0, name, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(Errno::PERM) => rustix::fs::openat(&self.0, name, flags, Mode::empty()),
-            r => r,
-        }?;
-        Ok(OpenDir(fd))
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        Ok(OpenDir(self.open(name, flags)?))
     }
 
     /// Metadata of the directory itself.
@@ -153,69 +145,160 @@ impl OpenDir {
         Ok(target.len())
     }
 
-    /// The overlay attributes of the directory itself.
+    /// The overlay marks of the directory itself, in attributes whose names begin with one of `prefixes`.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn overlay_xattrs(&self) -> Result<OverlayXattrs, Error> {
+    pub fn overlay_xattrs(&self, prefixes: &[&str]) -> Result<OverlayXattrs, Error> {
         overlay_xattrs(
+            prefixes,
             |out| rustix::fs::flistxattr(&self.0, out),
             |name, out| rustix::fs::fgetxattr(&self.0, name, out),
         )
     }
 
-    /// The overlay attributes of an entry that is no directory. Linux reads the attributes of a file that is not open
-    /// only by path: the path is that of our own descriptor (`/proc/self/fd`), whose last component is not followed.
+    /// The overlay marks of an entry that is no directory.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn entry_overlay_xattrs(&self, name: &CStr) -> Result<OverlayXattrs, Error> {
-        let own = [
-            format!("/proc/self/fd/{}/", self.0.as_raw_fd()).as_bytes(),
-            name.to_bytes(),
-        ]
-        .concat();
+    pub fn entry_overlay_xattrs(
+        &self,
+        name: &CStr,
+        prefixes: &[&str],
+    ) -> Result<OverlayXattrs, Error> {
+        let own = self.own_path(name);
         let own = own.as_slice();
         overlay_xattrs(
+            prefixes,
             |out| rustix::fs::llistxattr(own, out),
             |name, out| rustix::fs::lgetxattr(own, name, out),
         )
     }
-}
 
-/// Lists the attributes there are and reads those of overlayfs.
-fn overlay_xattrs(
-    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
-    get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>,
-) -> Result<OverlayXattrs, Error> {
-    let mut names = [0u8; 1024];
-    match list(&mut names) {
-        Ok(0) | Err(Errno::OPNOTSUPP) => Ok(OverlayXattrs::default()),
-        Ok(n) => Ok(OverlayXattrs::of(
-            names[..n]
-                .split(|&b| b == 0)
-                .filter_map(|b| std::str::from_utf8(b).ok()),
-            get,
-        )),
-        // More attributes than any layer has: ask for ours by name.
-        Err(Errno::RANGE) => Ok(OverlayXattrs::of(OVERLAY_NAMES.iter().copied(), get)),
-        Err(e) => Err(e.into()),
+    /// All extended attributes of the directory itself.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn xattrs(&self) -> Result<Xattrs, Error> {
+        all_xattrs(
+            |out| rustix::fs::flistxattr(&self.0, out),
+            |name, out| rustix::fs::fgetxattr(&self.0, name, out),
+        )
+    }
+
+    /// All extended attributes of an entry that is no directory.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn entry_xattrs(&self, name: &CStr) -> Result<Xattrs, Error> {
+        let own = self.own_path(name);
+        let own = own.as_slice();
+        all_xattrs(
+            |out| rustix::fs::llistxattr(own, out),
+            |name, out| rustix::fs::lgetxattr(own, name, out),
+        )
+    }
+
+    /// Opens a regular file by name, not following a link; its type is known before it is opened, as with
+    /// [`Evidence::open_file`].
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`], or what the kernel said.
+    pub fn open_file(&self, name: &CStr) -> Result<EvidenceFile, Error> {
+        let kind = self.stat(name)?.kind();
+        if kind != FileType::RegularFile {
+            return Err(Error::WrongKind(super::kind_name(kind), "file"));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        EvidenceFile::new(self.open(name, flags)?)
+    }
+
+    /// Opens without moving the access time; those who may not ask for that read all the same.
+    fn open(&self, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.0, name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(Errno::PERM) => rustix::fs::openat(&self.0, name, flags, Mode::empty()),
+            r => r,
+        }
+    }
+
+    /// A path to an entry. Linux reads the attributes of a file that is not open only by path: this is that of our own
+    /// descriptor (`/proc/self/fd`), whose last component is not to be followed.
+    fn own_path(&self, name: &CStr) -> Vec<u8> {
+        let fd = format!("/proc/self/fd/{}/", self.0.as_raw_fd());
+        [fd.as_bytes(), name.to_bytes()].concat()
     }
 }
 
-const OVERLAY_NAMES: [&str; 8] = [
-    "trusted.overlay.opaque",
-    "user.overlay.opaque",
-    "trusted.overlay.redirect",
-    "user.overlay.redirect",
-    "trusted.overlay.metacopy",
-    "user.overlay.metacopy",
-    "trusted.overlay.whiteout",
-    "user.overlay.whiteout",
-];
+/// Reads all attributes; lists and values have at most 64 KiB (XATTR_LIST_MAX, XATTR_SIZE_MAX of linux/limits.h).
+pub(super) fn all_xattrs(
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
+) -> Result<Xattrs, Error> {
+    let whole = |read: &dyn Fn(&mut [u8]) -> Result<usize, Errno>| {
+        let mut out = vec![0; 1024];
+        let n = match read(&mut out) {
+            Err(Errno::RANGE) => {
+                out.resize(64 * 1024, 0);
+                read(&mut out)
+            }
+            r => r,
+        }?;
+        out.truncate(n);
+        Ok::<_, Errno>(out)
+    };
+    let names = match whole(&list) {
+        Err(Errno::OPNOTSUPP) => return Ok(Xattrs::new()),
+        r => r?,
+    };
+    let mut found = Xattrs::new();
+    for name in names.split(|&b| b == 0).filter(|n| !n.is_empty()) {
+        match whole(&|out| get(name, out)) {
+            Ok(value) => found.push((name.to_vec(), value)),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => {} // listed, not readable: ACLs of some file systems
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(found)
+}
 
-/// What overlayfs notes in extended attributes (Documentation/filesystems/overlayfs.rst), as `trusted.overlay.*` or,
-/// rootless, as `user.overlay.*`.
+/// Lists the attributes there are and reads the overlay marks among them.
+fn overlay_xattrs(
+    prefixes: &[&str],
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<OverlayXattrs, Error> {
+    let mut found = OverlayXattrs::default();
+    let mut names = [0u8; 1024];
+    match list(&mut names) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => {}
+        Ok(n) => {
+            let names = names[..n].split(|&b| b == 0);
+            for name in names.filter_map(|b| std::str::from_utf8(b).ok()) {
+                if let Some(mark) = prefixes.iter().find_map(|p| name.strip_prefix(p)) {
+                    found.note(mark, |out| get(name, out));
+                }
+            }
+        }
+        // More attributes than any layer has: ask for the marks by name.
+        Err(Errno::RANGE) => {
+            for prefix in prefixes {
+                for mark in OVERLAY_MARKS {
+                    let name = format!("{prefix}{mark}");
+                    found.note(mark, |out| get(&name, out));
+                }
+            }
+        }
+        Err(e) => return Err(e.into()),
+    }
+    Ok(found)
+}
+
+/// What of overlayfs's attributes changes the view; origin, impure, uuid, ... are bookkeeping.
+const OVERLAY_MARKS: [&str; 4] = ["opaque", "redirect", "metacopy", "whiteout"];
+
+/// What overlayfs notes in extended attributes (Documentation/filesystems/overlayfs.rst): `trusted.overlay.*` for root,
+/// `user.overlay.*` for a mount made with `userxattr`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OverlayXattrs {
     /// `opaque=y`: the directory hides those below it.
@@ -231,36 +314,21 @@ pub struct OverlayXattrs {
 }
 
 impl OverlayXattrs {
-    fn of<'a>(
-        names: impl Iterator<Item = &'a str>,
-        get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>,
-    ) -> Self {
-        let mut found = OverlayXattrs::default();
-        let mut value = [0u8; 4096];
-        for name in names {
-            let Some(what) = name
-                .strip_prefix("trusted.overlay.")
-                .or_else(|| name.strip_prefix("user.overlay."))
-            else {
-                continue;
-            };
-            if !matches!(what, "opaque" | "redirect" | "metacopy" | "whiteout") {
-                continue; // origin, impure, uuid, ...: bookkeeping, no change of the view
-            }
-            let Ok(n) = get(name, &mut value) else {
-                continue;
-            };
-            match what {
-                "opaque" => match &value[..n] {
-                    b"y" => found.opaque = true,
-                    b"x" => found.has_xattr_whiteouts = true,
-                    _ => {}
-                },
-                "redirect" => found.redirect = Some(value[..n].to_vec()),
-                "metacopy" => found.metacopy = true,
-                _ => found.whiteout = true,
-            }
+    fn note(&mut self, mark: &str, value: impl Fn(&mut [u8]) -> Result<usize, Errno>) {
+        if !OVERLAY_MARKS.contains(&mark) {
+            return;
         }
-        found
+        let mut space = [0u8; 4096];
+        let Ok(n) = value(&mut space) else {
+            return;
+        };
+        match (mark, &space[..n]) {
+            ("opaque", b"y") => self.opaque = true,
+            ("opaque", b"x") => self.has_xattr_whiteouts = true,
+            ("opaque", _) => {}
+            ("redirect", to) => self.redirect = Some(to.to_vec()),
+            ("metacopy", _) => self.metacopy = true,
+            _ => self.whiteout = true,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The walk of the file trees: one task a directory, entries read relative to its descriptor.
 
 use crate::batch::{DirNote, FileBatch, FileRow, overlay};
-use crate::engine::{Marks, TreePlan};
+use crate::engine::TreePlan;
 use crate::evidence::walk::{Buffer, OpenDir, OverlayXattrs, Top};
 use crate::evidence::{self, Evidence, Meta};
 use crate::problem::{Defect, Severity};
@@ -105,6 +105,7 @@ impl<'e> Walk<'e> {
             mut found,
         } = task;
         let first = !matches!(at, Place::Further(..));
+        let marks = tree.plan.marks;
         let mut batch = FileBatch::new(note.clone(), first);
         let shown = |path: &[u8]| tree.plan.path.join(path).host();
         let opened = match at {
@@ -125,8 +126,8 @@ impl<'e> Walk<'e> {
                 return (batch, Vec::new());
             }
         };
-        if first && tree.plan.marks != Marks::None {
-            match dir.overlay_xattrs() {
+        if first && !marks.attributes().is_empty() {
+            match dir.overlay_xattrs(marks.attributes()) {
                 Ok(x) => {
                     whiteouts_by_xattr = x.has_xattr_whiteouts;
                     batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
@@ -210,7 +211,8 @@ impl<'e> Walk<'e> {
         let mut link_len = 0;
         let mut redirect = None;
         let kind = meta.kind();
-        if tree.plan.marks == Marks::Overlay {
+        let written = tree.plan.marks;
+        if written.by_device() {
             if kind == FileType::CharacterDevice && meta.rdev == 0 {
                 marks |= overlay::WHITEOUT;
             } else if kind == FileType::RegularFile
@@ -222,12 +224,13 @@ impl<'e> Walk<'e> {
                     whiteout,
                     redirect: to,
                     ..
-                } = dir.entry_overlay_xattrs(name)?;
+                } = dir.entry_overlay_xattrs(name, written.attributes())?;
                 marks |= overlay::bits(whiteout, false, metacopy);
                 redirect = to;
             }
-        } else if tree.plan.marks == Marks::Aufs && bytes.starts_with(b".wh.") {
-            marks |= if bytes == b".wh..wh..opq" {
+        }
+        if written.by_name() && bytes.starts_with(b".wh.") {
+            marks |= if matches!(bytes, b".wh..wh..opq" | b".wh..opq") {
                 overlay::OPAQUE
             } else {
                 overlay::WHITEOUT

@@ -78,7 +78,7 @@ fn io_and_sql_stay_at_home() {
                 "src/query/mod.rs",
                 "src/cli/mod.rs",
                 "src/demo.rs",
-                "src/mount.rs",
+                "src/rootfs/mount.rs",
             ],
         ),
         (

@@ -12,10 +12,23 @@ pub struct Driver {
     folder: &'static str,
     /// The files within a layer's folder; candidates in order.
     within: &'static [&'static str],
-    /// How it marks deletions.
-    pub marks: Marks,
+    /// How it marks deletions, rootful.
+    marks: Marks,
+    /// What of a stack of layers makes the file system.
+    pub stacking: Stacking,
     /// Folders among the layers that are none.
     not_layers: &'static [&'static str],
+}
+
+/// What of a stack of layers makes a container's file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stacking {
+    /// Every layer, one over the other.
+    Each,
+    /// The topmost alone: each layer is a full copy.
+    Topmost,
+    /// The container's `upper` over the `root` of the topmost image layer, each of which is a full copy.
+    UpperOverRoot,
 }
 
 const DRIVERS: &[Driver] = &[
@@ -24,6 +37,7 @@ const DRIVERS: &[Driver] = &[
         folder: "overlay2",
         within: &["diff"],
         marks: Marks::Overlay,
+        stacking: Stacking::Each,
         not_layers: &["l"],
     },
     Driver {
@@ -31,13 +45,15 @@ const DRIVERS: &[Driver] = &[
         folder: "overlay",
         within: &["upper", "root"],
         marks: Marks::Overlay,
+        stacking: Stacking::UpperOverRoot,
         not_layers: &[],
     },
     Driver {
         name: "fuse-overlayfs",
         folder: "fuse-overlayfs",
         within: &["diff"],
-        marks: Marks::Overlay,
+        marks: Marks::FuseOverlay,
+        stacking: Stacking::Each,
         not_layers: &["l"],
     },
     Driver {
@@ -45,6 +61,7 @@ const DRIVERS: &[Driver] = &[
         folder: "aufs/diff",
         within: &[""],
         marks: Marks::Aufs,
+        stacking: Stacking::Each,
         not_layers: &[],
     },
     Driver {
@@ -52,6 +69,7 @@ const DRIVERS: &[Driver] = &[
         folder: "vfs/dir",
         within: &[""],
         marks: Marks::None,
+        stacking: Stacking::Topmost,
         not_layers: &[],
     },
     Driver {
@@ -59,6 +77,7 @@ const DRIVERS: &[Driver] = &[
         folder: "btrfs/subvolumes",
         within: &[""],
         marks: Marks::None,
+        stacking: Stacking::Topmost,
         not_layers: &[],
     },
     Driver {
@@ -66,6 +85,7 @@ const DRIVERS: &[Driver] = &[
         folder: "zfs/graph",
         within: &[""],
         marks: Marks::None,
+        stacking: Stacking::Topmost,
         not_layers: &[],
     },
     Driver {
@@ -73,6 +93,7 @@ const DRIVERS: &[Driver] = &[
         folder: "devicemapper/mnt",
         within: &["rootfs"],
         marks: Marks::None,
+        stacking: Stacking::Topmost,
         not_layers: &[],
     },
 ];
@@ -86,6 +107,14 @@ impl Driver {
     /// All known drivers.
     pub fn all() -> &'static [Driver] {
         DRIVERS
+    }
+
+    /// How it marks deletions in an engine of root's or of a user's.
+    pub fn marks(&self, rootless: bool) -> Marks {
+        match self.marks {
+            Marks::Overlay if rootless => Marks::RootlessOverlay,
+            marks => marks,
+        }
     }
 
     /// The folder that holds a folder a layer.

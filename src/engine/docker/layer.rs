@@ -1,14 +1,11 @@
 //! The layer store: `image/DRIVER/layerdb` (moby layer/filestore.go) and the driver's folders.
 
 use super::driver::Driver;
-use crate::engine::Survey;
+use crate::engine::{Install, Survey};
 use crate::evidence::EvidencePath;
 use crate::problem::Severity;
 use crate::record;
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// Most layers of one stack; Docker's own limit is 125.
-const DEEPEST: usize = 10_000;
 
 /// What the layer stores of one data root hold.
 #[derive(Default)]
@@ -42,15 +39,17 @@ impl Layers {
         &mut self,
         survey: &mut Survey<'_>,
         engine: i64,
-        root: &EvidencePath,
+        install: &Install,
         driver_name: &str,
     ) {
+        let root = &install.root;
         let driver = Driver::named(driver_name);
         let store = root.join("image").join(driver_name).join("layerdb");
         let mut adding = Adding {
             survey,
             engine,
             root,
+            rootless: install.rootless,
             driver,
             driver_name,
             layers: self,
@@ -60,7 +59,8 @@ impl Layers {
     }
 
     /// Adds the layers on disk that no store knows, for every driver with a folder.
-    pub fn unowned(&mut self, survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
+    pub fn unowned(&mut self, survey: &mut Survey<'_>, engine: i64, install: &Install) {
+        let root = &install.root;
         for driver in Driver::all() {
             let folder = driver.layers(root);
             let known: HashSet<Vec<u8>> = self
@@ -84,6 +84,7 @@ impl Layers {
                     survey,
                     engine,
                     root,
+                    rootless: install.rootless,
                     driver: Some(*driver),
                     driver_name: driver.name,
                     layers: self,
@@ -98,6 +99,7 @@ struct Adding<'a, 'e> {
     survey: &'a mut Survey<'e>,
     engine: i64,
     root: &'a EvidencePath,
+    rootless: bool,
     driver: Option<Driver>,
     driver_name: &'a str,
     layers: &'a mut Layers,
@@ -175,14 +177,15 @@ impl Adding<'_, '_> {
         for name in self.survey.names(folder) {
             let dir = folder.join(&name);
             let mut stack = Vec::new();
+            let mut seen = HashSet::new();
             let mut chain = self.line(&dir.join("parent"));
             while let Some(id) = chain {
-                if stack.len() >= DEEPEST {
+                if seen.contains(&id) {
                     self.survey.problem(
                         Severity::Warning,
                         &dir.join("parent"),
                         "layers refer to each other in a circle",
-                        format!("the first {DEEPEST}"),
+                        format!("each of the {} once", stack.len()),
                     );
                     break;
                 }
@@ -196,6 +199,7 @@ impl Adding<'_, '_> {
                     ),
                 }
                 chain = self.layers.parent.get(&id).cloned();
+                seen.insert(id);
             }
             stack.reverse();
             if let Some(init) = self.line(&dir.join("init-id")) {
@@ -257,7 +261,7 @@ impl Adding<'_, '_> {
                 driver
                     .candidates(self.root, cache_id)
                     .find(|p| self.survey.evidence.exists(p))
-                    .map(|p| (p, driver.marks))
+                    .map(|p| (p, driver.marks(self.rootless)))
             });
         row.host_path = tree.as_ref().map(|(p, _)| p.host());
         let missing = tree.is_none() && self.driver.is_some() && !cache_id.is_empty();

@@ -13,6 +13,8 @@ mod swarm;
 mod version;
 mod volume;
 
+pub use driver::{Driver, Stacking};
+
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
 use crate::problem::Severity;
@@ -69,9 +71,9 @@ impl Engine for Docker {
 
         let mut layers = layer::Layers::default();
         for name in &drivers {
-            layers.survey(survey, id, root, name);
+            layers.survey(survey, id, install, name);
         }
-        layers.unowned(survey, id, root);
+        layers.unowned(survey, id, install);
         let mut images = image::Images::new();
         for name in &drivers {
             image::survey(

@@ -1,4 +1,4 @@
-//! What needs the kernel: a container's file system mounted as the container saw it, and the undoing.
+//! A container's file system mounted by the kernel as the container saw it, and the undoing.
 //!
 //! The evidence is first given a private place of its own: a copy of its mounts, read-only, without access times, nosuid,
 //! nodev and noexec. Layers, volumes and bind sources are opened inside that copy, links resolved within the evidence, and
@@ -6,6 +6,8 @@
 //! length of a mount option does not either. Places inside the container are resolved within the container: no link in the
 //! evidence makes a volume land elsewhere.
 
+use super::Container;
+use crate::engine::Marks;
 use crate::evidence::{EvidencePath, open_in_root, private_copy};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -43,18 +45,17 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Nothing of the container's own is on the disk.
-    #[error("its layers are not on this disk")]
-    NoLayer,
+    /// There is nothing to mount.
+    #[error(transparent)]
+    Container(#[from] super::Error),
     /// Layers the kernel cannot put together.
-    #[error("layers of the storage driver {0:?} cannot be mounted")]
+    #[error(
+        "the kernel cannot put layers of the storage driver {0:?} together; dof export-container can"
+    )]
     Driver(String),
     /// Not a place dof mounted.
     #[error("{} is no file system that dof mounted", .0.display())]
     NotOurs(PathBuf),
-    /// The place lies in the evidence.
-    #[error("{} lies in the evidence; choose a place outside it", .0.display())]
-    InEvidence(PathBuf),
 }
 
 /// A step's name, for its error.
@@ -63,19 +64,6 @@ fn step<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Error 
         what: what.into(),
         source: e.into(),
     }
-}
-
-/// What a container's file system is made of.
-#[derive(Clone, Debug, Default)]
-pub struct Container {
-    /// Roots of its layers on the host, topmost first; `None` for one that is not on the disk.
-    pub layers: Vec<Option<EvidencePath>>,
-    /// The storage driver they are of.
-    pub driver: String,
-    /// Whether overlay marks are `user.overlay.*`, as rootless Docker writes them.
-    pub user_marks: bool,
-    /// Source on the host and place in the container of what is mounted inside, outer places first.
-    pub mounts: Vec<(EvidencePath, String)>,
 }
 
 /// The evidence at a private place, gone when dropped.
@@ -203,49 +191,38 @@ fn overlay_by_option(layers: &[OwnedFd], user_marks: bool, at: &OwnedFd) -> Resu
     )
 }
 
-/// Refuses a place within the evidence: nothing is made there, nothing mounted over it.
-///
-/// # Errors
-/// [`Error::InEvidence`], or when one of them is no directory.
-pub fn outside(evidence: &Path, at: &Path) -> Result<(), Error> {
-    if real(at)?.starts_with(real(evidence)?) {
-        return Err(Error::InEvidence(at.to_path_buf()));
-    }
-    Ok(())
-}
-
 /// Mounts a container of the host mounted at `evidence` at the directory `at`, read-only, nosuid, nodev, noexec. Gives what
 /// could not be part of it, a line each.
 ///
 /// # Errors
 /// When nothing could be mounted; then nothing is.
 pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<String>, Error> {
-    outside(evidence, at)?;
-    let full_copies = match made_of.driver.as_str() {
-        "overlay2" => false,
-        "vfs" | "btrfs" | "zfs" => true,
-        other => return Err(Error::Driver(other.to_owned())),
-    };
+    super::outside(evidence, at)?;
+    let stack = made_of.stack()?;
+    if stack.marks.by_name() {
+        return Err(Error::Driver(made_of.driver.clone()));
+    }
     crate::evidence::raise_descriptor_limit();
     let stage = Stage::new(evidence)?;
     let mut missing = Vec::new();
+    if stack.missing > 0 {
+        missing.push(format!(
+            "{} of its layers are not on the disk and left out",
+            stack.missing
+        ));
+    }
     let mut layers = Vec::new();
-    // Of full copies the topmost is the whole, and nothing stands in for it.
-    let wanted = if full_copies { 1 } else { usize::MAX };
-    for path in made_of.layers.iter().take(wanted) {
-        match path {
-            None => missing.push("a layer is not on the disk and left out".into()),
-            Some(path) => match stage.open(path) {
-                Ok(fd) => layers.push(fd),
-                Err(e) => missing.push(format!("layer {path} is left out: {e}")),
-            },
+    for path in &stack.layers {
+        match stage.open(path) {
+            Ok(fd) => layers.push(fd),
+            Err(e) => missing.push(format!("layer {path} is left out: {e}")),
         }
     }
     let Some(top) = layers.first() else {
-        return Err(Error::NoLayer);
+        return Err(super::Error::NoLayer.into());
     };
     let place = open(at)?;
-    if full_copies {
+    if stack.marks == Marks::None {
         bind(top)
             .and_then(|copy| attach(&copy, &place))
             .map_err(step("cannot bind its layer"))?;
@@ -255,7 +232,7 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
         if layers.len() == 1 {
             layers.push(open(nothing.path())?);
         }
-        overlay(&layers, made_of.user_marks, &place)
+        overlay(&layers, stack.marks == Marks::RootlessOverlay, &place)
             .map_err(step(format!("cannot overlay {} layers", layers.len())))?;
     }
     let root = open(at)?;
