@@ -14,7 +14,7 @@
 //! - [`case`]: the SQLite file; `schema/` is its structure and its manual.
 //! - [`query`]: the catalogue of `queries/*.sql`, their parameters, and running them.
 //! - [`render`]: rows to table, CSV, JSON, JSON Lines, or the classic commands' text.
-//! - [`rootfs`]: a container's file system, mounted by the kernel.
+//! - [`rootfs`]: a container's file system: mounted by the kernel, or merged here and written as a tar archive.
 //! - [`cli`]: arguments; one thin file a command.
 //! - [`text`]: hostile text made fit to read.
 

@@ -1,6 +1,7 @@
 //! The command line: what was typed, and which thin file does it. No logic that a user of the library would miss.
 
 mod demo;
+mod export_container;
 mod filesystem;
 mod generate;
 mod ingest;
@@ -89,6 +90,8 @@ enum Command {
     MacrobberVolumes(macrobber::Macrobber),
     /// Mount a container's file system as the container saw it, read-only
     MountContainer(mount_container::MountContainer),
+    /// Write a container's file system, as the container saw it, as a tar archive
+    ExportContainer(export_container::ExportContainer),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
     /// Run a saved query, or list them
@@ -221,6 +224,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MacrobberContainerLayer(c) => c.run("macrobber-container-layer"),
         Command::MacrobberVolumes(c) => c.run("macrobber-volumes"),
         Command::MountContainer(c) => c.run(),
+        Command::ExportContainer(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),

@@ -1,7 +1,10 @@
 //! A container's file system: which layers and mounts it is made of, and ways to have it.
 //!
-//! [`mount`] has the kernel put it together, as it was when the container ran.
+//! [`mount`] has the kernel put it together, as it was when the container ran; [`merge`] does so by reading the layers, for
+//! which neither root nor a kernel that knows the driver is needed, and [`archive`] writes what it shows as a tar archive.
 
+pub mod archive;
+pub mod merge;
 pub mod mount;
 
 use crate::engine::Marks;

@@ -8,6 +8,7 @@ mod cli;
 mod conventions;
 mod determinism;
 mod engine;
+mod export;
 mod files;
 mod live;
 mod mactime;

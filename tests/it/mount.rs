@@ -42,7 +42,7 @@ fn other_times(archive: &str, dir: &str) -> Vec<String> {
 }
 
 /// What tar finds different between an archive and a directory, and what only one of them has. Sockets are in no archive.
-fn differences(archive: &Path, dir: &Path) -> Vec<String> {
+pub fn differences(archive: &Path, dir: &Path) -> Vec<String> {
     let (archive, dir) = (archive.to_str().unwrap(), dir.to_str().unwrap());
     let compared = run(
         "tar",

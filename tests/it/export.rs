@@ -1,0 +1,216 @@
+//! Exported containers against the kernel's own overlay mount of the same layers, and against `docker export`.
+
+use crate::engine::Engine;
+use crate::mount::differences;
+use crate::support::{dof, folder, is_root, run, skip};
+use dof::evidence::{Evidence, EvidencePath};
+use dof::rootfs::merge::View;
+use dof::rootfs::{Container, archive, mount};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// All there is to say of each entry of a tree, as the kernel tells it; names of one file are one file.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let mut files = HashMap::new();
+    let mut all = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(dir).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        let meta = fs::symlink_metadata(path).unwrap();
+        if meta.file_type().is_socket() {
+            continue;
+        }
+        let name = path.strip_prefix(dir).unwrap().to_owned();
+        let mut said = format!(
+            "mode {:o} owner {}:{} mtime {}.{:09} rdev {}",
+            meta.mode(),
+            meta.uid(),
+            meta.gid(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.rdev()
+        );
+        if meta.is_symlink() {
+            said += &format!(" -> {}", fs::read_link(path).unwrap().display());
+        }
+        if meta.is_file() {
+            use sha2::Digest;
+            let mut sum = sha2::Sha256::new();
+            std::io::copy(&mut fs::File::open(path).unwrap(), &mut sum).unwrap();
+            said += &format!(" size {} content {:x}", meta.size(), sum.finalize());
+        }
+        if !meta.is_dir() && meta.nlink() > 1 {
+            let first = files
+                .entry((meta.dev(), meta.ino()))
+                .or_insert(name.clone());
+            said += &format!(" is {}", first.display());
+        }
+        let mut names = vec![0; 65536];
+        let n = rustix::fs::llistxattr(path, &mut names).unwrap();
+        let mut attributes: Vec<String> = Vec::new();
+        for attribute in names[..n].split(|&b| b == 0).filter(|a| !a.is_empty()) {
+            let mut value = vec![0; 65536];
+            let attribute = CString::new(attribute).unwrap();
+            let n = rustix::fs::lgetxattr(path, &attribute, &mut value).unwrap();
+            attributes.push(format!("{attribute:?}={:?}", &value[..n]));
+        }
+        attributes.sort();
+        all.insert(name, format!("{said} {attributes:?}"));
+    }
+    all
+}
+
+/// What GNU tar makes of an archive.
+fn extract(archive: &Path, to: &Path) {
+    let done = run(
+        "tar",
+        &[
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "--warning=no-timestamp",
+            "-xpf",
+            archive.to_str().unwrap(),
+            "-C",
+            to.to_str().unwrap(),
+        ],
+    )
+    .unwrap();
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "tar");
+}
+
+#[track_caller]
+fn same(ours: &Path, truth: &Path, what: &str) {
+    let (ours, truth) = (tree(ours), tree(truth));
+    let mut differ = Vec::new();
+    for (path, said) in &truth {
+        if ours.get(path) != Some(said) {
+            differ.push(format!("{path:?}\n  {said}\n  {:?}", ours.get(path)));
+        }
+    }
+    differ.extend(
+        ours.keys()
+            .filter(|p| !truth.contains_key(*p))
+            .map(|p| format!("{p:?} is ours alone")),
+    );
+    assert!(differ.is_empty(), "{what}: {}", differ.join("\n"));
+    assert!(truth.len() > 1, "{what}: nothing compared");
+}
+
+/// An overlay the kernel writes to, gone when dropped.
+struct Writable<'a>(&'a Path);
+
+impl<'a> Writable<'a> {
+    fn new(dir: &Path, lower: &[PathBuf], upper: &Path, at: &'a Path) -> Option<Self> {
+        let work = dir.join(format!("{}.work", upper.display()));
+        fs::create_dir_all(&work).unwrap();
+        let lower: Vec<_> = lower.iter().map(|p| p.to_str().unwrap()).collect();
+        let options = format!(
+            "redirect_dir=on,metacopy=on,index=off,lowerdir={},upperdir={},workdir={}",
+            lower.join(":"),
+            upper.display(),
+            work.display()
+        );
+        let done = run(
+            "mount",
+            &["-t", "overlay", "overlay", "-o", &options, at.to_str()?],
+        )?;
+        (done.code == 0).then_some(Writable(at))
+    }
+}
+
+impl Drop for Writable<'_> {
+    fn drop(&mut self) {
+        run("umount", &[self.0.to_str().unwrap()]);
+    }
+}
+
+/// A shell with what a container's root may do to its files.
+fn shell(dir: &Path, script: &str) {
+    let dir = dir.to_str().unwrap();
+    let done = run("bash", &["-ec", &format!("cd '{dir}'; {script}")]).unwrap();
+    assert_eq!(done.code, 0, "{script}: {}", done.err);
+}
+
+/// What the kernel's overlayfs writes for it: whiteouts, opaque directories, absolute and relative redirects, metacopies
+/// and chains of them over several layers; and everything that tells files apart.
+const STORY: [&str; 5] = [
+    "mkdir -p a/deep/er b/c gone keep 'na me' swap
+     echo one > a/f1; echo two > a/deep/f2; echo three > a/deep/er/f3; echo x > gone/x; echo y > b/c/y
+     head -c 3000000 /dev/urandom > big; head -c 100000 /dev/urandom > a/deep/big2
+     truncate -s 300M sparse; printf mid | dd of=sparse bs=1 seek=100M conv=notrunc status=none
+     truncate -s 1M hole-only; printf end | dd of=tail-data bs=1 seek=700000 status=none
+     ln a/f1 hard1; ln -s ../a/f1 b/link; ln -s \"$(printf 'l%.0s' {1..200})\" long-link; mkfifo pipe; mknod null c 1 3; mknod disk b 259 70000
+     touch \"$(printf 'line\\nbreak')\" \"$(printf 'bad\\377')\" \"$(printf 'n%.0s' {1..250})\" -- '-dash'
+     p=.; for i in $(seq 60); do p=$p/dir-with-a-name-$i; done; mkdir -p $p; echo bottom > $p/file
+     chown 100000:3000000000 b/c/y; chmod 6755 a/f1; touch -d '1969-12-31 23:59:58' a/deep/f2; touch -d 2200-01-01 keep; touch -d 2001-02-03T04:05:06.000000789 big
+     setfattr -n user.note -v 'a=b' big; setfattr -n user.a=b%c -v '' big; setfattr -n user.overlay.opaque -v y a; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 hard1
+     echo a > swap/file; echo b > swap2; perl -MSocket -e 'socket(S,AF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un(q(sock))) or die'",
+    "rm gone/x; rmdir gone; rm -r b; mkdir b; echo new > b/new; mv a/deep moved; chmod 600 big; chown 5:6 moved/big2; rm -r swap; echo file > swap; rm swap2; mkdir swap2; echo in > swap2/in",
+    "mv moved/er er; mkdir gone; echo again > gone/again; mv a moved/a2; touch -d 2020-02-02 big; setfattr -n user.more -v 1 big; echo z >> moved/f2",
+    "mv moved twice; mv er/f3 er/f3b; mkdir moved; echo q > moved/q; mv big big-renamed; rm hard1; mkdir -p er/new/below; mv er twice/er2",
+    "mv twice/er2/new twice/n2; rm twice/a2/f1; echo w > twice/er2/w; rm -r swap2; ln big-renamed big-linked; chmod 644 big-renamed",
+];
+
+#[test]
+fn the_merged_view_is_the_kernels() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let dir = folder();
+    let at = dir.path().join("at");
+    fs::create_dir(&at).unwrap();
+    let mut layers: Vec<PathBuf> = Vec::new();
+    for (i, script) in STORY.iter().enumerate() {
+        let upper = dir.path().join(format!("layer{i}"));
+        fs::create_dir(&upper).unwrap();
+        if layers.is_empty() {
+            shell(&upper, script);
+        } else {
+            let made = Writable::new(dir.path(), &layers, &upper, &at);
+            let made = made.expect("the kernel mounts an overlay");
+            shell(&at, script);
+            drop(made);
+        }
+        layers.insert(0, upper);
+        // The host is the folder itself.
+        let made_of = Container {
+            driver: "overlay2".into(),
+            layers: layers
+                .iter()
+                .map(|p| Some(EvidencePath::new(p.file_name().unwrap().as_bytes())))
+                .collect(),
+            ..Container::default()
+        };
+        let evidence = Evidence::open(dir.path()).unwrap();
+        let mut problems = Vec::new();
+        let view = View::open(&evidence, &made_of, &mut problems).unwrap();
+        let file = dir.path().join("out.tar");
+        let out = std::io::BufWriter::new(fs::File::create(&file).unwrap());
+        let written = archive::write(&view, out, |p| problems.push(p)).unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(written.sockets, 1);
+        assert!(
+            fs::metadata(&file).unwrap().size() < 20_000_000,
+            "sparse files stay small"
+        );
+        let extracted = folder();
+        extract(&file, extracted.path());
+        let outside = folder();
+        let place = outside.path().join("mounted");
+        fs::create_dir(&place).unwrap();
+        let missing = mount::container(dir.path(), &made_of, &place).unwrap();
+        assert!(missing.is_empty(), "{missing:?}");
+        let compared = std::panic::catch_unwind(|| {
+            same(extracted.path(), &place, &format!("layers 0 to {i}"));
+        });
+        mount::unmount(&place).unwrap();
+        if let Err(e) = compared {
+            std::panic::resume_unwind(e);
+        }
+    }
+}
