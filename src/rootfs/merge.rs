@@ -116,7 +116,7 @@ impl<'e> View<'e> {
             problems.push(problem(Severity::Error, b"", what, "the others"));
         }
         let trusted = |p: &&str| p.starts_with("trusted.");
-        if marks.attributes().iter().any(|p| trusted(&p))
+        if marks.attributes().iter().any(trusted)
             && !made_of.rootless
             && !rustix::process::geteuid().is_root()
         {

@@ -21,6 +21,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What the kernel calls an overlay of ours: the first field of /proc/mounts.
 const SOURCE: &str = "dof";
@@ -66,23 +67,39 @@ fn step<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Error 
     }
 }
 
-/// The evidence at a private place, gone when dropped.
+/// A file system at a private place, gone when dropped; what was mounted from it goes on living.
 struct Stage {
     place: PathBuf,
     root: OwnedFd,
 }
 
 impl Stage {
+    /// The evidence.
     fn new(mount: &Path) -> Result<Stage, Error> {
         let copy = private_copy(mount).ok_or_else(|| Error::Private(mount.to_path_buf()))?;
+        Stage::of(&copy)
+    }
+
+    /// An empty directory that no one removes: the kernel lists nothing of a merge with a removed one.
+    fn empty() -> Result<Stage, Error> {
+        let made = || {
+            let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            rustix::mount::fsconfig_create(fs.as_fd())?;
+            let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
+            rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        };
+        Stage::of(&made().map_err(step("cannot make an empty directory"))?)
+    }
+
+    fn of(mount: &OwnedFd) -> Result<Stage, Error> {
         // Kept: what a temporary directory does when dropped, removing all below it, must never meet evidence.
         let place = tempfile::Builder::new()
-            .prefix(".dof-evidence-")
+            .prefix(".dof-stage-")
             .tempdir()
             .map_err(step("cannot make a temporary directory"))?
             .keep();
         let attached = open(&place).and_then(|at| {
-            attach(&copy, &at).map_err(step("cannot attach the evidence"))?;
+            attach(mount, &at).map_err(step("cannot attach a file system"))?;
             open(&place)
         });
         match attached {
@@ -228,9 +245,10 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
             .map_err(step("cannot bind its layer"))?;
     } else {
         // An overlay takes two layers at least.
-        let nothing = tempfile::tempdir().map_err(step("cannot make a temporary directory"))?;
+        let mut nothing = None;
         if layers.len() == 1 {
-            layers.push(open(nothing.path())?);
+            let empty = nothing.insert(Stage::empty()?);
+            layers.push(open(&empty.place)?);
         }
         overlay(&layers, stack.marks == Marks::RootlessOverlay, &place)
             .map_err(step(format!("cannot overlay {} layers", layers.len())))?;
@@ -312,13 +330,24 @@ pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut failed = None;
     let mut done = Vec::new();
     for (at, _) in below.into_iter().rev() {
-        match rustix::mount::unmount(&at, UnmountFlags::NOFOLLOW) {
+        match patiently(&at) {
             Ok(()) => done.push(at),
             Err(e) => failed = Some(step(at.display().to_string())(e)),
         }
     }
     tidy(done.iter().chain([&dir]));
     failed.map_or(Ok(done), Err)
+}
+
+/// Unmounts a place, waiting a second for those that only pass by: an indexer, a process about to start another.
+fn patiently(at: &Path) -> Result<(), Errno> {
+    for _ in 0..20 {
+        match rustix::mount::unmount(at, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(50)),
+            r => return r,
+        }
+    }
+    rustix::mount::unmount(at, UnmountFlags::NOFOLLOW)
 }
 
 /// Mount points of `/proc/self/mountinfo` in their order, and whether each looks like ours.

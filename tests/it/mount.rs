@@ -1,6 +1,7 @@
-//! Mounted containers against `docker export` of the same containers, before the engine was killed.
+//! Mounted and exported containers against `docker export` of the same containers, before the engine was killed.
 
 use crate::engine::Engine;
+use crate::export::extract;
 use crate::support::{dof, folder, is_root, run, sample, skip};
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Undoes what is mounted below a directory, also when a test fails.
-struct Mounted<'d>(&'d Path);
+pub struct Mounted<'d>(pub &'d Path);
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
@@ -76,7 +77,7 @@ pub fn differences(archive: &Path, dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_mounted_container_is_what_docker_exports() {
+fn a_mounted_and_an_exported_container_is_what_docker_exports() {
     let mut engine = match Engine::start("mount") {
         Ok(engine) => engine,
         Err(why) => return skip(&why),
@@ -112,6 +113,21 @@ fn a_mounted_container_is_what_docker_exports() {
         assert!(ran.out.lines().any(|l| l == said), "{said}: {}", ran.out);
         let differ = differences(&dir.path().join(format!("{name}.tar")), &mounted);
         assert!(differ.is_empty(), "{name}: {differ:#?}");
+        let ours = dir.path().join("ours.tar");
+        let written = dof([
+            "export-container",
+            "--no-volumes",
+            "--container",
+            name,
+            "-o",
+            ours.to_str().unwrap(),
+            root.to_str().unwrap(),
+        ]);
+        assert!(written.code <= 1, "{name}: {}", written.err);
+        let extracted = folder();
+        extract(&ours, extracted.path());
+        let differ = differences(&dir.path().join(format!("{name}.tar")), extracted.path());
+        assert!(differ.is_empty(), "{name} exported: {differ:#?}");
     }
     let refused = fs::write(all.join(format!("dof-{}", names[0])).join("x"), "x").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
