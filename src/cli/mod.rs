@@ -9,6 +9,7 @@ mod list_containers;
 mod list_images;
 mod macrobber;
 mod mount_container;
+mod mount_image;
 mod query;
 mod show_container_config;
 mod show_container_log;
@@ -94,6 +95,10 @@ enum Command {
     ExportContainer(export_container::ExportContainer),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
+    /// Mount every volume of a disk image, read-only, and name the one with a Docker host
+    MountImage(mount_image::MountImage),
+    /// Undo mount-image
+    UnmountImage(mount_image::UnmountImage),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
@@ -226,6 +231,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MountContainer(c) => c.run(),
         Command::ExportContainer(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
+        Command::MountImage(c) => c.run(),
+        Command::UnmountImage(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Completions(c) => c.run(),

@@ -4,10 +4,14 @@
 //! is a [`Defect`](crate::problem::Defect) beside the value, so that a damaged file still gives all it holds.
 
 pub mod bolt;
+pub mod disk_image;
 pub mod json;
 pub mod json_log;
 pub mod local_log;
+pub mod lvm;
 pub mod node_cert;
+pub mod partitions;
+pub mod superblock;
 pub mod time;
 pub mod unit;
 pub mod version;

@@ -9,6 +9,7 @@
 use super::Container;
 use crate::engine::Marks;
 use crate::evidence::{EvidencePath, open_in_root, private_copy};
+use crate::mounts::{self, Mount};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -21,15 +22,11 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What the kernel calls an overlay of ours: the first field of /proc/mounts.
 const SOURCE: &str = "dof";
 /// Names of directories made for a mount and removed with it begin so.
 const PREFIX: &str = "dof-";
-/// Options a mount of ours has; unmounting touches no other.
-const OURS: [&str; 5] = ["ro", "nosuid", "nodev", "noexec", "noatime"];
-
 /// Why a file system could not be mounted or unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -319,62 +316,24 @@ pub fn tidy<'p>(places: impl IntoIterator<Item = &'p PathBuf>) {
 /// [`Error::NotOurs`], or when one is in use; the others are undone all the same.
 pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let dir = real(dir)?;
-    let table = fs::read("/proc/self/mountinfo").map_err(step("/proc/self/mountinfo"))?;
-    let below: Vec<(PathBuf, bool)> = mounts(&table)
+    let table = mounts::table().map_err(step("/proc/self/mountinfo"))?;
+    let below: Vec<Mount> = table
         .into_iter()
-        .filter(|(at, _)| at.starts_with(&dir))
+        .filter(|m| m.at.starts_with(&dir))
         .collect();
-    if below.is_empty() || below.iter().any(|(_, ours)| !ours) {
+    if below.is_empty() || below.iter().any(|m| !m.ours) {
         return Err(Error::NotOurs(dir));
     }
     let mut failed = None;
     let mut done = Vec::new();
-    for (at, _) in below.into_iter().rev() {
-        match patiently(&at) {
+    for Mount { at, .. } in below.into_iter().rev() {
+        match mounts::unmount(&at) {
             Ok(()) => done.push(at),
             Err(e) => failed = Some(step(at.display().to_string())(e)),
         }
     }
     tidy(done.iter().chain([&dir]));
     failed.map_or(Ok(done), Err)
-}
-
-/// Unmounts a place, waiting a second for those that only pass by: an indexer, a process about to start another.
-fn patiently(at: &Path) -> Result<(), Errno> {
-    for _ in 0..20 {
-        match rustix::mount::unmount(at, UnmountFlags::NOFOLLOW) {
-            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(50)),
-            r => return r,
-        }
-    }
-    rustix::mount::unmount(at, UnmountFlags::NOFOLLOW)
-}
-
-/// Mount points of `/proc/self/mountinfo` in their order, and whether each looks like ours.
-fn mounts(table: &[u8]) -> Vec<(PathBuf, bool)> {
-    let line = |line: &[u8]| {
-        let mut fields = line.split(|&b| b == b' ').skip(4);
-        let (at, options) = (fields.next()?, fields.next()?);
-        let options: Vec<&[u8]> = options.split(|&b| b == b',').collect();
-        let ours = OURS.iter().all(|o| options.contains(&o.as_bytes()));
-        Some((PathBuf::from(OsString::from_vec(unescape(at))), ours))
-    };
-    table.split(|&b| b == b'\n').filter_map(line).collect()
-}
-
-/// `\040` and the like, as the kernel writes blanks and backslashes in that file.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [b, tail @ ..] = rest {
-        let code = tail
-            .get(..3)
-            .filter(|_| *b == b'\\')
-            .and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
-        out.push(code.unwrap_or(*b));
-        rest = if code.is_some() { &tail[3..] } else { tail };
-    }
-    out
 }
 
 /// The analyst's path without links, as the kernel knows it.
@@ -426,15 +385,5 @@ mod tests {
             assert_eq!((files, top.as_str()), (201, "0"));
             assert_eq!(undone.unwrap(), std::slice::from_ref(&at));
         }
-    }
-
-    #[test]
-    fn the_kernels_table_of_mounts() {
-        let table = b"36 35 98:0 /m /mnt\\040a ro,nosuid,nodev,noexec,noatime - overlay dof ro\n37 35 98:0 / /home rw,noatime - ext4 /dev/a rw\n";
-        let want = [
-            (PathBuf::from("/mnt a"), true),
-            (PathBuf::from("/home"), false),
-        ];
-        assert_eq!(mounts(table), want);
     }
 }

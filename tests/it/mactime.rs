@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 /// What mactime prints of a body file: time and name of each row, as bytes.
-fn mactime(body: &[u8]) -> Option<BTreeSet<(String, Vec<u8>)>> {
+pub fn mactime(body: &[u8]) -> Option<BTreeSet<(String, Vec<u8>)>> {
     let dir = folder();
     let path = dir.path().join("body");
     std::fs::write(&path, body).unwrap();

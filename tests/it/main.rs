@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod conventions;
 mod determinism;
+mod disk;
 mod engine;
 mod export;
 mod files;
