@@ -19,6 +19,7 @@
 //! - [`mounts`]: the analyst's own table of mounts, and undoing what dof mounted.
 //! - [`cli`]: arguments; one thin file a command.
 //! - [`text`]: hostile text made fit to read.
+//! - [`tools`]: the analyst's own tools, run where they do what is not done again here.
 
 pub mod batch;
 pub mod case;
@@ -39,3 +40,4 @@ pub mod render;
 pub mod rootfs;
 
 pub mod text;
+pub mod tools;

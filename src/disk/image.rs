@@ -1,9 +1,9 @@
 //! From the file an analyst names to one file that holds the disk's bytes.
 
 use super::setup::Setup;
-use super::tools::EWFMOUNT;
 use super::{Error, step};
 use crate::parse::disk_image::{self as header, Format, Refusal};
+use crate::tools::EWFMOUNT;
 use clap::ValueEnum;
 use serde_json::json;
 use std::fs::File;

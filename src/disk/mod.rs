@@ -12,13 +12,13 @@
 
 mod image;
 mod setup;
-mod tools;
 mod volumes;
 
 use crate::engine::{self, Install};
 use crate::evidence::{Evidence, EvidencePath};
 use crate::parse::disk_image::Refusal;
 use crate::parse::superblock::Kind;
+use crate::tools;
 pub use image::ImageFormat;
 use setup::Setup;
 use std::io;
@@ -47,22 +47,9 @@ pub enum Error {
         /// What seems to be the first piece.
         first: PathBuf,
     },
-    /// A tool is not installed.
-    #[error("{program} is needed and not installed; on Debian and Ubuntu: apt install {package}")]
-    Tool {
-        /// The program.
-        program: &'static str,
-        /// The package that has it.
-        package: &'static str,
-    },
-    /// A tool failed.
-    #[error("{program}: {said}")]
-    Failed {
-        /// The program.
-        program: &'static str,
-        /// What it printed.
-        said: String,
-    },
+    /// A tool is missing or failed.
+    #[error(transparent)]
+    Tool(#[from] tools::Error),
     /// A step failed.
     #[error("{what}: {source}")]
     Step {

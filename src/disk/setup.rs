@@ -1,9 +1,9 @@
 //! What was set up for a mounted image, step by step, on record in `/run/dof` until it is undone: whatever ends dof,
 //! `unmount-image` finds it.
 
-use super::tools::{LOSETUP, QEMU, Tool};
 use super::{Error, step};
 use crate::mounts;
+use crate::tools::{self, LOSETUP, QEMU, Tool};
 use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -167,10 +167,10 @@ impl Setup {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(Error::Failed {
+        Err(Error::Tool(tools::Error::Failed {
             program: tool.name(),
             said: "it shows no disk".into(),
-        })
+        }))
     }
 
     /// Has runs of files (path, offset and length in bytes) shown as one file.
@@ -330,7 +330,7 @@ impl Setup {
             }
             LOSETUP
                 .run(["--detach".as_ref(), device.as_os_str()])
-                .map_err(|e| failed.push(e))
+                .map_err(|e| failed.push(e.into()))
                 .is_err()
         });
         if self.record.places.is_empty() && self.record.loops.is_empty() {
