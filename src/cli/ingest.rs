@@ -45,6 +45,7 @@ impl Ingest {
             files: !self.no_files,
             logs: !self.no_logs,
             versions: true,
+            only: None,
             docker_homes: self.homes.paths(),
             arguments: std::env::args_os()
                 .skip(1)

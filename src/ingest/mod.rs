@@ -6,6 +6,7 @@
 mod files;
 mod logs;
 mod progress;
+mod selection;
 mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
@@ -18,7 +19,7 @@ use crate::record;
 use files::{DirTask, Walk};
 use logs::LogTask;
 pub use progress::Progress;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use sweep::Sweep;
@@ -34,6 +35,8 @@ pub struct Options {
     pub logs: bool,
     /// Whether to look into the engines' binaries for their versions.
     pub versions: bool,
+    /// A name, id or prefix: only files and logs of containers it may mean are read.
+    pub only: Option<String>,
     /// Data roots on the host, beside those that are found.
     pub docker_homes: Vec<PathBuf>,
     /// The arguments, for the record.
@@ -130,7 +133,18 @@ pub fn ingest(
     for problem in &survey.problems {
         note(&mut writer, problem, progress)?;
     }
-    sweep_all(&evidence, survey, options, &mut writer, progress)?;
+    let only = options
+        .only
+        .as_ref()
+        .map(|asked| selection::narrow(&mut survey, asked));
+    sweep_all(
+        &evidence,
+        survey,
+        only.as_ref(),
+        options,
+        &mut writer,
+        progress,
+    )?;
     progress.phase("indexing");
     let counts = writer.finish(now())?;
     progress.phase("writing to disk");
@@ -204,6 +218,7 @@ enum Task {
 fn sweep_all(
     evidence: &Evidence,
     survey: Survey<'_>,
+    only: Option<&HashSet<i64>>,
     options: &Options,
     writer: &mut Writer<'_>,
     progress: &Progress,
@@ -212,7 +227,7 @@ fn sweep_all(
     let trees = survey
         .trees
         .into_iter()
-        .filter(|_| options.files)
+        .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)))
         .map(Task::Tree);
     let logs = survey
         .logs
