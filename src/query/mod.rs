@@ -132,8 +132,8 @@ pub fn find(name: &str) -> Result<Query, Error> {
     }
 }
 
-/// Reads a query's header.
-fn parse(name: &str, sql: &str) -> Query {
+/// Reads a query's header; a file without one is a query without parameters that are described.
+pub fn parse(name: &str, sql: &str) -> Query {
     let mut query = Query {
         name: name.into(),
         title: String::new(),

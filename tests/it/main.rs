@@ -11,6 +11,7 @@ mod disk;
 mod engine;
 mod export;
 mod files;
+mod fuzz;
 mod live;
 mod mactime;
 mod mount;
