@@ -1,5 +1,6 @@
 //! The command line: what was typed, and which thin file does it. No logic that a user of the library would miss.
 
+mod check;
 mod demo;
 mod export_container;
 mod filesystem;
@@ -101,6 +102,8 @@ enum Command {
     UnmountImage(mount_image::UnmountImage),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
+    /// Whether a case is as dof left it: its digest, its structure, its rows
+    Check(check::Check),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
     Demo(demo::Demo),
     /// Print the completions of a shell
@@ -234,6 +237,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MountImage(c) => c.run(),
         Command::UnmountImage(c) => c.run(),
         Command::Query(c) => c.run(),
+        Command::Check(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Completions(c) => c.run(),
         Command::Man(c) => c.run(),

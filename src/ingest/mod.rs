@@ -148,7 +148,7 @@ pub fn ingest(
     progress.phase("indexing");
     let counts = writer.finish(now())?;
     progress.phase("writing to disk");
-    let case = target.seal()?;
+    let case = target.seal(now())?;
     progress.finish();
     Ok((
         case,

@@ -6,6 +6,7 @@
 mod bad_input;
 mod cli;
 mod conventions;
+mod crash;
 mod determinism;
 mod disk;
 mod engine;
