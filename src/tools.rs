@@ -2,6 +2,7 @@
 //! the evidence is ever run.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::process::{Command, Stdio};
 
@@ -42,6 +43,8 @@ pub struct Tool(&'static str, &'static str);
 pub const LOSETUP: Tool = Tool("losetup", "util-linux or mount");
 /// Images as QEMU reads them, shown by FUSE.
 pub const QEMU: Tool = Tool("qemu-storage-daemon", "qemu-utils or qemu-system-common");
+/// Whether an image QEMU reads is whole.
+pub const QEMU_IMG: Tool = Tool("qemu-img", "qemu-utils");
 /// EWF images, shown by FUSE.
 pub const EWFMOUNT: Tool = Tool("ewfmount", "ewf-tools");
 /// Layers whose deletions are marked by names, which the kernel's overlayfs does not know.
@@ -67,7 +70,8 @@ impl Tool {
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
         let path = std::env::join_paths(folders.filter(|p| p.is_absolute())).unwrap_or(path);
         // No pipes: a tool that goes on in the background would keep them open, and be waited for.
-        let mut printed = tempfile::tempfile().map_err(start)?;
+        let memory = rustix::fs::memfd_create("printed", rustix::fs::MemfdFlags::CLOEXEC);
+        let mut printed = File::from(memory.map_err(|e| start(e.into()))?);
         let (out, err) = (printed.try_clone(), printed.try_clone());
         #[expect(clippy::disallowed_methods, reason = "the one place")]
         let status = Command::new(program)

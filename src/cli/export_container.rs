@@ -10,7 +10,6 @@ use crate::rootfs::{archive, outside};
 use crate::text::printable;
 use clap::Args;
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
 /// Arguments of `dof export-container`.
 #[derive(Debug, Args)]
@@ -37,8 +36,7 @@ impl ExportContainer {
         let mount = self.filesystem.evidence()?;
         match &self.output.output {
             Some(file) => {
-                let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
-                outside(&mount, parent.unwrap_or(Path::new(".")))?;
+                outside(&mount, super::parent(file))?;
             }
             None if io::stdout().is_terminal() => {
                 return Err(Failure::usage(

@@ -22,7 +22,7 @@ use crate::render::Format;
 use clap::{Args, Parser, Subcommand};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Exit codes, as `--help` and README name them.
@@ -141,6 +141,42 @@ pub struct ListFormat {
     format: Option<Format>,
     #[command(flatten)]
     output: Output,
+}
+
+/// Makes a directory of the analyst's unless it is there; never within the evidence. Whether it was made.
+fn make_dir(evidence: &Path, dir: &Path) -> Result<bool, Failure> {
+    if dir.exists() {
+        return Ok(false);
+    }
+    crate::rootfs::outside(evidence, parent(dir))?;
+    std::fs::create_dir(dir).map_err(|e| Failure::io(format!("{}: {e}", dir.display())))?;
+    Ok(true)
+}
+
+/// The directory a path is in.
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Lines of standard output that tell what was done: what is done does not stop when no one reads them any more.
+#[derive(Debug, Default)]
+struct Lines(Option<io::Error>);
+
+impl Lines {
+    fn put(&mut self, line: &str) {
+        if self.0.is_none() {
+            self.0 = writeln!(io::stdout(), "{line}").err();
+        }
+    }
+
+    fn end(self) -> io::Result<()> {
+        match self.0 {
+            Some(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An error on its way to becoming a line on stderr and an exit code.

@@ -1,12 +1,11 @@
 //! `dof mount-container` and `dof unmount-container`.
 
 use super::filesystem::{FilesystemArgs, Found};
-use super::{Failure, exit};
+use super::{Failure, Lines, exit};
 use crate::rootfs::{self, mount};
 use crate::text::printable;
 use clap::Args;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dof mount-container`.
 #[derive(Debug, Args)]
@@ -25,7 +24,7 @@ pub struct MountContainer {
     /// Every container, each in a directory of its own below one
     #[arg(long)]
     all: bool,
-    /// Mount here instead of at a new directory
+    /// Mount here instead of at a new temporary directory; made when it is not there
     #[arg(long, value_name = "DIR")]
     at_mountpoint: Option<PathBuf>,
 }
@@ -41,7 +40,7 @@ pub struct UnmountContainer {
 impl From<mount::Error> for Failure {
     fn from(e: mount::Error) -> Self {
         match e {
-            mount::Error::NotOurs(_) => Failure::usage(e.to_string()),
+            mount::Error::NotOurs(_) | mount::Error::Within(_) => Failure::usage(e.to_string()),
             mount::Error::Container(e) => e.into(),
             _ => Failure::io(e.to_string()),
         }
@@ -52,16 +51,26 @@ impl MountContainer {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let evidence = self.filesystem.evidence()?;
+        let mut made = None;
         if let Some(dir) = &self.at_mountpoint {
+            made = super::make_dir(&evidence, dir)?.then_some(dir);
             rootfs::outside(&evidence, dir)?;
         }
+        let done = self.mount(&evidence);
+        if let (Some(dir), Err(_)) = (made, &done) {
+            let _ = std::fs::remove_dir(dir);
+        }
+        done
+    }
+
+    fn mount(&self, evidence: &Path) -> Result<u8, Failure> {
         let (found, mut code) = self.filesystem.find(self.container.as_deref())?;
         let parent = match (self.all, &self.at_mountpoint) {
             (true, Some(dir)) => Some(dir.clone()),
             (true, None) => Some(mount::place("all")?),
             (false, _) => None,
         };
-        let mut out = io::stdout().lock();
+        let mut lines = Lines::default();
         for Found {
             name,
             made_of,
@@ -75,9 +84,9 @@ impl MountContainer {
                 (None, Some(dir)) => dir.clone(),
                 (None, None) => mount::place(&name)?,
             };
-            match mount::container(&evidence, &made_of, &at) {
+            match mount::container(evidence, &made_of, &at) {
                 Ok(missing) => {
-                    writeln!(out, "Mounted container {shown} at {}", at.display())?;
+                    lines.put(&format!("Mounted container {shown} at {}", at.display()));
                     for line in missing.iter().chain(&absent) {
                         eprintln!("dof: {shown}: {}", printable(line));
                         code = exit::PROBLEMS;
@@ -101,6 +110,7 @@ impl MountContainer {
         if self.at_mountpoint.is_none() {
             mount::tidy(&parent);
         }
+        lines.end()?;
         Ok(code)
     }
 }
@@ -108,10 +118,11 @@ impl MountContainer {
 impl UnmountContainer {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
-        let mut out = io::stdout().lock();
+        let mut lines = Lines::default();
         for at in mount::unmount(&self.dir)? {
-            writeln!(out, "Unmounted {}", at.display())?;
+            lines.put(&format!("Unmounted {}", at.display()));
         }
+        lines.end()?;
         Ok(exit::OK)
     }
 }

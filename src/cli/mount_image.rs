@@ -1,10 +1,9 @@
 //! `dof mount-image` and `dof unmount-image`.
 
-use super::{Failure, exit};
-use crate::disk::{self, DockerHost, ImageFormat, Outcome, Volume};
+use super::{Failure, Lines, exit};
+use crate::disk::{self, DockerHost, ImageFormat, Outcome, Told, Volume};
 use crate::text::printable;
 use clap::Args;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dof mount-image`.
@@ -53,59 +52,63 @@ impl MountImage {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let parent = self.at.unwrap_or_else(std::env::temp_dir);
-        let mut out = io::stdout().lock();
+        let mut lines = Lines::default();
         let mut hosts = Vec::new();
-        let (mut mounted, mut refused) = (0, 0);
-        disk::mount(
-            &self.image,
-            self.image_format,
-            &parent,
-            |volume, outcome| {
-                match outcome {
-                    Outcome::Mounted { at, host } => {
-                        mounted += 1;
-                        writeln!(
-                            out,
-                            "Mounted volume {} at path {}.",
-                            described(volume),
-                            at.display()
-                        )?;
-                        hosts.extend(host.clone().map(|h| (volume.slot.clone(), h)));
-                        return Ok(());
-                    }
-                    Outcome::Lvm(group) => {
-                        let line = format!(
-                            "LVM physical volume {}:{} {group}",
-                            volume.slot, volume.described
-                        );
-                        return writeln!(out, "{}", printable(&line));
-                    }
-                    Outcome::Unsupported => {
-                        writeln!(out, "{}", unsupported(volume))?;
-                    }
-                    Outcome::Refused(e) => {
-                        refused += 1;
-                        eprintln!(
-                            "dof: volume {} is not mounted: {}",
-                            described(volume),
-                            printable(&e.to_string())
-                        );
+        let (mut mounted, mut wrong) = (0, 0);
+        let say = |text: &str| eprintln!("dof: {}", printable(text));
+        disk::mount(&self.image, self.image_format, &parent, |told| {
+            let (volume, outcome) = match told {
+                Told::Wrong(line) => {
+                    wrong += 1;
+                    return say(line);
+                }
+                Told::Volume(volume, outcome) => (volume, outcome),
+            };
+            match outcome {
+                Outcome::Mounted { at, host } => {
+                    mounted += 1;
+                    lines.put(&format!(
+                        "Mounted volume {} at path {}.",
+                        described(volume),
+                        at.display()
+                    ));
+                    hosts.extend(host.clone().map(|h| (volume.slot.clone(), h)));
+                    if volume.content.as_ref().is_some_and(|c| c.dirty) {
+                        say(&format!(
+                            "volume {}: its journal was not replayed: what stood only there is not seen",
+                            volume.slot
+                        ));
                     }
                 }
-                if let Some(why) = &volume.obstacle {
-                    eprintln!("dof: volume {}: {}", volume.slot, printable(why));
+                Outcome::Lvm(group) => {
+                    let line = format!(
+                        "LVM physical volume {}:{} {group}",
+                        volume.slot, volume.described
+                    );
+                    lines.put(&printable(&line));
                 }
-                Ok(())
-            },
-        )??;
+                Outcome::Unsupported => lines.put(&unsupported(volume)),
+                Outcome::Refused(e) => {
+                    wrong += 1;
+                    say(&format!("volume {} is not mounted: {e}", described(volume)));
+                }
+            }
+            if let Some(why) = &volume.obstacle {
+                say(&format!("volume {}: {why}", volume.slot));
+            }
+            if let Some(why) = &volume.warning {
+                wrong += 1;
+                say(&format!("volume {}: {why}", volume.slot));
+            }
+        })?;
         if hosts.is_empty() && mounted > 0 {
-            writeln!(out, "No Docker host found on these volumes.")?;
+            lines.put("No Docker host found on these volumes.");
         }
         for (slot, host) in hosts {
-            writeln!(out, "{}", next_step(&slot, &host))?;
+            lines.put(&next_step(&slot, &host));
         }
-        out.flush()?;
-        match (mounted, refused) {
+        lines.end()?;
+        match (mounted, wrong) {
             (0, _) => Err(Failure::io("no volume of this image could be mounted")),
             (_, 0) => Ok(exit::OK),
             _ => Ok(exit::PROBLEMS),
@@ -170,10 +173,11 @@ impl UnmountImage {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let (done, failed) = disk::unmount(self.image.as_deref())?;
-        let mut out = io::stdout().lock();
+        let mut lines = Lines::default();
         for at in done {
-            writeln!(out, "Unmounted {}", at.display())?;
+            lines.put(&format!("Unmounted {}", at.display()));
         }
+        lines.end()?;
         for e in &failed {
             eprintln!("dof: {e}");
         }

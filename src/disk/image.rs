@@ -3,7 +3,7 @@
 use super::setup::Setup;
 use super::{Error, step};
 use crate::parse::disk_image::{self as header, Format, Refusal};
-use crate::tools::EWFMOUNT;
+use crate::tools::{self, EWFMOUNT, QEMU_IMG};
 use clap::ValueEnum;
 use serde_json::json;
 use std::fs::File;
@@ -52,7 +52,14 @@ pub struct Found {
     format: Format,
     /// All pieces of a split image, itself first; lengths in bytes.
     pieces: Vec<(PathBuf, u64)>,
+    /// What is missing of it, a line each: it reads as zeros, or the disk ends there.
+    pub missing: Vec<String>,
 }
+
+/// Most segments that are looked at.
+const MOST_SEGMENTS: u32 = 14_000;
+/// Most sections of a segment.
+const MOST_SECTIONS: usize = 100_000;
 
 /// Looks at an image and refuses what would lead elsewhere.
 ///
@@ -88,6 +95,7 @@ pub fn find(image: &Path, said: Option<ImageFormat>) -> Result<Found, Error> {
             }
         }
     }
+    let mut missing = Vec::new();
     let mut pieces = vec![(path.clone(), size)];
     if format == Format::Raw {
         let name = path
@@ -109,17 +117,121 @@ pub fn find(image: &Path, said: Option<ImageFormat>) -> Result<Found, Error> {
             return Err(Error::NotFirst { given: path, first });
         }
     }
-    let last = pieces.len() - 1;
-    if pieces[..last].iter().any(|(_, size)| size % 512 != 0) {
+    let whole = pieces[0].1;
+    let (last, others) = pieces.split_last().unwrap_or((&pieces[0], &[]));
+    if others.iter().any(|(_, size)| size % 512 != 0) {
         return Err(refuse(Refusal::Damaged(
             "a piece does not end with a sector",
         )));
+    }
+    for (piece, size) in others.iter().filter(|(_, size)| *size != whole) {
+        missing.push(format!(
+            "piece {} has {size} bytes, the first {whole}: what comes after it is not at its place",
+            name_of(piece)
+        ));
+    }
+    if pieces.len() > 1 || header::is_first_piece(&name_of(&path)) {
+        missing.extend(gap_after(&last.0));
+    }
+    match format {
+        Format::Ewf => missing.extend(ewf_gaps(&path)),
+        format if format.qemu().is_some() => missing.extend(damage(format, &path)),
+        _ => {}
     }
     Ok(Found {
         path,
         format,
         pieces,
+        missing,
     })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// A piece that is missing while later ones are there.
+fn gap_after(last: &Path) -> Option<String> {
+    let missing = header::next_piece(&name_of(last))?;
+    let mut name = missing.clone();
+    for _ in 0..100 {
+        name = header::next_piece(&name)?;
+        if last.with_file_name(&name).exists() {
+            return Some(format!(
+                "piece {missing} is missing, though there is {name}: the disk ends before it"
+            ));
+        }
+    }
+    None
+}
+
+/// Segments of an EWF image that are missing or cut: each but the last ends with a section `next`, the last with `done`.
+fn ewf_gaps(first: &Path) -> Option<String> {
+    let name = name_of(first);
+    for n in 1..MOST_SEGMENTS {
+        let segment = header::ewf_segment(&name, n)?;
+        let path = first.with_file_name(&segment);
+        let Ok(mut file) = File::open(&path) else {
+            return Some(format!(
+                "segment {segment} is missing; what was in it and after it reads as zeros"
+            ));
+        };
+        // Behind the segment's own header of 13 bytes.
+        let mut at = 13;
+        let mut end = None;
+        for _ in 0..MOST_SECTIONS {
+            let bytes = read(&mut file, at, 76).ok()?;
+            let Some((kind, next)) = header::ewf_section(&bytes) else {
+                break;
+            };
+            if matches!(kind, b"next" | b"done") {
+                end = Some(kind == b"done");
+                break;
+            }
+            if next <= at {
+                break;
+            }
+            at = next;
+        }
+        match end {
+            Some(true) => return None,
+            Some(false) => {}
+            None => {
+                return Some(format!(
+                    "segment {segment} is cut off; what was in it reads as zeros"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// What `qemu-img check` says of an image that is not whole. Formats it does not check are taken as they are.
+fn damage(format: Format, path: &Path) -> Option<String> {
+    let driver = format.qemu()?;
+    let node =
+        format!("driver={driver},read-only=on,file.driver=file,file.locking=off,file.filename=");
+    let path = path.to_str()?.replace(',', ",,");
+    match QEMU_IMG.run(["check", "-q", "--image-opts", &(node + &path)]) {
+        Ok(_) => None,
+        Err(tools::Error::Failed { said, .. }) if said.contains("not support") => None,
+        // Clusters that nothing uses are no loss.
+        Err(tools::Error::Failed { said, .. })
+            if !said.to_lowercase().contains("error") && said.contains("leak") =>
+        {
+            None
+        }
+        Err(tools::Error::Failed { said, .. }) => {
+            let said = said.lines().next().unwrap_or_default().to_owned();
+            Some(format!(
+                "it is damaged or cut off; what is missing reads as zeros (qemu-img check: {said})"
+            ))
+        }
+        Err(e) => Some(format!("whether it is whole is not known: {e}")),
+    }
 }
 
 /// The first piece, when `name` is a later one: another whose name counts up to it.

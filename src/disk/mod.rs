@@ -58,6 +58,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Something else holds what the image's volumes were mounted from.
+    #[error("{0} still in use: containers mounted from there come first (dof unmount-container)")]
+    InUse(String),
     /// There is nothing dof mounted there.
     #[error("{0}")]
     NotOurs(String),
@@ -100,20 +103,33 @@ pub enum Outcome {
     Refused(Error),
 }
 
+/// What [`mount`] has to tell.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// Something is wrong with the image or its partition table.
+    Wrong(&'a str),
+    /// What became of a volume.
+    Volume(&'a Volume, &'a Outcome),
+}
+
 /// Mounts every volume of an image, each at a new directory of `parent`, and tells of each.
 ///
 /// # Errors
-/// When nothing could be mounted; then nothing is. Errors of `tell` leave what is mounted until then.
+/// When the image cannot be read at all; then nothing is left of what was tried. When no volume could be mounted, neither.
 pub fn mount(
     image: &Path,
     format: Option<ImageFormat>,
     parent: &Path,
-    mut tell: impl FnMut(&Volume, &Outcome) -> io::Result<()>,
-) -> Result<io::Result<()>, Error> {
+    mut tell: impl FnMut(Told<'_>),
+) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Root);
     }
     let found = image::find(image, format)?;
+    found
+        .missing
+        .iter()
+        .for_each(|line| tell(Told::Wrong(line)));
     let mut setup = Setup::new(&found.path)?;
     let disk = match image::open(&found, &mut setup).and_then(|base| volumes::Disk::open(&base)) {
         Ok(disk) => disk,
@@ -124,7 +140,9 @@ pub fn mount(
     };
     let name = found.path.file_stem().unwrap_or_default().to_string_lossy();
     let mut mounted = false;
-    for volume in disk.volumes() {
+    let (volumes, wrong) = disk.volumes();
+    wrong.iter().for_each(|line| tell(Told::Wrong(line)));
+    for volume in volumes {
         let outcome = if let Some(group) = &volume.lvm {
             Outcome::Lvm(group.clone())
         } else if volume.file_system().is_some() {
@@ -141,14 +159,12 @@ pub fn mount(
         } else {
             Outcome::Unsupported
         };
-        if let Err(e) = tell(&volume, &outcome) {
-            return Ok(Err(e));
-        }
+        tell(Told::Volume(&volume, &outcome));
     }
     if !mounted {
         setup.undo();
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// What keeps the kernel from replaying a journal, and from believing what a hostile superblock says to do on errors.

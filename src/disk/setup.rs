@@ -34,7 +34,8 @@ enum Shown {
 struct Record {
     image: PathBuf,
     shown: Vec<Shown>,
-    /// Loop devices that no mount holds yet, and their files.
+    /// Loop devices and their files. Each goes with its last user, which need not be the mount it was made for: a container
+    /// mounted from there keeps it.
     loops: Vec<(PathBuf, PathBuf)>,
     /// Directories made for mounts.
     places: Vec<PathBuf>,
@@ -208,30 +209,41 @@ impl Setup {
     /// # Errors
     /// When losetup fails.
     pub fn attach(&mut self, file: &Path, offset: u64, length: u64) -> Result<PathBuf, Error> {
-        let device = LOSETUP.run([
-            "--find".as_ref(),
-            "--show".as_ref(),
-            "--read-only".as_ref(),
-            "--offset".as_ref(),
-            offset.to_string().as_ref(),
-            "--sizelimit".as_ref(),
-            length.to_string().as_ref(),
-            file.as_os_str(),
-        ])?;
-        let device = PathBuf::from(device.lines().last().unwrap_or_default());
-        self.record.loops.push((device.clone(), file.to_path_buf()));
-        self.save()?;
-        Ok(device)
+        let mut tries = 0..20;
+        loop {
+            let device = PathBuf::from(LOSETUP.run(["--find"])?);
+            // On record before it is used; another program may be quicker to use it.
+            self.record.loops.push((device.clone(), file.to_path_buf()));
+            self.save()?;
+            let done = LOSETUP.run([
+                "--read-only".as_ref(),
+                "--offset".as_ref(),
+                offset.to_string().as_ref(),
+                "--sizelimit".as_ref(),
+                length.to_string().as_ref(),
+                device.as_os_str(),
+                file.as_os_str(),
+            ]);
+            match done {
+                Ok(_) => return Ok(device),
+                Err(e) => {
+                    self.record.loops.pop();
+                    self.save()?;
+                    if tries.next().is_none() || !e.to_string().contains("busy") {
+                        return Err(e.into());
+                    }
+                }
+            }
+        }
     }
 
     /// Gives a loop device free; the kernel does so when its last user goes.
     ///
     /// # Errors
     /// When losetup fails.
-    pub fn detach(&mut self, device: &Path) -> Result<(), Error> {
+    pub fn detach(&self, device: &Path) -> Result<(), Error> {
         LOSETUP.run(["--detach".as_ref(), device.as_os_str()])?;
-        self.record.loops.retain(|(d, _)| d != device);
-        self.save()
+        Ok(())
     }
 
     /// A new directory for a mount: of this name, or with a number behind it.
@@ -319,20 +331,33 @@ impl Setup {
             false
         });
         self.record.places.reverse();
-        self.record.loops.retain(|(device, file)| {
+        let is_ours = |(device, file): &(PathBuf, PathBuf)| {
             let number = device.file_name().unwrap_or_default().as_bytes();
             let backing = [b"/sys/block/", number, b"/loop/backing_file"].concat();
             let backing = fs::read(Path::new(std::ffi::OsStr::from_bytes(&backing)));
             // The number may be another file's by now.
-            let ours = backing.is_ok_and(|b| b.trim_ascii_end() == file.as_os_str().as_bytes());
-            if !ours {
-                return false;
+            backing.is_ok_and(|b| b.trim_ascii_end() == file.as_os_str().as_bytes())
+        };
+        for own in self.record.loops.iter().filter(|l| is_ours(l)) {
+            // What no mount holds goes now, the rest when its last user does.
+            let _ = self.detach(&own.0);
+        }
+        for _ in 0..50 {
+            self.record.loops.retain(is_ours);
+            if self.record.loops.is_empty() || !self.record.places.is_empty() {
+                break;
             }
-            LOSETUP
-                .run(["--detach".as_ref(), device.as_os_str()])
-                .map_err(|e| failed.push(e.into()))
-                .is_err()
-        });
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if self.record.places.is_empty() && !self.record.loops.is_empty() {
+            let devices: Vec<String> = self
+                .record
+                .loops
+                .iter()
+                .map(|(d, _)| d.display().to_string())
+                .collect();
+            failed.push(Error::InUse(devices.join(", ")));
+        }
         if self.record.places.is_empty() && self.record.loops.is_empty() {
             while let Some(shown) = self.record.shown.pop() {
                 let gone = match &shown {

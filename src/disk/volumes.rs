@@ -32,6 +32,8 @@ pub struct Volume {
     pub content: Option<Superblock>,
     /// Of a physical volume of LVM: the group and what is in it.
     pub lvm: Option<String>,
+    /// What is wrong with it, though it may be mounted all the same.
+    pub warning: Option<String>,
     /// Why its content cannot be had, though it is known where it lies or what it is.
     pub obstacle: Option<String>,
 }
@@ -152,22 +154,32 @@ impl Disk {
     }
 
     /// Its volumes, by where they begin; logical volumes behind the physical one they begin on.
-    pub fn volumes(&self) -> Vec<Volume> {
+    /// With what is wrong with the tables, a line each.
+    pub fn volumes(&self) -> (Vec<Volume>, Vec<String>) {
         let whole = self.head(&[(0, self.size)]);
+        let bare = superblock::probe(&whole);
+        let mut wrong = Vec::new();
+        // A bare file system leaves room for an old table in front of it.
+        let is_stale =
+            |found: &Vec<Volume>| bare.is_some() && found.iter().all(|v| v.content.is_none());
         let partitions = self
-            .gpt(&whole)
-            .or_else(|| self.mbr(&whole))
+            .gpt(&whole, &mut wrong)
+            .or_else(|| {
+                self.mbr(&whole, &mut wrong)
+                    .filter(|found| !is_stale(found))
+            })
             .unwrap_or_else(|| {
+                wrong.clear();
                 vec![Volume {
                     slot: "0".into(),
                     extents: vec![(0, self.size)],
                     length: self.size,
                     described: "whole disk".into(),
-                    content: superblock::probe(&whole),
+                    content: bare.clone(),
                     ..Volume::default()
                 }]
             });
-        self.with_logical(partitions)
+        (self.with_logical(partitions), wrong)
     }
 
     fn volume(&self, slot: usize, start: u64, length: u64, described: String) -> Volume {
@@ -179,6 +191,8 @@ impl Disk {
         } else {
             (spread > 1).then(|| format!("it is one of {spread} devices of its file system"))
         };
+        let cut = (there > 0 && there < length)
+            .then(|| format!("the image ends within it: {there} of {length} bytes are there"));
         Volume {
             slot: slot.to_string(),
             extents: vec![(start, there)],
@@ -186,31 +200,48 @@ impl Disk {
             described,
             content,
             lvm: None,
+            warning: cut,
             obstacle,
         }
     }
 
     /// The first of the two tables, or the second where that is broken.
-    fn gpt(&self, whole: &[u8]) -> Option<Vec<Volume>> {
+    fn gpt(&self, whole: &[u8], wrong: &mut Vec<String>) -> Option<Vec<Volume>> {
         let protective = table::mbr(whole)?
             .iter()
             .flatten()
             .any(|entry| entry.kind == 0xee);
-        let (sector, at, header) = SECTORS.into_iter().find_map(|sector| {
+        let mut damaged = None;
+        let mut sound = None;
+        for sector in SECTORS {
             let last = (self.size / sector).saturating_sub(1) * sector;
-            [sector, last].into_iter().find_map(|at| {
-                let header = table::gpt_header(&self.read(at, sector))?;
-                Some((sector, at, header))
-            })
-        })?;
+            for at in [sector, last] {
+                let Some(header) = table::gpt_header(&self.read(at, sector)) else {
+                    continue;
+                };
+                let bytes = u64::from(header.count) * u64::from(header.size);
+                let entries = self.read(header.entries_at.saturating_mul(sector), bytes);
+                if header.sound && table::crc32(&entries) == header.crc {
+                    sound = sound.or(Some((sector, at, header, entries)));
+                } else {
+                    damaged = damaged.or(Some((sector, at, header, entries)));
+                }
+            }
+        }
+        let second = sound.as_ref().is_some_and(|(sector, at, ..)| at != sector);
+        if protective && second {
+            wrong.push("the first partition table (GPT) is damaged or gone; this is its copy at the disk's end".into());
+        } else if protective && sound.is_none() && damaged.is_some() {
+            wrong.push(
+                "both partition tables (GPT) are damaged; this is what the first one says".into(),
+            );
+        }
+        let (sector, at, header, entries) = sound.or(damaged)?;
         if !protective {
             return None; // a table that was left when the disk got an MBR again
         }
         let bytes = u64::from(header.count) * u64::from(header.size);
-        let entries = table::gpt_entries(
-            &self.read(header.entries_at.checked_mul(sector)?, bytes),
-            &header,
-        );
+        let entries = table::gpt_entries(&entries, &header);
         let meta = |start, length| Span {
             start,
             length,
@@ -245,7 +276,7 @@ impl Disk {
         Some(volumes)
     }
 
-    fn mbr(&self, whole: &[u8]) -> Option<Vec<Volume>> {
+    fn mbr(&self, whole: &[u8], wrong: &mut Vec<String>) -> Option<Vec<Volume>> {
         let entries = table::mbr(whole)?;
         let sectors = self.size / SECTOR;
         let sane = |e: &MbrEntry| e.start > 0 && u64::from(e.start) < sectors;
@@ -277,7 +308,7 @@ impl Disk {
             }
         }
         for base in extended {
-            self.logical(base, &mut spans, &mut found);
+            self.logical(base, &mut spans, &mut found, wrong);
         }
         let slots = table::slots(&spans);
         let mut volumes: Vec<Volume> = found
@@ -297,14 +328,31 @@ impl Disk {
     }
 
     /// Follows a chain of extended tables: in each, partitions relative to itself, and the next table relative to `base`.
-    fn logical(&self, base: u64, spans: &mut Vec<Span>, found: &mut Vec<(usize, u64, MbrEntry)>) {
+    fn logical(
+        &self,
+        base: u64,
+        spans: &mut Vec<Span>,
+        found: &mut Vec<(usize, u64, MbrEntry)>,
+        wrong: &mut Vec<String>,
+    ) {
         let mut seen = HashSet::new();
         let mut next = Some(base);
         while let Some(at) = next.take() {
+            let lost = "logical partitions behind it are not known";
             if !seen.insert(at) || seen.len() > MOST_LOGICAL {
+                wrong.push(format!(
+                    "the extended partition table at sector {at} leads in a circle; {lost}"
+                ));
+                return;
+            }
+            if at.saturating_mul(SECTOR) >= self.size {
+                wrong.push(format!("an extended partition table at sector {at} lies beyond the end of the image; {lost}"));
                 return;
             }
             let Some(entries) = table::mbr(&self.read(at * SECTOR, SECTOR)) else {
+                wrong.push(format!(
+                    "there is no extended partition table at sector {at}; {lost}"
+                ));
                 return;
             };
             spans.push(Span {
@@ -465,6 +513,7 @@ impl Disk {
             described: format!("LVM {name}"),
             content,
             lvm: None,
+            warning: None,
             obstacle,
         }
     }

@@ -206,6 +206,41 @@ pub fn vmdk_extents(descriptor: &[u8]) -> Result<Vec<String>, Refusal> {
     Ok(files)
 }
 
+/// A section's header in a segment of an EWF image: what it is, and where the next one is. 76 bytes at `at`.
+pub fn ewf_section(header: &[u8]) -> Option<(&[u8], u64)> {
+    let kind = header.get(..16)?;
+    let end = memchr::memchr(0, kind).unwrap_or(kind.len());
+    let next = u64::from_le_bytes(header.get(16..24)?.try_into().ok()?);
+    Some((&kind[..end], next))
+}
+
+/// The name of segment `n` (from 1) of an EWF image whose first is `first`: `.E01` to `.E99`, then `.EAA` to `.EZZ`, `.FAA`.
+pub fn ewf_segment(first: &str, n: u32) -> Option<String> {
+    let (stem, end) = first.rsplit_once('.')?;
+    let letter = *end.as_bytes().first().filter(|b| b.is_ascii_alphabetic())?;
+    if end.len() != 3 || n == 0 {
+        return None;
+    }
+    if n < 100 {
+        return Some(format!("{stem}.{}{n:02}", char::from(letter)));
+    }
+    let a = if letter.is_ascii_lowercase() {
+        b'a'
+    } else {
+        b'A'
+    };
+    let n = n - 100;
+    let char_of = |n: u32| Some(char::from(a + u8::try_from(n % 26).ok()?));
+    let top = u32::from(letter - a) + n / 676;
+    (top < 26).then_some(())?;
+    Some(format!(
+        "{stem}.{}{}{}",
+        char_of(top)?,
+        char_of(n / 26)?,
+        char_of(n)?
+    ))
+}
+
 fn u32_be(b: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(b.get(at..at + 4)?.try_into().ok()?))
 }
@@ -285,6 +320,24 @@ mod tests {
     }
 
     #[test]
+    fn segments_count() {
+        let name = |n| ewf_segment("d.E01", n);
+        for (n, want) in [
+            (1, "d.E01"),
+            (99, "d.E99"),
+            (100, "d.EAA"),
+            (101, "d.EAB"),
+            (126, "d.EBA"),
+            (775, "d.EZZ"),
+            (776, "d.FAA"),
+        ] {
+            assert_eq!(name(n).as_deref(), Some(want));
+        }
+        assert_eq!(ewf_segment("d.e01", 100).as_deref(), Some("d.eaa"));
+        assert_eq!(ewf_segment("d.Ex01", 2), None);
+    }
+
+    #[test]
     fn descriptors_lead_nowhere() {
         let text =
             |line: &str| format!("# Disk DescriptorFile\nCID=1\nparentCID=ffffffff\n{line}\n");
@@ -311,6 +364,8 @@ mod tests {
             let _ = vmdk_descriptor(&bytes, 1 << 40);
             let _ = vmdk_extents(&bytes);
             let _ = next_piece(&name);
+            let _ = ewf_section(&bytes);
+            let _ = ewf_segment(&name, bytes.len() as u32);
             let _ = is_first_piece(&name);
         }
     }

@@ -54,6 +54,10 @@ pub struct GptHeader {
     pub count: u32,
     /// Bytes of each.
     pub size: u32,
+    /// CRC-32 of all of them.
+    pub crc: u32,
+    /// Whether the header's own CRC-32 is right.
+    pub sound: bool,
 }
 
 /// Most bytes of entries that are read: far more than any disk has.
@@ -68,9 +72,26 @@ pub fn gpt_header(sector: &[u8]) -> Option<GptHeader> {
         entries_at: u64_at(sector, 72)?,
         count: u32_at(sector, 80)?,
         size: u32_at(sector, 84)?,
+        crc: u32_at(sector, 88)?,
+        sound: header_crc(sector) == u32_at(sector, 16),
     };
     let bytes = u64::from(header.count) * u64::from(header.size);
     (header.size >= 128 && bytes <= MOST_GPT_BYTES).then_some(header)
+}
+
+/// The CRC-32 of a header, whose own field counts as zeros.
+fn header_crc(sector: &[u8]) -> Option<u32> {
+    let size = u32_at(sector, 12)? as usize;
+    let mut header = sector.get(..size.max(92))?.to_vec();
+    header.get_mut(16..20)?.fill(0);
+    Some(crc32(&header))
+}
+
+/// CRC-32 as in ISO 3309, which the UEFI specification names.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }
 
 /// An entry of a GPT.
@@ -279,7 +300,7 @@ mod tests {
             if let Some(header) = gpt_header(&bytes) {
                 let _ = gpt_entries(&bytes, &header);
             }
-            let _ = gpt_entries(&bytes, &GptHeader { entries_at: 2, count: u32::MAX, size: 128 });
+            let _ = gpt_entries(&bytes, &GptHeader { entries_at: 2, count: u32::MAX, size: 128, crc: 0, sound: false });
         }
     }
 }

@@ -60,6 +60,9 @@ pub enum Error {
         /// What is wrong with the tool.
         source: tools::Error,
     },
+    /// Something else is mounted within.
+    #[error("{} is mounted in it, not by dof; unmount that first", .0.display())]
+    Within(PathBuf),
     /// Not a place dof mounted.
     #[error("{} is no file system that dof mounted", .0.display())]
     NotOurs(PathBuf),
@@ -377,8 +380,12 @@ pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
         .into_iter()
         .filter(|m| m.at.starts_with(&dir))
         .collect();
-    if below.is_empty() || below.iter().any(|m| !m.ours) {
-        return Err(Error::NotOurs(dir));
+    match below.iter().find(|m| !m.ours) {
+        Some(other) if other.at != dir && below.iter().any(|m| m.ours) => {
+            return Err(Error::Within(other.at.clone()));
+        }
+        None if !below.is_empty() => {}
+        _ => return Err(Error::NotOurs(dir)),
     }
     let mut failed = None;
     let mut done = Vec::new();

@@ -77,6 +77,7 @@ fn io_and_sql_stay_at_home() {
                 "src/case/",
                 "src/query/mod.rs",
                 "src/cli/mod.rs",
+                "src/cli/mount_container.rs",
                 "src/demo.rs",
                 "src/rootfs/mount.rs",
                 "src/disk/",

@@ -33,13 +33,13 @@ fn digest(path: &Path) -> String {
 }
 
 /// An image mounted by dof, undone also when a test fails.
-struct Image(PathBuf, String);
+struct Image(PathBuf, String, String);
 
 impl Image {
     #[track_caller]
     fn mount(image: &Path, at: &Path) -> Image {
         let ran = dof(["mount-image", "--at", text(at), text(image)]);
-        let mounted = Image(image.to_path_buf(), ran.out.clone());
+        let mounted = Image(image.to_path_buf(), ran.out.clone(), ran.err.clone());
         ran.with(0);
         mounted
     }
@@ -970,7 +970,7 @@ fn failures_leave_nothing() {
     let at = dir.path().join("at");
     fs::create_dir(&at).unwrap();
     let ran = dof(["mount-image", "--at", text(&at), text(&image)]).with(1);
-    let mounted = Image(image.clone(), ran.out.clone());
+    let mounted = Image(image.clone(), ran.out.clone(), ran.err.clone());
     assert!(
         ran.err.contains("4:Ext4 / [Linux] is not mounted"),
         "{}",
@@ -1010,6 +1010,285 @@ fn failures_leave_nothing() {
     );
 }
 
+/// What of an image is missing is said: it would read as zeros.
+#[test]
+fn images_that_are_not_whole() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let dir = folder();
+    let raw = dir.path().join("whole.raw");
+    disk(&raw, "ext4", 96);
+    let noise: Vec<u8> = (0..30_000_000u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8)
+        .collect();
+    let at = folder();
+    {
+        let device = Loop::new(&raw, PARTS[2].0, (96 << 11) - PARTS[2].0);
+        let mounted = Writable(at.path().join("rw"));
+        fs::create_dir(&mounted.0).unwrap();
+        must("mount", &[&device.0, text(&mounted.0)]);
+        fs::write(mounted.0.join("noise"), &noise).unwrap();
+    }
+    let warned = |image: &Path, why: &str| {
+        let ran = dof(["mount-image", "--at", text(at.path()), text(image)]);
+        dof(["unmount-image", text(image)]);
+        assert!(ran.err.contains(why), "{}: {}", image.display(), ran.err);
+        assert!(
+            ran.code == 1 || ran.code == 3 && ran.out.is_empty(),
+            "{}: exit code {}",
+            image.display(),
+            ran.code
+        );
+    };
+    let sane = |image: &Path| {
+        let ran = dof(["mount-image", "--at", text(at.path()), text(image)]).with(0);
+        dof(["unmount-image", text(image)]).with(0);
+        assert_eq!(ran.err, "", "{}", image.display());
+    };
+    // EWF: a segment gone, the last ones gone, one cut off.
+    let to = dir.path().join("e");
+    let acquire = [
+        "-u",
+        "-q",
+        "-f",
+        "encase6",
+        "-c",
+        "none",
+        "-S",
+        "16MiB",
+        "-t",
+        text(&to),
+        text(&raw),
+    ];
+    must("ewfacquire", &acquire);
+    let first = dir.path().join("e.E01");
+    sane(&first);
+    let third = dir.path().join("e.E03");
+    let kept = fs::read(&third).unwrap();
+    fs::remove_file(&third).unwrap();
+    warned(&first, "segment e.E03 is missing");
+    fs::write(&third, &kept[..kept.len() / 2]).unwrap();
+    warned(&first, "segment e.E03 is cut off");
+    fs::write(&third, &kept).unwrap();
+    sane(&first);
+    // QCOW2, cut off.
+    let qcow2 = dir.path().join("q.qcow2");
+    must(
+        "qemu-img",
+        &["convert", "-O", "qcow2", text(&raw), text(&qcow2)],
+    );
+    sane(&qcow2);
+    let size = fs::metadata(&qcow2).unwrap().len();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&qcow2)
+        .unwrap()
+        .set_len(size * 2 / 3)
+        .unwrap();
+    warned(&qcow2, "damaged or cut off");
+    // Pieces: one gone, one short.
+    must(
+        "split",
+        &[
+            "-b",
+            "24M",
+            "--numeric-suffixes=1",
+            "-a3",
+            text(&raw),
+            text(&dir.path().join("p.")),
+        ],
+    );
+    let piece = |n: u8| dir.path().join(format!("p.00{n}"));
+    sane(&piece(1));
+    let kept = fs::read(piece(3)).unwrap();
+    fs::remove_file(piece(3)).unwrap();
+    warned(&piece(1), "piece p.003 is missing");
+    fs::write(piece(3), &kept[..kept.len() - 512]).unwrap();
+    warned(&piece(1), "not at its place");
+    // The raw image, cut off within its last partition.
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&raw)
+        .unwrap()
+        .set_len(90 << 20)
+        .unwrap();
+    warned(&raw, "the image ends within it");
+}
+
+/// Partition tables that are damaged: what can be had is mounted, what is wrong is said.
+#[test]
+fn damaged_partition_tables() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let dir = folder();
+    let image = dir.path().join("d.raw");
+    let build = |layout: &str, starts: &[u64]| {
+        let _ = fs::remove_file(&image);
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let file = dir.path().join("layout");
+        fs::write(&file, layout).unwrap();
+        must(
+            "sh",
+            &[
+                "-c",
+                &format!("sfdisk -q '{}' < '{}'", image.display(), file.display()),
+            ],
+        );
+        for start in starts {
+            must(
+                "mkfs.ext2",
+                &[
+                    "-qF",
+                    "-L",
+                    &format!("at{start}"),
+                    &Loop::new(&image, *start, 20480).0,
+                ],
+            );
+        }
+    };
+    let poke = |at: u64, bytes: &[u8]| {
+        let file = fs::OpenOptions::new().write(true).open(&image).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).unwrap();
+    };
+    let mount = || {
+        let ran = dof(["mount-image", "--at", text(dir.path()), text(&image)]);
+        dof(["unmount-image", text(&image)]);
+        ran
+    };
+    let gpt = "label: gpt\nstart=2048,size=20480\nstart=24576,size=20480\n";
+    for at in [512 + 40, 1024 + 130] {
+        build(gpt, &[2048, 24576]);
+        poke(at, &[0x5a; 4]);
+        let ran = mount().with(1);
+        assert!(
+            ran.out.contains(":Ext2 at2048") && ran.out.contains(":Ext2 at24576"),
+            "{}{}",
+            ran.out,
+            ran.err
+        );
+        assert!(
+            ran.err.contains("its copy at the disk's end"),
+            "{}",
+            ran.err
+        );
+    }
+    let logical = "label: dos\nstart=2048,size=20480,type=83\nstart=24576,size=90000,type=5\nstart=26624,size=20480,type=83\nstart=51200,size=20480,type=83\n";
+    build(logical, &[2048, 26624, 51200]);
+    let all = mount().with(0);
+    assert_eq!(all.out.matches("Mounted volume").count(), 3, "{}", all.out);
+    // The second extended table is found by the first one's second entry: let it lead back.
+    poke(24576 * 512 + 446 + 16 + 8, &0u32.to_le_bytes());
+    let ran = mount().with(1);
+    assert!(
+        ran.out.contains("at2048") && ran.out.contains("at26624"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.err.contains("leads in a circle"), "{}", ran.err);
+    // An old table in front of a bare file system.
+    fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    must("mkfs.ext4", &["-qF", "-L", "bare", text(&image)]);
+    let mut table = [0; 66];
+    table[4] = 0x83;
+    table[8..12].copy_from_slice(&2048u32.to_le_bytes());
+    table[12..16].copy_from_slice(&20480u32.to_le_bytes());
+    table[64..].copy_from_slice(&[0x55, 0xaa]);
+    poke(446, &table);
+    let ran = mount().with(0);
+    assert!(ran.out.contains(" 0:Ext4 bare"), "{}", ran.out);
+}
+
+/// A container mounted from an image keeps it: the image is not taken away below it.
+#[test]
+fn an_image_in_use_stays() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let dir = folder();
+    let (_sample, host) = crate::support::sample();
+    let raw = dir.path().join("used.raw");
+    fs::File::create(&raw).unwrap().set_len(128 << 20).unwrap();
+    must("mkfs.ext4", &["-qF", "-d", text(&host), text(&raw)]);
+    let qcow2 = dir.path().join("used.qcow2");
+    must(
+        "qemu-img",
+        &["convert", "-O", "qcow2", text(&raw), text(&qcow2)],
+    );
+    for image in [&raw, &qcow2] {
+        let mounted = Image::mount(image, dir.path());
+        let root = mounted.place("0");
+        let at = dir.path().join("container");
+        // The directory need not be there.
+        dof([
+            "mount-container",
+            "--container",
+            "apache",
+            "--at-mountpoint",
+            text(&at),
+            text(&root),
+        ])
+        .with(0);
+        let refused = dof(["unmount-image", text(image)]).with(3);
+        assert!(
+            refused.err.contains("dof unmount-container"),
+            "{}",
+            refused.err
+        );
+        assert_eq!(
+            fs::read(at.join("tmp/later")).unwrap(),
+            b"after the commit\n"
+        );
+        dof(["unmount-container", text(&at)]).with(0);
+        dof(["unmount-image", text(image)]).with(0);
+        assert_eq!(must("losetup", &["-j", text(image)]), "");
+        drop(mounted);
+        let _ = fs::remove_dir(&at);
+    }
+}
+
+/// Killed at any moment of mounting: unmount-image finds all there is, and nothing stays.
+#[test]
+fn a_killed_mount_is_undone() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let dir = folder();
+    let raw = dir.path().join("killed.raw");
+    disk(&raw, "ext4", 64);
+    let qcow2 = dir.path().join("killed.qcow2");
+    must(
+        "qemu-img",
+        &["convert", "-O", "qcow2", text(&raw), text(&qcow2)],
+    );
+    let at = dir.path().join("at");
+    fs::create_dir(&at).unwrap();
+    for image in [&raw, &qcow2] {
+        for n in 0..25 {
+            let mut child = dof_command()
+                .args(["mount-image", "--at", text(&at), text(image)])
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(n * 4));
+            let _ = child.kill();
+            child.wait().unwrap();
+            // A tool that was under way goes on for a moment.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            dof(["unmount-image", text(image)]);
+            assert_eq!(
+                must("losetup", &["-j", text(image)]),
+                "",
+                "killed after {} ms",
+                n * 4
+            );
+            let left: Vec<_> = fs::read_dir(&at).unwrap().collect();
+            assert!(left.is_empty(), "killed after {} ms: {left:?}", n * 4);
+        }
+    }
+}
+
 /// The recorded whole disks, one with a journal that must not be replayed.
 #[test]
 fn recorded_disks() {
@@ -1030,6 +1309,8 @@ fn recorded_disks() {
         must("zstd", &["-dqf", text(&packed), "-o", text(&image)]);
         let mounted = Image::mount(&image, dir.path());
         let place = mounted.place(slot);
+        let journal = mounted.2.contains("its journal was not replayed");
+        assert_eq!(journal, name.contains("dirty"), "{}", mounted.2);
         assert_eq!(mounted.next(), ["ingest", text(&place), "case.db"]);
         let listed = dof(["list-containers", text(&place)]).with(0);
         for container in ["site", "queue", "job"] {
