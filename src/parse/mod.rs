@@ -8,6 +8,7 @@ pub mod json;
 pub mod json_log;
 pub mod local_log;
 pub mod node_cert;
+pub mod tar_split;
 pub mod time;
 pub mod unit;
 pub mod version;
