@@ -35,3 +35,4 @@ pub mod render;
 pub mod rootfs;
 
 pub mod text;
+pub mod verify;

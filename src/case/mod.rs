@@ -104,6 +104,52 @@ impl Case {
         &self.db
     }
 
+    /// The row id of the host with this identity, where the case has it.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn host(&self, identity: &str) -> Result<Option<i64>, Error> {
+        let mut find = self
+            .db
+            .prepare("SELECT id FROM host WHERE identity = ?")
+            .map_err(sqlite(&self.path))?;
+        let mut rows = find.query([identity]).map_err(sqlite(&self.path))?;
+        let row = rows.next().map_err(sqlite(&self.path))?;
+        row.map(|r| r.get(0))
+            .transpose()
+            .map_err(sqlite(&self.path))
+    }
+
+    /// The identities of its hosts.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn identities(&self) -> Result<Vec<String>, Error> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut stmt = self.db.prepare("SELECT identity FROM host ORDER BY id")?;
+            stmt.query_map([], |r| r.get(0))?.collect()
+        };
+        read().map_err(sqlite(&self.path))
+    }
+
+    /// Opens the case for further rows. One in memory stays the same, a file is opened anew.
+    ///
+    /// # Errors
+    /// Those of [`Target::at`].
+    pub fn reopen(self) -> Result<Target, Error> {
+        let Case { db, path } = self;
+        if db.path().is_some_and(|p| !p.is_empty()) {
+            drop(db);
+            return Target::at(&path);
+        }
+        db.execute_batch("BEGIN").map_err(sqlite(&path))?;
+        Ok(Target {
+            db,
+            path,
+            partial: None,
+        })
+    }
+
     /// The case file; `:memory:` for one made from a mount for a single command.
     pub fn path(&self) -> &Path {
         &self.path

@@ -15,6 +15,7 @@ mod show_container_log;
 mod show_image;
 mod source;
 mod status;
+mod verify;
 
 use crate::render::Format;
 use clap::{Args, Parser, Subcommand};
@@ -94,6 +95,8 @@ enum Command {
     ExportContainer(export_container::ExportContainer),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
+    /// Compare image layers and images with what they were shipped as
+    Verify(verify::Verify),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
@@ -226,6 +229,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MountContainer(c) => c.run(),
         Command::ExportContainer(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
+        Command::Verify(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Completions(c) => c.run(),
