@@ -1,0 +1,858 @@
+//! `dof verify` against real layers: as the engine unpacked them nothing is found; of each thing done to them after, exactly
+//! that is.
+
+use crate::engine::Engine;
+use crate::support::{
+    dof, evidence, folder, ingest, is_root, one, open, run, sample, sample_oracle, skip,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Runs a shell script that must succeed.
+#[track_caller]
+fn sh(dir: &Path, script: &str) {
+    let script = format!("set -eu; cd '{}'; {script}", dir.display());
+    run("bash", &["-c", &script]).expect("bash").with(0);
+}
+
+/// What `dof verify` says of a host, as rows.
+#[track_caller]
+fn verified(host: &Path, code: i32, options: &[&str]) -> Vec<Value> {
+    let mut args = vec!["verify", "--format", "jsonl"];
+    args.extend(options);
+    args.push(host.to_str().unwrap());
+    let ran = dof(&args).with(code);
+    ran.out
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+/// What differs: change, path and attribute of every row that tells of something.
+fn differences(rows: &[Value]) -> BTreeSet<(String, String, String)> {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    rows.iter()
+        .filter(|r| r["change"] != Value::Null || r["outcome"] != "as shipped")
+        .map(|r| (text(&r["change"]), text(&r["path"]), text(&r["attribute"])))
+        .collect()
+}
+
+fn expected(all: &[(&str, &str, &str)]) -> BTreeSet<(String, String, String)> {
+    let own = |&(a, b, c): &(&str, &str, &str)| (a.to_owned(), b.to_owned(), c.to_owned());
+    all.iter().map(own).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// An archive for `docker load`: an image of these layers.
+fn image(tag: &str, layers: &[Vec<u8>]) -> Vec<u8> {
+    let ids: Vec<String> = layers
+        .iter()
+        .map(|l| format!("sha256:{}", sha256(l)))
+        .collect();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids": ids},
+        "history": layers.iter().map(|_| json!({"created_by": "test"})).collect::<Vec<_>>(),
+    });
+    let names: Vec<String> = (0..layers.len()).map(|i| format!("{i}.tar")).collect();
+    let manifest = json!([{"Config": "config.json", "RepoTags": [tag], "Layers": names}]);
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut put = |name: &str, content: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, content).unwrap();
+    };
+    put("config.json", config.to_string().as_bytes());
+    put("manifest.json", manifest.to_string().as_bytes());
+    for (name, layer) in names.iter().zip(layers) {
+        put(name, layer);
+    }
+    tar.into_inner().unwrap()
+}
+
+/// All that a layer can hold, in a folder.
+fn rich(dir: &Path) {
+    fs::create_dir(dir).unwrap();
+    let deep = format!("{}/{}", "d".repeat(120), "e".repeat(120));
+    fs::create_dir_all(dir.join(&deep)).unwrap();
+    fs::write(dir.join(&deep).join("n".repeat(90)), "deep").unwrap();
+    fs::write(dir.join("l".repeat(150)), "long").unwrap();
+    fs::write(dir.join(OsStr::from_bytes(b"latin-\xe9")), "odd name").unwrap();
+    fs::write(dir.join("new\nline\x1b[31m"), "odd name").unwrap();
+    let big: Vec<u8> = (0..1_500_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    fs::write(dir.join("big"), big).unwrap();
+    symlink("x".repeat(130), dir.join("long-link")).unwrap();
+    sh(
+        dir,
+        r#"
+        mkdir -p bin etc/conf.d var/spool gone hidden/old
+        echo one > bin/tool; chmod 4755 bin/tool; ln bin/tool bin/tool2
+        echo two > bin/group; chown 12:34 bin/group; chmod 2710 bin/group
+        : > etc/empty; ln -s ../bin/tool etc/link; chown -h 5:6 etc/link
+        echo a > etc/conf.d/a; echo b > etc/conf.d/b
+        chmod 1777 var/spool; mkfifo var/fifo; mknod var/null c 1 3; mknod var/disk b 8 1
+        chown 3000000:70000 etc/conf.d/b
+        echo g > gone/file; echo h > hidden/old/file
+        echo cap > bin/cap; setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 bin/cap
+        touch -d '2011-03-04T05:06:07.123456789Z' bin/tool; touch -d '2050-01-01' etc/empty
+        touch -d '1960-01-01' etc/conf.d/a; touch -h -d '2012-01-01T00:00:00.5Z' etc/link
+        touch -d '2013-01-01T01:02:03.25Z' etc var .
+        "#,
+    );
+}
+
+/// A folder as GNU tar packs it.
+fn packed(dir: &Path, options: &[&str]) -> Vec<u8> {
+    let done = std::process::Command::new("tar")
+        .args(["--numeric-owner", "--sort=name"])
+        .args(options)
+        .arg("-C")
+        .arg(dir)
+        .args(["-cf", "-", "."])
+        .output()
+        .expect("tar");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    done.stdout
+}
+
+/// A host whose engine unpacked and made layers of all kinds.
+fn host() -> Result<(Engine, PathBuf), String> {
+    let mut engine = Engine::start("verify")?;
+    let work = engine.scratch();
+    let base = work.join("rich");
+    rich(&base);
+    let top = work.join("top");
+    fs::create_dir_all(top.join("hidden")).unwrap();
+    fs::create_dir_all(top.join("new")).unwrap();
+    for name in [
+        ".wh.gone",
+        "hidden/.wh..wh..opq",
+        "hidden/fresh",
+        "new/file",
+        "etc/.wh.empty",
+    ] {
+        fs::create_dir_all(top.join(name).parent().unwrap()).unwrap();
+        fs::write(
+            top.join(name),
+            if name.contains(".wh.") { "" } else { "fresh" },
+        )
+        .unwrap();
+    }
+    let load = |tag: &str, layers: &[Vec<u8>]| {
+        let archive = work.join("image.tar");
+        fs::write(&archive, image(tag, layers)).unwrap();
+        engine
+            .docker(&["load", "-i", archive.to_str().unwrap()])
+            .text();
+    };
+    let pax = [
+        "--format=posix",
+        "--xattrs",
+        "--xattrs-include=security.capability",
+    ];
+    let upper = packed(&top, &pax);
+    load("rich:pax", &[packed(&base, &pax), upper.clone()]);
+    load("rich:gnu", &[packed(&base, &["--format=gnu"]), upper]);
+    // Names below a link, which the engine followed, and a directory that no entry lists.
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o755);
+    for (name, target) in [
+        ("usr/lib/", ""),
+        ("lib", "usr/lib"),
+        ("lib/through", ""),
+        ("implied/file", ""),
+    ] {
+        header.set_entry_type(match (target, name.ends_with('/')) {
+            ("", true) => tar::EntryType::Directory,
+            ("", false) => tar::EntryType::Regular,
+            _ => tar::EntryType::Symlink,
+        });
+        header.set_size(0);
+        header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
+        header.set_path(name).unwrap();
+        header.set_cksum();
+        tar.append(&header, &b""[..]).unwrap();
+    }
+    load("linked:1", &[tar.into_inner().unwrap()]);
+    // The engine's own archives: a committed container.
+    engine.base_image();
+    let script = "rm /bin/true; rm -r /tmp; mkdir /tmp; echo x > /tmp/x; chmod 4711 /bin/false; mkdir -p /a/b; echo 1 > /a/b/c; ln /a/b/c /a/d";
+    engine
+        .docker(&["run", "--name", "made", "base:1", "sh", "-c", script])
+        .text();
+    engine.docker(&["commit", "made", "made:1"]).text();
+    engine.kill();
+    let root = engine.root();
+    Ok((engine, root))
+}
+
+/// Something done to a layer, then undone: times of the directory it is in stay as they were.
+struct Tampered {
+    path: PathBuf,
+    kept: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn times(path: &Path, of: &fs::Metadata) {
+    let times = rustix::fs::Timestamps {
+        last_access: rustix::fs::Timespec {
+            tv_sec: of.atime(),
+            tv_nsec: of.atime_nsec(),
+        },
+        last_modification: rustix::fs::Timespec {
+            tv_sec: of.mtime(),
+            tv_nsec: of.mtime_nsec(),
+        },
+    };
+    rustix::fs::utimensat(
+        rustix::fs::CWD,
+        path,
+        &times,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
+}
+
+/// The one layer directory below a host's overlay2 that has this path.
+#[track_caller]
+fn layer(host: &Path, tag: &str, position: i64, case: &Path) -> PathBuf {
+    let sql = format!(
+        "SELECT l.host_path FROM image_reference r JOIN image_layer il ON il.image_id = r.image_id JOIN layer l ON l.id = il.layer_id WHERE r.reference = '{tag}' AND il.position = {position}"
+    );
+    let path: String = one(&open(case), &sql);
+    host.join(path.trim_start_matches('/'))
+}
+
+impl Tampered {
+    /// Copies a layer aside with everything, so that it can be put back.
+    fn of(layer: &Path) -> Tampered {
+        let dir = tempfile::tempdir_in(
+            layer
+                .parent()
+                .unwrap()
+                .parent()
+                .unwrap()
+                .parent()
+                .unwrap()
+                .parent()
+                .unwrap(),
+        )
+        .unwrap();
+        let kept = dir.path().join("kept");
+        run(
+            "cp",
+            &["-a", layer.to_str().unwrap(), kept.to_str().unwrap()],
+        )
+        .unwrap()
+        .with(0);
+        Tampered {
+            path: layer.to_owned(),
+            kept,
+            _dir: dir,
+        }
+    }
+}
+
+impl Drop for Tampered {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.path).unwrap();
+        run(
+            "cp",
+            &[
+                "-a",
+                self.kept.to_str().unwrap(),
+                self.path.to_str().unwrap(),
+            ],
+        )
+        .unwrap()
+        .with(0);
+    }
+}
+
+#[test]
+fn what_is_done_to_a_layer_is_named() {
+    let (_engine, host) = match host() {
+        Ok(host) => host,
+        Err(why) => return skip(&why),
+    };
+    // As the engine left it, nothing is found, and each archive comes out as its diff ID.
+    let rows = verified(&host, 0, &["--full"]);
+    assert!(rows.len() >= 10, "{rows:?}");
+    assert_eq!(differences(&rows), BTreeSet::new());
+    let bytes: i64 = rows.iter().filter_map(|r| r["bytes"].as_i64()).sum();
+    assert!(bytes > 3_000_000, "contents were read: {bytes}");
+
+    let (_dir, case) = ingest(&host, 0);
+    let pax = layer(&host, "rich:pax", 1, &case);
+    let upper = layer(&host, "rich:pax", 2, &case);
+    type Deed<'a> = (
+        &'a str,
+        &'a Path,
+        &'a str,
+        &'a [(&'a str, &'a str, &'a str)],
+    );
+    let long = format!("/{}", "l".repeat(150));
+    // What is done, and all that is to be named. The directory's own time is put back, as who hides would.
+    let deeds: &[Deed<'_>] = &[
+        (
+            "one byte",
+            &pax,
+            "printf x | dd of=bin/tool bs=1 seek=1 conv=notrunc status=none; touch -d '2011-03-04T05:06:07.123456789Z' bin/tool",
+            &[("changed", "/bin/tool", "content")],
+        ),
+        (
+            "the last byte of a big one",
+            &pax,
+            "touch -r big ../t; printf '\\377' | dd of=big bs=1 seek=1499999 conv=notrunc status=none; touch -r ../t big; rm ../t",
+            &[("changed", "/big", "content")],
+        ),
+        (
+            "a mode bit",
+            &pax,
+            "chmod 0755 bin/tool",
+            &[("changed", "/bin/tool", "mode")],
+        ),
+        (
+            "setuid",
+            &pax,
+            "chmod 6710 bin/group",
+            &[("changed", "/bin/group", "mode")],
+        ),
+        (
+            "a directory's mode",
+            &pax,
+            "chmod 0777 var/spool",
+            &[("changed", "/var/spool", "mode")],
+        ),
+        (
+            "an owner",
+            &pax,
+            "chown 13 bin/group; chmod 2710 bin/group",
+            &[("changed", "/bin/group", "owner")],
+        ),
+        (
+            "a group",
+            &pax,
+            "chgrp 35 var/fifo",
+            &[("changed", "/var/fifo", "group")],
+        ),
+        (
+            "a time",
+            &pax,
+            "touch -d '2011-03-04T05:06:07.123456788Z' bin/tool",
+            &[("changed", "/bin/tool", "mtime")],
+        ),
+        (
+            "a directory's time",
+            &pax,
+            "touch etc/conf.d",
+            &[("changed", "/etc/conf.d", "mtime")],
+        ),
+        (
+            "a longer file",
+            &pax,
+            "touch -r big ../t; echo >> big; touch -r ../t big; rm ../t",
+            &[("changed", "/big", "size")],
+        ),
+        (
+            "an added file",
+            &pax,
+            "echo evil > bin/evil",
+            &[("added", "/bin/evil", "")],
+        ),
+        (
+            "an added directory",
+            &pax,
+            "mkdir bin/.x; echo evil > bin/.x/y",
+            &[("added", "/bin/.x", ""), ("added", "/bin/.x/y", "")],
+        ),
+        (
+            "a file in a new directory of an upper layer",
+            &upper,
+            "echo evil > new/evil",
+            &[("added", "/new/evil", "")],
+        ),
+        (
+            "a removed file",
+            &pax,
+            "rm etc/conf.d/a",
+            &[("missing", "/etc/conf.d/a", "")],
+        ),
+        (
+            "a removed name of two",
+            &pax,
+            "rm bin/tool2",
+            &[("missing", "/bin/tool2", "")],
+        ),
+        (
+            "names of one file parted",
+            &pax,
+            "cp -a bin/tool bin/t; mv bin/t bin/tool2",
+            &[("changed", "/bin/tool2", "hard link")],
+        ),
+        (
+            "a long name",
+            &pax,
+            &format!("chmod 0600 .{long}"),
+            &[("changed", &long, "mode")],
+        ),
+        (
+            "a name that is not UTF-8",
+            &pax,
+            "chmod 0600 latin-*",
+            &[("changed", "/latin-\\xe9", "mode")],
+        ),
+        (
+            "a name with an escape sequence",
+            &pax,
+            "chmod 0600 new*",
+            &[("changed", "/new\nline\x1b[31m", "mode")],
+        ),
+        (
+            "another target",
+            &pax,
+            "rm etc/link; ln -s ../bin/evil etc/link; chown -h 5:6 etc/link; touch -h -d '2012-01-01T00:00:00.5Z' etc/link",
+            &[("changed", "/etc/link", "link target")],
+        ),
+        (
+            "a file in place of a link",
+            &pax,
+            "rm etc/link; echo > etc/link",
+            &[("changed", "/etc/link", "type")],
+        ),
+        (
+            "a link in place of a directory",
+            &pax,
+            "mv etc/conf.d var/spool/x; ln -s ../var/spool/x etc/conf.d; rm -r var/spool/x",
+            &[
+                ("changed", "/etc/conf.d", "type"),
+                ("missing", "/etc/conf.d/a", ""),
+                ("missing", "/etc/conf.d/b", ""),
+            ],
+        ),
+        (
+            "a FIFO in place of a file",
+            &pax,
+            "rm etc/conf.d/a; mkfifo etc/conf.d/a",
+            &[("changed", "/etc/conf.d/a", "type")],
+        ),
+        (
+            "another device",
+            &pax,
+            "rm var/null; mknod -m 0644 var/null c 1 5; touch -r ../n var/null",
+            &[("changed", "/var/null", "device")],
+        ),
+        (
+            "capabilities",
+            &pax,
+            "setfattr -n security.capability -v 0x0100000200000020000000000000000000000000 bin/cap",
+            &[("changed", "/bin/cap", "xattr security.capability")],
+        ),
+        (
+            "capabilities gone",
+            &pax,
+            "setfattr -x security.capability bin/cap",
+            &[("changed", "/bin/cap", "xattr security.capability")],
+        ),
+        (
+            "capabilities given",
+            &pax,
+            "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 big",
+            &[("changed", "/big", "xattr security.capability")],
+        ),
+        (
+            "a deletion undone",
+            &upper,
+            "rm gone",
+            &[("missing", "/gone", "")],
+        ),
+        (
+            "a file in place of a deletion",
+            &upper,
+            "rm gone; echo > gone",
+            &[("changed", "/gone", "type")],
+        ),
+        (
+            "a deletion added",
+            &upper,
+            "mknod new/tool c 0 0",
+            &[("added", "/new/tool", "")],
+        ),
+        (
+            "a directory no longer opaque",
+            &upper,
+            "setfattr -x trusted.overlay.opaque hidden",
+            &[("changed", "/hidden", "opaque")],
+        ),
+        (
+            "a directory made opaque",
+            &upper,
+            "setfattr -n trusted.overlay.opaque -v y new",
+            &[("changed", "/new", "opaque")],
+        ),
+        (
+            "the root made opaque",
+            &upper,
+            "setfattr -n trusted.overlay.opaque -v y .",
+            &[("changed", "/", "opaque")],
+        ),
+        (
+            "a redirect",
+            &upper,
+            "setfattr -n trusted.overlay.redirect -v /etc new",
+            &[("changed", "/new", "xattr trusted.overlay.redirect")],
+        ),
+    ];
+    for (deed, dir, script, want) in deeds {
+        let _back = Tampered::of(dir);
+        // Times of all directories, to be put back but where they are what is done.
+        let before: Vec<(PathBuf, fs::Metadata)> = walkdir::WalkDir::new(dir)
+            .into_iter()
+            .flatten()
+            .filter(|e| e.file_type().is_dir())
+            .map(|e| (e.path().to_owned(), e.metadata().unwrap()))
+            .collect();
+        sh(
+            dir,
+            &format!("touch -r var/null ../n 2>/dev/null || true; {script}; rm -f ../n"),
+        );
+        for (path, meta) in before.iter().rev() {
+            if !want
+                .iter()
+                .any(|(_, p, a)| *a == "mtime" && path.ends_with(&p[1..]))
+                && path.symlink_metadata().is_ok_and(|m| m.is_dir())
+            {
+                times(path, meta);
+            }
+        }
+        let rows = verified(&host, 1, &[]);
+        assert_eq!(differences(&rows), expected(want), "{deed}");
+        let layers: BTreeSet<&str> = rows
+            .iter()
+            .filter(|r| r["outcome"] != "as shipped")
+            .filter_map(|r| r["host_path"].as_str())
+            .collect();
+        assert_eq!(layers.len(), 1, "{deed}: {layers:?}");
+        assert!(dir.ends_with(&layers.first().unwrap()[1..]), "{deed}");
+    }
+    assert_eq!(
+        differences(&verified(&host, 0, &["--full"])),
+        BTreeSet::new(),
+        "all was put back"
+    );
+    the_store_itself(&host, &case, &pax);
+    the_case(&host, &case, &pax);
+}
+
+/// Configs, ids and records.
+fn the_store_itself(host: &Path, case: &Path, pax: &Path) {
+    let docker = host.join("var/lib/docker");
+    let chain: String = one(
+        &open(case),
+        "SELECT l.chain_id FROM image_reference r JOIN image_layer il ON il.image_id = r.image_id JOIN layer l ON l.id = il.layer_id WHERE r.reference = 'rich:pax' AND il.position = 1",
+    );
+    let id: String = one(
+        &open(case),
+        "SELECT image_full_id FROM image_reference WHERE reference = 'rich:pax'",
+    );
+    let store = docker
+        .join("image/overlay2/layerdb/sha256")
+        .join(&chain[7..]);
+    let config = docker
+        .join("image/overlay2/imagedb/content/sha256")
+        .join(&id[7..]);
+    let with = |path: &Path, content: &[u8], options: &[&str]| {
+        let kept = fs::read(path).unwrap();
+        fs::write(path, content).unwrap();
+        let rows = verified(host, 1, options);
+        fs::write(path, kept).unwrap();
+        differences(&rows)
+    };
+    let text = fs::read_to_string(&config).unwrap();
+    let tampered = text.replace("/bin/sh", "/bin/ev");
+    assert_ne!(text, tampered);
+    assert_eq!(
+        with(&config, tampered.as_bytes(), &["--full"]),
+        expected(&[("changed", "", "config")])
+    );
+
+    let diff = store.join("diff");
+    let other = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(
+        with(&diff, other.as_bytes(), &["--full"]),
+        expected(&[("changed", "", "chain ID"), ("changed", "", "archive")])
+    );
+
+    // A record that was changed along with the file is found out by the digest of the archive.
+    let record = store.join("tar-split.json.gz");
+    let kept = fs::read(&record).unwrap();
+    let mut lines = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&kept[..]), &mut lines)
+        .unwrap();
+    let gz = |text: &str| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    };
+    {
+        let _back = Tampered::of(pax);
+        let tool = pax.join("bin/tool");
+        let meta = fs::metadata(&tool).unwrap();
+        fs::write(&tool, "onE\n").unwrap();
+        fs::set_permissions(&tool, fs::Permissions::from_mode(meta.mode())).unwrap();
+        times(&tool, &meta);
+        let sum = |text: &[u8]| {
+            use base64::Engine;
+            base64::prelude::BASE64_STANDARD
+                .encode(dof::parse::tar_split::CHECKSUM.checksum(text).to_be_bytes())
+        };
+        assert!(
+            lines.contains(&sum(b"one\n")),
+            "Docker's own checksum is ours"
+        );
+        let forged = gz(&lines.replacen(&sum(b"one\n"), &sum(b"onE\n"), 1));
+        let kept = fs::read(&record).unwrap();
+        fs::write(&record, &forged).unwrap();
+        assert_eq!(differences(&verified(host, 0, &[])), BTreeSet::new());
+        assert_eq!(
+            differences(&verified(host, 1, &["--full"])),
+            expected(&[("changed", "", "archive")])
+        );
+        fs::write(&record, kept).unwrap();
+    }
+    // Records that cannot be read: said, and the rest goes on.
+    let none = expected(&[("", "", "")]);
+    for garbage in [
+        &b""[..],
+        b"garbage",
+        &kept[..kept.len() / 2],
+        &gz("{}\n"),
+        &gz(""),
+    ] {
+        assert_eq!(with(&record, garbage, &[]), none);
+    }
+    fs::rename(&record, store.join("away")).unwrap();
+    let rows = verified(host, 1, &[]);
+    assert_eq!(differences(&rows), none);
+    let said: Vec<&str> = rows.iter().filter_map(|r| r["note"].as_str()).collect();
+    assert!(
+        said.len() == 1 && said[0].ends_with("tar-split.json.gz: not there"),
+        "{said:?}"
+    );
+    assert!(rows.iter().filter(|r| r["outcome"] == "as shipped").count() > 8);
+    fs::rename(store.join("away"), &record).unwrap();
+
+    // A layer's directory that is a link is not followed.
+    let away = pax.with_file_name("away");
+    fs::rename(pax, &away).unwrap();
+    symlink("away", pax).unwrap();
+    assert_eq!(
+        differences(&verified(host, 1, &[])),
+        expected(&[("changed", "", "type")])
+    );
+    fs::remove_file(pax).unwrap();
+    fs::rename(&away, pax).unwrap();
+
+    // A layer the image is made of and the store does not have.
+    let away = store.with_file_name("away");
+    fs::rename(&store, &away).unwrap();
+    let rows = verified(host, 1, &["--image", "rich:pax"]);
+    assert!(
+        differences(&rows).contains(&("missing".into(), String::new(), "layer".into())),
+        "{rows:?}"
+    );
+    fs::rename(&away, &store).unwrap();
+}
+
+/// Results kept in a case, and asked of it.
+fn the_case(host: &Path, case: &Path, pax: &Path) {
+    let (mount, path) = (host.to_str().unwrap(), case.to_str().unwrap());
+    let ran = dof(["verify", path]).with(2);
+    assert!(ran.err.contains("never verified"), "{}", ran.err);
+    dof(["verify", "--full", path]).with(2);
+    let fresh = dof(["verify", "--case", path, mount]).with(0).out;
+    assert_eq!(
+        dof(["verify", path]).with(0).out,
+        fresh,
+        "the case says what was said"
+    );
+    let said = |image: &str| {
+        dof(["verify", "--image", image, path])
+            .with(0)
+            .out
+            .lines()
+            .count()
+    };
+    assert_eq!((said("rich:pax"), said("rich:gnu")), (3, 3));
+    dof(["verify", "--image", "nothing:1", mount]).with(2);
+
+    let _back = Tampered::of(pax);
+    fs::set_permissions(pax.join("bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    dof(["verify", "--case", path, mount]).with(1);
+    let out = dof(["verify", path]).with(1).out;
+    assert!(
+        out.contains("    changed /bin/tool, mode: shipped 4755, found 0755\n"),
+        "{out}"
+    );
+    dof(["verify", "--image", "rich:gnu", mount]).with(0);
+    let out = dof([
+        "query",
+        "verify",
+        "--case",
+        path,
+        "--outcome",
+        "changed",
+        "--format",
+        "jsonl",
+    ])
+    .with(0)
+    .out;
+    let row: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&row["path"], &row["images"]),
+        (&json!("/bin/tool"), &json!("rich:pax"))
+    );
+    let db = open(case);
+    let twice: i64 = one(
+        &db,
+        "SELECT count(*) - count(DISTINCT coalesce(layer_id, -image_id)) FROM verification",
+    );
+    assert_eq!(twice, 0, "earlier results are gone");
+    assert_eq!(
+        one::<i64>(&db, "SELECT count(*) FROM pragma_foreign_key_check"),
+        0
+    );
+    drop(db);
+    // Another host's case is refused; ingested again, a host's results are gone.
+    let (_other, sample_host) = sample();
+    let (_dir, other) = ingest(&sample_host, 0);
+    let ran = dof(["verify", "--case", other.to_str().unwrap(), mount]).with(2);
+    assert!(
+        ran.err.contains("this host is not in the case"),
+        "{}",
+        ran.err
+    );
+    dof(["ingest", mount, path]).with(0);
+    assert_eq!(
+        one::<i64>(&open(case), "SELECT count(*) FROM verification"),
+        0
+    );
+    assert_eq!(
+        one::<i64>(&open(case), "SELECT count(*) FROM verification_finding"),
+        0
+    );
+}
+
+/// The sample host is as its engine left it; without root it unpacks otherwise.
+#[test]
+fn the_sample_is_as_shipped() {
+    if !is_root() {
+        return skip("owners and trusted.* attributes need root");
+    }
+    assert!(sample_oracle().is_dir());
+    let (_dir, host) = sample();
+    let rows = verified(&host, 0, &["--full"]);
+    assert_eq!(differences(&rows), BTreeSet::new());
+    let layers = rows.iter().filter(|r| r["subject"] == "layer").count();
+    assert_eq!((layers, rows.len() - layers), (14, 40));
+    // In text, names speak to no terminal.
+    let odd = host.join("var/lib/docker/overlay2");
+    let diff = fs::read_dir(odd)
+        .unwrap()
+        .flatten()
+        .map(|e| e.path().join("diff"))
+        .find(|d| d.join("tmp/trojan").exists())
+        .unwrap();
+    fs::write(diff.join("\x1b[2Jevil"), "").unwrap();
+    let out = dof(["verify", host.to_str().unwrap()]).code;
+    assert!(out <= 1);
+}
+
+/// Recorded hosts: the engines' own layers, of four drivers and two kinds of shifted owners.
+#[test]
+fn recorded_hosts_are_as_shipped() {
+    let Some(evidence) = evidence() else {
+        return skip("no recorded evidence beside the checkout");
+    };
+    if !is_root() {
+        return skip("unpacking evidence needs root");
+    }
+    for (name, layers) in [
+        ("apache-mysql-docker20-overlay2", 20),
+        ("logs-docker26-drivers", 13),
+        ("swarm-docker26", 3),
+        ("rootless-docker26", 2),
+        ("vfs-docker20", 9),
+    ] {
+        let dir = folder();
+        let (script, tar) = (
+            evidence.join("extract.sh"),
+            evidence.join(format!("{name}.tar.zst")),
+        );
+        let args = [
+            script.to_str().unwrap(),
+            tar.to_str().unwrap(),
+            dir.path().to_str().unwrap(),
+        ];
+        run("bash", &args).expect("bash").with(0);
+        let rows = verified(dir.path(), 0, &["--full"]);
+        assert_eq!(differences(&rows), BTreeSet::new(), "{name}");
+        assert_eq!(
+            rows.iter().filter(|r| r["subject"] == "layer").count(),
+            layers,
+            "{name}"
+        );
+        if name == "rootless-docker26" {
+            // Without the users' ranges the shift is taken from the files, and said.
+            for file in ["subuid", "subgid"] {
+                fs::remove_file(dir.path().join("etc").join(file)).unwrap();
+            }
+            let rows = verified(dir.path(), 0, &[]);
+            assert_eq!(differences(&rows), BTreeSet::new());
+            assert!(
+                rows.iter().any(|r| r["note"]
+                    .as_str()
+                    .is_some_and(|n| n.contains("+1000 for 0"))),
+                "{rows:?}"
+            );
+        }
+        if name == "vfs-docker20" {
+            copies(dir.path());
+        }
+    }
+}
+
+/// Full copies: what was done to a file that a layer below shipped is found in the copy.
+fn copies(host: &Path) {
+    let (_dir, case) = ingest(host, 0);
+    let sql = "SELECT l.host_path FROM layer l WHERE l.role = 'image' AND l.parent_chain_id IS NOT NULL ORDER BY l.id LIMIT 1";
+    let path: String = one(&open(&case), sql);
+    let layer = host.join(path.trim_start_matches('/'));
+    let _back = Tampered::of(&layer);
+    let bin = layer.join("bin");
+    let meta = fs::metadata(&bin).unwrap();
+    fs::write(bin.join("evil"), "").unwrap();
+    times(&bin, &meta);
+    fs::set_permissions(bin.join("busybox"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let want = [
+        ("added", "/bin/evil", ""),
+        ("changed", "/bin/busybox", "mode"),
+    ];
+    assert_eq!(differences(&verified(host, 1, &[])), expected(&want));
+}
