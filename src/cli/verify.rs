@@ -83,7 +83,7 @@ impl Verify {
             docker_homes: self.source.homes(),
             ..Options::default()
         };
-        let (memory, _) = ingest::ingest(mount, Target::memory()?, &options, &progress)?;
+        let (memory, summary) = ingest::ingest(mount, Target::memory()?, &options, &progress)?;
         let (plan, _) = plan(&memory, self.image.as_deref(), self.full)?;
         let identity = memory.identities()?.into_iter().next().unwrap_or_default();
         let case = match &self.case {
@@ -130,6 +130,15 @@ impl Verify {
         let tally = self.print(&case)?;
         for problem in report.layers.iter().flat_map(|(_, v)| &v.problems) {
             eprintln!("dof: {problem}");
+        }
+        if tally.subjects == 0 {
+            eprintln!("dof: nothing was verified: no image store that dof reads");
+            let [_, warnings, errors] = summary.counts.problems;
+            return Ok(if warnings + errors > 0 {
+                exit::PROBLEMS
+            } else {
+                exit::OK
+            });
         }
         eprintln!("{}", summarise(&report));
         Ok(tally.code())

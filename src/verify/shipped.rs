@@ -330,6 +330,14 @@ impl Shipped {
             let target = self.place(&node.link).unwrap_or_default();
             let target = match self.nodes.get(&target) {
                 Some(n) if n.is == Is::Entry(Kind::HardLink) => n.link.to_vec(),
+                Some(n)
+                    if matches!(
+                        n.is,
+                        Is::Entry(Kind::Directory) | Is::Implied | Is::Whiteout
+                    ) =>
+                {
+                    return self.odd(&entry.name, "a further name of what can have none");
+                }
                 Some(_) => target,
                 None => return self.odd(&entry.name, "a further name of what is not there"),
             };
