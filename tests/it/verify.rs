@@ -97,7 +97,7 @@ fn rich(dir: &Path) {
         dir,
         r#"
         mkdir -p bin etc/conf.d var/spool gone hidden/old
-        echo one > bin/tool; chmod 4755 bin/tool; ln bin/tool bin/tool2
+        echo one > bin/tool; chmod 4755 bin/tool; ln bin/tool bin/tool2; ln bin/tool bin/tool3
         echo two > bin/group; chown 12:34 bin/group; chmod 2710 bin/group
         : > etc/empty; ln -s ../bin/tool etc/link; chown -h 5:6 etc/link
         echo a > etc/conf.d/a; echo b > etc/conf.d/b
@@ -399,6 +399,12 @@ fn what_is_done_to_a_layer_is_named() {
             &pax,
             "rm bin/tool2",
             &[("missing", "/bin/tool2", "")],
+        ),
+        (
+            "a name of another file",
+            &pax,
+            "ln -f bin/cap bin/tool2",
+            &[("changed", "/bin/tool2", "hard link")],
         ),
         (
             "names of one file parted",
@@ -905,7 +911,7 @@ fn copies(host: &Path) {
 
 /// A host of one layer whose record and files a test makes up; no engine and no root needed.
 struct MadeUp {
-    dir: tempfile::TempDir,
+    dir: std::rc::Rc<tempfile::TempDir>,
     record: PathBuf,
     files: PathBuf,
 }
@@ -967,23 +973,40 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 
 impl MadeUp {
     fn new(driver: &str, cache_id: &str) -> MadeUp {
-        let dir = folder();
+        Self::layer(std::rc::Rc::new(folder()), driver, cache_id, None)
+    }
+
+    /// A layer; `parent` is the chain ID of one below.
+    fn layer(
+        dir: std::rc::Rc<tempfile::TempDir>,
+        driver: &str,
+        cache_id: &str,
+        parent: Option<&str>,
+    ) -> MadeUp {
         let docker = dir.path().join("var/lib/docker");
-        let chain = "c".repeat(64);
+        let diff = format!("sha256:{}", "c".repeat(64));
+        let chain = match parent {
+            Some(parent) => sha256(format!("{parent} {diff}").as_bytes()),
+            None => "c".repeat(64),
+        };
         let store = docker
             .join("image")
             .join(driver)
             .join("layerdb/sha256")
-            .join(&chain);
+            .join(chain);
         let files = docker.join(match driver {
             "aufs" => format!("aufs/diff/{cache_id}"),
+            "vfs" => format!("vfs/dir/{cache_id}"),
             _ => format!("{driver}/{cache_id}/diff"),
         });
         for made in [&store, &files, &docker.join("containers")] {
             fs::create_dir_all(made).unwrap();
         }
-        fs::write(store.join("diff"), format!("sha256:{chain}")).unwrap();
+        fs::write(store.join("diff"), &diff).unwrap();
         fs::write(store.join("cache-id"), cache_id).unwrap();
+        if let Some(parent) = parent {
+            fs::write(store.join("parent"), parent).unwrap();
+        }
         MadeUp {
             record: store.join("tar-split.json.gz"),
             dir,
@@ -1155,4 +1178,45 @@ fn marks_that_are_names() {
     host.row(0, &[]);
     fs::remove_file(host.files.join("d/.wh.x")).unwrap();
     assert_eq!(host.row(1, &[])["path"], "/d/.wh.x");
+}
+
+/// Full copies hold what the layers below shipped. What was put into a directory that the layer does not list sets its time.
+#[test]
+fn copies_hold_the_layers_below() {
+    let base = MadeUp::new("vfs", &"a".repeat(64));
+    let chain = format!("sha256:{}", "c".repeat(64));
+    let top = MadeUp::layer(base.dir.clone(), "vfs", &"b".repeat(64), Some(&chain));
+    let d: Made<'_> = ("d/", b'5', None, b"", &[]);
+    let a: Made<'_> = ("d/a", b'0', None, b"two", &[]);
+    base.shipped(&[d, a, ("d/x", b'0', None, b"", &[])]);
+    top.shipped(&[
+        ("d/.wh.x", b'0', None, b"", &[]),
+        ("d/b", b'0', None, b"", &[]),
+    ]);
+    for (layer, names) in [(&base, ["a", "x"]), (&top, ["a", "b"])] {
+        for name in names {
+            layer.file(
+                &format!("d/{name}"),
+                if name == "a" { b"two" } else { b"" },
+                0,
+            );
+        }
+    }
+    let a = fs::metadata(base.files.join("d/a")).unwrap();
+    times(&base.files.join("d"), &a);
+    let host = base.dir.path();
+    assert_eq!(differences(&verified(host, 0, &[])), BTreeSet::new());
+    top.file("d/a", b"owt", 0);
+    top.file("d/x", b"", 0);
+    let want = [("changed", "/d/a", "content"), ("added", "/d/x", "")];
+    assert_eq!(differences(&verified(host, 1, &[])), expected(&want));
+    top.file("d/a", b"two", 0);
+    fs::remove_file(top.files.join("d/x")).unwrap();
+    // Without the record of the layer below nothing can be said of the copy.
+    fs::remove_file(&base.record).unwrap();
+    let rows = verified(host, 1, &[]);
+    assert!(
+        rows.iter().all(|r| r["outcome"] == "cannot be verified"),
+        "{rows:?}"
+    );
 }
