@@ -173,6 +173,8 @@ impl Verify {
 
 /// What tells layers and images of one host apart: data root, driver, id.
 type Key = (String, String, String);
+/// Row ids by host and what they are of.
+type Rows = HashMap<(i64, Key), i64>;
 
 fn key_of_layer(l: &Layer) -> Key {
     (l.data_root.host(), l.driver.clone(), l.chain_id.clone())
@@ -186,7 +188,7 @@ fn key_of_image(i: &Image) -> Key {
 #[derive(Default)]
 struct Gathering {
     plan: Plan,
-    rows: HashMap<(i64, Key), i64>,
+    rows: Rows,
 }
 
 impl Render for Gathering {
@@ -251,11 +253,7 @@ impl Render for Gathering {
     }
 }
 
-fn plan(
-    case: &Case,
-    image: Option<&str>,
-    full: bool,
-) -> Result<(Plan, HashMap<(i64, Key), i64>), Failure> {
+fn plan(case: &Case, image: Option<&str>, full: bool) -> Result<(Plan, Rows), Failure> {
     let mut all = Gathering::default();
     let asked: Vec<_> = image
         .iter()
@@ -284,7 +282,7 @@ fn store(
     let mut target = case.reopen()?;
     let mut writer = target.writer()?;
     writer.verify_again(host)?;
-    let mut id = writer.first_free("verification")?;
+    let first = writer.first_free("verification")?;
     let mut finding_id = writer.first_free("verification_finding")?;
     let layers = report
         .layers
@@ -294,7 +292,7 @@ fn store(
         .images
         .iter()
         .map(|(i, v)| (key_of_image(i), false, v));
-    for (key, is_layer, verdict) in layers.chain(images) {
+    for (id, (key, is_layer, verdict)) in (first..).zip(layers.chain(images)) {
         let row = rows.get(&key).copied();
         writer.record(&verification(id, host, row, is_layer, verdict, full && is_layer).into())?;
         for finding in &verdict.findings {
@@ -304,7 +302,6 @@ fn store(
         for problem in &verdict.problems {
             writer.problem_once(problem)?;
         }
-        id += 1;
     }
     drop(writer);
     Ok(target.seal()?)

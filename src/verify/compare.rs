@@ -417,7 +417,7 @@ impl Comparison<'_> {
         let whole = |ns: i64| ns.div_euclid(1_000_000_000);
         let same = shipped == meta.mtime
             // Times before 1970 and after 2262 become 1970 (moby pkg/system/chtimes.go).
-            || (shipped < 0 || shipped >= i64::MAX - 2) && meta.mtime == 0
+            || !(0..i64::MAX - 2).contains(&shipped) && meta.mtime == 0
             // An archive Docker itself made has whole seconds, and the directory it was made from all of them.
             || self.how.in_place && whole(shipped) == whole(meta.mtime);
         if !same {
