@@ -84,6 +84,14 @@ impl Engine {
     /// # Errors
     /// Says why live tests cannot run here.
     pub fn start(name: &str) -> Result<Engine, String> {
+        Self::start_as(name, &[])
+    }
+
+    /// As [`Engine::start`], with further variables for `engine.sh`.
+    ///
+    /// # Errors
+    /// Says why live tests cannot run here.
+    pub fn start_as(name: &str, variables: &[(&str, &str)]) -> Result<Engine, String> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         for path in NEEDED {
             if !Path::new(path).exists() {
@@ -110,6 +118,7 @@ impl Engine {
             .arg(script("engine.sh"))
             .arg(dir.path().join("root"))
             .arg(&name)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

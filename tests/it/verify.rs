@@ -90,7 +90,7 @@ fn rich(dir: &Path) {
     fs::write(dir.join("l".repeat(150)), "long").unwrap();
     fs::write(dir.join(OsStr::from_bytes(b"latin-\xe9")), "odd name").unwrap();
     fs::write(dir.join("new\nline\x1b[31m"), "odd name").unwrap();
-    let big: Vec<u8> = (0..1_500_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let big: Vec<u8> = (0..1_500_000u32).map(|n| (n * 7 / 8) as u8).collect();
     fs::write(dir.join("big"), big).unwrap();
     symlink("x".repeat(130), dir.join("long-link")).unwrap();
     sh(
@@ -131,8 +131,8 @@ fn packed(dir: &Path, options: &[&str]) -> Vec<u8> {
 }
 
 /// A host whose engine unpacked and made layers of all kinds.
-fn host() -> Result<(Engine, PathBuf), String> {
-    let mut engine = Engine::start("verify")?;
+fn host(variables: &[(&str, &str)]) -> Result<(Engine, PathBuf), String> {
+    let mut engine = Engine::start_as("verify", variables)?;
     let work = engine.scratch();
     let base = work.join("rich");
     rich(&base);
@@ -287,7 +287,7 @@ impl Drop for Tampered {
 
 #[test]
 fn what_is_done_to_a_layer_is_named() {
-    let (_engine, host) = match host() {
+    let (_engine, host) = match host(&[]) {
         Ok(host) => host,
         Err(why) => return skip(&why),
     };
@@ -758,6 +758,36 @@ fn the_case(host: &Path, case: &Path, pax: &Path) {
     assert_eq!(
         one::<i64>(&open(case), "SELECT count(*) FROM verification_finding"),
         0
+    );
+}
+
+/// An engine that shifts users: owners on disk are those of the archive in the ranges of its user.
+#[test]
+fn owners_of_a_remapped_engine() {
+    let (_engine, host) = match host(&[("USERNS_REMAP", "1")]) {
+        Ok(host) => host,
+        Err(why) => return skip(&why),
+    };
+    assert_eq!(
+        differences(&verified(&host, 0, &["--full"])),
+        BTreeSet::new()
+    );
+    let (_dir, case) = ingest(&host, 0);
+    let layer = layer(&host, "rich:pax", 1, &case);
+    let owner = |path: &str| fs::symlink_metadata(layer.join(path)).unwrap().uid();
+    assert_eq!(
+        (owner("bin/tool"), owner("etc/conf.d/b")),
+        (231_072, 3_334_464),
+        "two ranges"
+    );
+    sh(&layer, "chown 0 etc/conf.d/b");
+    let want = expected(&[("changed", "/etc/conf.d/b", "owner")]);
+    let rows = verified(&host, 1, &[]);
+    assert_eq!(differences(&rows), want);
+    assert!(
+        rows.iter()
+            .any(|r| r["shipped"] == "3334464" && r["found"] == "0"),
+        "{rows:?}"
     );
 }
 
