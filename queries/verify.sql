@@ -6,7 +6,13 @@
 SELECT iif(v.layer_id IS NULL, 'image', 'layer') AS subject, coalesce(l.chain_id, m.full_id) AS id,
        iif(v.layer_id IS NULL,
            (SELECT group_concat(reference, ', ') FROM (SELECT r.reference FROM image_reference r WHERE r.image_id = v.image_id ORDER BY r.digest IS NOT NULL, 1)),
-           (SELECT group_concat(name, ', ') FROM (SELECT DISTINCT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id) AS name FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = v.layer_id ORDER BY 1))) AS images,
+           (SELECT group_concat(name, ', ') FROM (
+              SELECT iif(n <= 4, name, '+' || (total - 4) || ' more') AS name FROM (
+                SELECT name, row_number() OVER (ORDER BY name LIKE 'sha256:%', name) AS n, count(*) OVER () AS total FROM (
+                  SELECT DISTINCT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL),
+                                           (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id), substr(i.full_id, 1, 19)) AS name
+                    FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = v.layer_id))
+               WHERE n <= 5 ORDER BY n))) AS images,
        v.outcome, f.change, '/' || f.path AS path, f.attribute, f.shipped, f.found, v.note, v.full, v.entries, v.bytes, l.host_path, h.name AS host
   FROM verification v LEFT JOIN verification_finding f ON f.verification_id = v.id
   LEFT JOIN layer l ON l.id = v.layer_id LEFT JOIN image m ON m.id = v.image_id JOIN host h ON h.id = v.host_id
