@@ -15,6 +15,7 @@
 //! - [`query`]: the catalogue of `queries/*.sql`, their parameters, and running them.
 //! - [`render`]: rows to table, CSV, JSON, JSON Lines, or the classic commands' text.
 //! - [`rootfs`]: a container's file system: mounted by the kernel, or merged here and written as a tar archive.
+//! - [`verify`]: image layers against the record of what they were shipped as.
 //! - [`cli`]: arguments; one thin file a command.
 //! - [`text`]: hostile text made fit to read.
 

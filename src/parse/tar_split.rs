@@ -74,6 +74,26 @@ pub struct Entry {
     pub sparse: bool,
 }
 
+impl Entry {
+    /// An entry with nothing but a name, and the target of a link.
+    pub fn new(kind: Kind, name: Vec<u8>, link: Vec<u8>) -> Entry {
+        Entry {
+            kind,
+            name,
+            link,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            size: 0,
+            rdev: 0,
+            xattrs: Vec::new(),
+            checksum: None,
+            sparse: false,
+        }
+    }
+}
+
 /// A line's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -352,20 +372,7 @@ impl Reader {
         if !prefix.is_empty() {
             name = [prefix, b"/", name.as_slice()].concat();
         }
-        Entry {
-            kind,
-            name,
-            link: until_nul(&block[157..257]).to_vec(),
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            size: 0,
-            rdev: 0,
-            xattrs: Vec::new(),
-            checksum: None,
-            sparse: false,
-        }
+        Entry::new(kind, name, until_nul(&block[157..257]).to_vec())
     }
 
     fn file(&mut self, size: i64, payload: &[u8]) -> Result<Entry, Defect> {

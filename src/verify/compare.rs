@@ -122,8 +122,9 @@ fn kind_of(meta: &Meta, marks: Marks) -> &'static str {
 }
 
 /// What an entry becomes on disk.
-fn word(is: &Is) -> &'static str {
-    match is {
+fn word(node: &Node, marks: Marks) -> &'static str {
+    match node.is {
+        Is::Entry(Kind::Character) if node.rdev == 0 && marks.by_device() => "whiteout",
         Is::Implied | Is::Entry(Kind::Directory) => "directory",
         Is::Whiteout => "whiteout",
         Is::Entry(Kind::Symlink) => "symbolic link",
@@ -134,8 +135,8 @@ fn word(is: &Is) -> &'static str {
     }
 }
 
-fn describe_node(node: &Node) -> String {
-    let kind = word(&node.is);
+fn describe_node(node: &Node, marks: Marks) -> String {
+    let kind = word(node, marks);
     match node.is {
         Is::Implied => kind.into(),
         Is::Entry(Kind::HardLink) => format!("{kind}, a further name of {}", shown(&node.link)),
@@ -284,7 +285,12 @@ impl Comparison<'_> {
             return;
         };
         if !matches!(node.is, Is::Implied | Is::Entry(Kind::Directory)) {
-            return self.differs(path, "type", word(&node.is).into(), "directory".into());
+            return self.differs(
+                path,
+                "type",
+                word(&node, self.how.marks).into(),
+                "directory".into(),
+            );
         }
         let xattrs = dir.xattrs();
         self.overlay_marks(path, &node, &xattrs);
@@ -301,10 +307,17 @@ impl Comparison<'_> {
             return;
         };
         let found = kind_of(meta, self.how.marks);
-        if found != word(&node.is) {
-            return self.differs(path, "type", word(&node.is).into(), found.into());
+        if found != word(&node, self.how.marks) {
+            return self.differs(
+                path,
+                "type",
+                word(&node, self.how.marks).into(),
+                found.into(),
+            );
         }
         match node.is {
+            // The kernel made that of a build step, as its own user whatever the step's is.
+            Is::Whiteout if self.how.in_place => return,
             Is::Whiteout => return self.owner(path, &node, meta),
             Is::Entry(Kind::HardLink) => {
                 self.inodes.insert(path.to_vec(), meta.identity());
@@ -540,7 +553,7 @@ impl Comparison<'_> {
                 change: Change::Missing,
                 path: Some(path.clone()),
                 attribute: None,
-                shipped: Some(describe_node(node)),
+                shipped: Some(describe_node(node, self.how.marks)),
                 found: None,
             });
         }

@@ -428,20 +428,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(name: &str, kind: Kind) -> Entry {
-        Entry {
-            kind,
-            name: name.into(),
-            link: b"a".to_vec(),
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            size: 0,
-            rdev: 0,
-            xattrs: Vec::new(),
-            checksum: None,
-            sparse: false,
-        }
+        Entry::new(kind, name.into(), b"a".to_vec())
     }
 
     fn tree(rules: Rules, layers: &[&[(&str, Kind)]]) -> (Vec<String>, Option<String>) {

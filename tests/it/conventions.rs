@@ -171,6 +171,16 @@ fn arrows_between_modules() {
             "src/ingest/",
             &["crate::query", "crate::render", "crate::cli"],
         ),
+        (
+            "src/verify/",
+            &[
+                "crate::ingest",
+                "crate::case",
+                "crate::query",
+                "crate::render",
+                "crate::cli",
+            ],
+        ),
     ];
     for (path, text) in sources() {
         let code = text.split("#[cfg(test)]").next().unwrap();

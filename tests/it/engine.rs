@@ -185,9 +185,17 @@ impl Engine {
 
     /// Runs the client with bytes on its stdin (`docker import -`, `docker cp - X:/`, `docker build -`).
     pub fn docker_in(&self, args: &[&str], input: &[u8]) -> Answer {
-        let mut child = self
-            .client()
-            .args(args)
+        Self::fed(self.client().args(args), input)
+    }
+
+    /// As [`Engine::docker_in`], builds being BuildKit's.
+    pub fn buildkit(&self, args: &[&str], input: &[u8]) -> Answer {
+        let mut client = self.client();
+        Self::fed(client.env("DOCKER_BUILDKIT", "1").args(args), input)
+    }
+
+    fn fed(client: &mut Command, input: &[u8]) -> Answer {
+        let mut child = client
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -240,7 +248,8 @@ impl Engine {
         fs::create_dir_all(dir.join("tmp")).expect("scratch is writable");
         fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox is there");
         for applet in
-            "sh cat chmod cp echo env ln ls mkdir mv rm sed seq sleep touch true false".split(' ')
+            "sh cat chmod chown cp echo env ln ls mkdir mv rm sed seq sleep touch true false"
+                .split(' ')
         {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("scratch is writable");
         }
