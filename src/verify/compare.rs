@@ -7,7 +7,7 @@ use super::owners::Owners;
 use super::shipped::{Is, Node, Shipped, record, split};
 use super::{Change, Finding};
 use crate::engine::Marks;
-use crate::evidence::walk::{Buffer, OpenDir};
+use crate::evidence::walk::{self, Buffer, OpenDir};
 use crate::evidence::{self, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs};
 use crate::parse::tar_split::{CHECKSUM, Kind, Piece};
 use crate::parse::time::rfc3339_nano;
@@ -219,11 +219,7 @@ impl Comparison<'_> {
                 open.pop();
                 continue;
             };
-            let mut path = at.clone();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name.to_bytes());
+            let path = walk::entry_path(at, &name);
             let meta = match dir.stat(&name) {
                 Ok(meta) => meta,
                 Err(e) => {
