@@ -47,30 +47,11 @@ pub fn unpack(dir: &Path) -> io::Result<PathBuf> {
     Ok(host)
 }
 
-/// A member's pax records (POSIX.1-2001: `LENGTH KEY=VALUE\n`, where the value may hold newlines too, which the tar
-/// crate's own reader does not expect).
-fn pax_records(mut data: &[u8]) -> HashMap<String, Vec<u8>> {
-    let mut records = HashMap::new();
-    while let Some(space) = data.iter().position(|&b| b == b' ') {
-        let length = std::str::from_utf8(&data[..space])
-            .ok()
-            .and_then(|n| n.parse::<usize>().ok())
-            .unwrap_or(0);
-        let Some(record) = data
-            .get(space + 1..length)
-            .and_then(|r| r.strip_suffix(b"\n"))
-        else {
-            break;
-        };
-        if let Some(equals) = record.iter().position(|&b| b == b'=') {
-            records.insert(
-                String::from_utf8_lossy(&record[..equals]).into_owned(),
-                record[equals + 1..].to_vec(),
-            );
-        }
-        data = &data[length..];
-    }
-    records
+/// A member's pax records (the tar crate's own reader does not expect values with newlines).
+fn pax_records(data: &[u8]) -> HashMap<String, Vec<u8>> {
+    crate::parse::tar_split::pax_records(data)
+        .map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), value.to_vec()))
+        .collect()
 }
 
 /// Unpacks a tar we packed ourselves (GNU tar, posix format, attributes included): its names lead nowhere else.

@@ -17,6 +17,7 @@
 //! - [`rootfs`]: a container's file system: mounted by the kernel, or merged here and written as a tar archive.
 //! - [`disk`]: disk images: what volumes are in them, mounted read-only by the kernel and tools of the analyst's.
 //! - [`mounts`]: the analyst's own table of mounts, and undoing what dof mounted.
+//! - [`verify`]: image layers against the record of what they were shipped as.
 //! - [`cli`]: arguments; one thin file a command.
 //! - [`text`]: hostile text made fit to read.
 //! - [`tools`]: the analyst's own tools, run where they do what is not done again here.
@@ -41,3 +42,4 @@ pub mod rootfs;
 
 pub mod text;
 pub mod tools;
+pub mod verify;

@@ -463,4 +463,29 @@ records! {
         mtime: i64,
         cached: i64,
     }
+
+    /// A verified layer or image.
+    Verification => "verification" {
+        id: i64,
+        host_id: i64,
+        layer_id: Option<i64>,
+        image_id: Option<i64>,
+        outcome: String,
+        full: i64,
+        entries: Option<i64>,
+        bytes: i64,
+        note: Option<String>,
+    }
+
+    /// A difference between what was shipped and what is there.
+    VerificationFinding => "verification_finding" {
+        id: i64,
+        verification_id: i64,
+        change: String,
+        path: Option<String>,
+        path_raw: Option<Vec<u8>>,
+        attribute: Option<String>,
+        shipped: Option<String>,
+        found: Option<String>,
+    }
 }

@@ -19,6 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Why a case cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,52 @@ impl Case {
     /// The database.
     pub fn db(&self) -> &Connection {
         &self.db
+    }
+
+    /// The row id of the host with this identity, where the case has it.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn host(&self, identity: &str) -> Result<Option<i64>, Error> {
+        let mut find = self
+            .db
+            .prepare("SELECT id FROM host WHERE identity = ?")
+            .map_err(sqlite(&self.path))?;
+        let mut rows = find.query([identity]).map_err(sqlite(&self.path))?;
+        let row = rows.next().map_err(sqlite(&self.path))?;
+        row.map(|r| r.get(0))
+            .transpose()
+            .map_err(sqlite(&self.path))
+    }
+
+    /// The identities of its hosts.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn identities(&self) -> Result<Vec<String>, Error> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut stmt = self.db.prepare("SELECT identity FROM host ORDER BY id")?;
+            stmt.query_map([], |r| r.get(0))?.collect()
+        };
+        read().map_err(sqlite(&self.path))
+    }
+
+    /// Opens the case for further rows. One in memory stays the same, a file is opened anew.
+    ///
+    /// # Errors
+    /// Those of [`Target::at`].
+    pub fn reopen(self) -> Result<Target, Error> {
+        let Case { db, path } = self;
+        if db.path().is_some_and(|p| !p.is_empty()) {
+            drop(db);
+            return Target::at(&path);
+        }
+        db.execute_batch("BEGIN").map_err(sqlite(&path))?;
+        Ok(Target {
+            db,
+            path,
+            partial: None,
+        })
     }
 
     /// The case file; `:memory:` for one made from a mount for a single command.
@@ -246,11 +293,11 @@ impl Target {
         Writer::new(&self.db, &self.path)
     }
 
-    /// Commits, seals, makes it durable, gives it its name and opens it for reading. `now` in nanoseconds.
+    /// Commits, seals, makes it durable, gives it its name and opens it for reading.
     ///
     /// # Errors
     /// When the disk is full or fails; then the target is as it was before.
-    pub fn seal(self, now: i64) -> Result<Case, Error> {
+    pub fn seal(self) -> Result<Case, Error> {
         let Target { db, path, partial } = self;
         let err = sqlite(&path);
         if path.as_os_str() == MEMORY {
@@ -261,7 +308,7 @@ impl Target {
             path: path.clone(),
             source,
         };
-        let serial = seal::begin(&db, now).map_err(&err)?;
+        let serial = seal::begin(&db, now()).map_err(&err)?;
         db.execute_batch("COMMIT").map_err(&err)?;
         let page = seal::page(&db).map_err(&err)?;
         db.close().map_err(|(_, e)| err(e))?;
@@ -302,6 +349,13 @@ const UNSEEN: &str =
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;";
 /// The path of a case in memory.
 const MEMORY: &str = ":memory:";
+
+/// Nanoseconds since the epoch.
+pub fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+}
 
 fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -17,6 +17,7 @@ pub const TABLES: &str = concat!(
     include_str!("../../schema/network.sql"),
     include_str!("../../schema/file.sql"),
     include_str!("../../schema/log.sql"),
+    include_str!("../../schema/verification.sql"),
     include_str!("../../schema/views.sql"),
     include_str!("../../schema/osquery.sql"),
     include_str!("../../schema/changes.sql"),
@@ -28,5 +29,11 @@ pub const DERIVED: &str = include_str!("../../schema/derived.sql");
 /// Indexes, made after a load.
 pub const INDEXES: &str = include_str!("../../schema/indexes.sql");
 
+/// Takes the results of an earlier verification of a host out.
+pub const REMOVE_VERIFICATION: &str = include_str!("../../schema/remove_verification.sql");
+
 /// Takes a host's rows out.
-pub const REMOVE_HOST: &str = include_str!("../../schema/remove_host.sql");
+pub const REMOVE_HOST: &str = concat!(
+    include_str!("../../schema/remove_verification.sql"),
+    include_str!("../../schema/remove_host.sql"),
+);

@@ -214,6 +214,31 @@ impl<'c> Writer<'c> {
         done.map(drop).map_err(|e| self.err(e))
     }
 
+    /// Goes on with a host that is in the case, and takes out the results of an earlier verification of it.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn verify_again(&mut self, host: i64) -> Result<(), Error> {
+        self.host = host;
+        run_with_host(self.db, schema::REMOVE_VERIFICATION, host).map_err(|e| self.err(e))
+    }
+
+    /// Writes a problem unless the host has it already.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn problem_once(&mut self, p: &Problem) -> Result<(), Error> {
+        let there = self.db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM problem WHERE host_id = ? AND path = ? AND what = ?)",
+            rusqlite::params![self.host, p.path, p.what],
+            |r| r.get(0),
+        );
+        if there.map_err(|e| self.err(e))? {
+            return Ok(());
+        }
+        self.problem(p)
+    }
+
     /// Writes a batch; its problems are the caller's to take first.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod show_container_log;
 mod show_image;
 mod source;
 mod status;
+mod verify;
 
 use crate::render::Format;
 use clap::{Args, Parser, Subcommand};
@@ -100,6 +101,8 @@ enum Command {
     MountImage(mount_image::MountImage),
     /// Undo mount-image
     UnmountImage(mount_image::UnmountImage),
+    /// Compare image layers and images with what they were shipped as
+    Verify(verify::Verify),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
     /// Whether a case is as dof left it: its digest, its structure, its rows
@@ -272,6 +275,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::UnmountContainer(c) => c.run(),
         Command::MountImage(c) => c.run(),
         Command::UnmountImage(c) => c.run(),
+        Command::Verify(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Demo(c) => c.run(),

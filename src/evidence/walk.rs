@@ -23,6 +23,12 @@ impl Default for Buffer {
     }
 }
 
+/// The path of an entry of the directory at `dir`, which is empty for the root of a tree.
+pub fn entry_path(dir: &[u8], name: &CStr) -> Vec<u8> {
+    let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
+    [dir, slash, name.to_bytes()].concat()
+}
+
 /// An open directory of the evidence.
 #[derive(Debug)]
 pub struct OpenDir(OwnedFd);

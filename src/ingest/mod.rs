@@ -10,7 +10,7 @@ mod selection;
 mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
-use crate::case::{self, Case, Counts, Target, Writer};
+use crate::case::{self, Case, Counts, Target, Writer, now};
 use crate::engine::{self, ENGINES, Survey, TreePlan};
 use crate::evidence::walk::Buffer;
 use crate::evidence::{self, Evidence, EvidencePath};
@@ -21,7 +21,7 @@ use logs::LogTask;
 pub use progress::Progress;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use sweep::Sweep;
 
 /// What to ingest, and how.
@@ -148,7 +148,7 @@ pub fn ingest(
     progress.phase("indexing");
     let counts = writer.finish(now())?;
     progress.phase("writing to disk");
-    let case = target.seal(now())?;
+    let case = target.seal()?;
     progress.finish();
     Ok((
         case,
@@ -308,11 +308,4 @@ fn note(
         progress.line(&problem.to_string());
     }
     writer.problem(problem)
-}
-
-/// Nanoseconds since the epoch.
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
 }

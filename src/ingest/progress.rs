@@ -53,6 +53,13 @@ impl Progress {
         }
     }
 
+    /// Says in words how far it is.
+    pub fn message(&self, text: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text);
+        }
+    }
+
     /// Writes a line to stderr.
     pub fn line(&self, text: &str) {
         match &self.bar {

@@ -12,6 +12,7 @@ pub mod lvm;
 pub mod node_cert;
 pub mod partitions;
 pub mod superblock;
+pub mod tar_split;
 pub mod time;
 pub mod unit;
 pub mod version;

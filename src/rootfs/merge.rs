@@ -6,7 +6,7 @@
 
 use super::{Container, Error};
 use crate::engine::Marks;
-use crate::evidence::walk::{Buffer, OpenDir, OverlayXattrs, Top};
+use crate::evidence::walk::{self, Buffer, OpenDir, OverlayXattrs, Top};
 use crate::evidence::{self, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs};
 use crate::problem::{Defect, Problem, Severity};
 use crate::text::lossless;
@@ -411,11 +411,7 @@ impl<'e> View<'e> {
                 open.pop();
                 continue;
             };
-            let mut path = at.clone();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name.to_bytes());
+            let path = walk::entry_path(at, &name);
             let node = match self.node(dir, &path, &name) {
                 Ok(Some(node)) => node,
                 Ok(None) => continue,

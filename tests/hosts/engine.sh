@@ -12,6 +12,8 @@
 # process is killed) daemon, containerd, shims and containers get SIGKILL at once:
 # a power cut. When this script has returned, all of them are gone and so are their mounts.
 #
+# USERNS_REMAP=1 has the engine shift its containers' users (userns-remap).
+#
 # Needs root, dockerd, containerd, runc, iptables, iproute2, util-linux, perl.
 # STORAGE_DRIVER is the storage driver (default overlay2).
 # The socket is ROOT/run/docker.sock; registry.pl serves registry.example.com:5443.
@@ -56,6 +58,17 @@ OS
   "insecure-registries": ["registry.example.com:5443"]
 }
 JSON
+    [ -z "${USERNS_REMAP-}" ] || remap "$root"
+}
+
+# An engine that shifts its containers' users, into two ranges.
+remap() {
+    local root=$1
+    sed -i 's/^{$/{\n  "userns-remap": "default",/' "$root/etc/docker/daemon.json"
+    printf 'dockremap:x:997:997::/:/bin/false\n' >>"$root/etc/passwd"
+    printf 'dockremap:x:997:\n' >>"$root/etc/group"
+    printf 'other:50:10\ndockremap:231072:65536\ndockremap:400000:5000000\n' |
+        tee "$root/etc/subuid" >"$root/etc/subgid"
 }
 
 # Runs as the first process of the new namespaces.

@@ -84,16 +84,33 @@ impl Engine {
     /// # Errors
     /// Says why live tests cannot run here.
     pub fn start(name: &str) -> Result<Engine, String> {
-        Engine::start_on(name, "overlay2", |_| {})
+        Engine::start_with(name, &[], |_| {})
     }
 
-    /// The same with another storage driver, and with a root that `prepare` has its way with first: mounts a disk there.
+    /// As [`Engine::start`], with further variables for `engine.sh`.
+    ///
+    /// # Errors
+    /// Says why live tests cannot run here.
+    pub fn start_as(name: &str, variables: &[(&str, &str)]) -> Result<Engine, String> {
+        Engine::start_with(name, variables, |_| {})
+    }
+
+    /// As [`Engine::start`], with another storage driver.
     ///
     /// # Errors
     /// Says why live tests cannot run here.
     pub fn start_on(
         name: &str,
         driver: &str,
+        prepare: impl FnOnce(&Path),
+    ) -> Result<Engine, String> {
+        Engine::start_with(name, &[("STORAGE_DRIVER", driver)], prepare)
+    }
+
+    /// The same with both, and with a root that `prepare` has its way with first: mounts a disk there.
+    fn start_with(
+        name: &str,
+        variables: &[(&str, &str)],
         prepare: impl FnOnce(&Path),
     ) -> Result<Engine, String> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -123,7 +140,7 @@ impl Engine {
             .arg(script("engine.sh"))
             .arg(dir.path().join("root"))
             .arg(&name)
-            .env("STORAGE_DRIVER", driver)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -190,9 +207,17 @@ impl Engine {
 
     /// Runs the client with bytes on its stdin (`docker import -`, `docker cp - X:/`, `docker build -`).
     pub fn docker_in(&self, args: &[&str], input: &[u8]) -> Answer {
-        let mut child = self
-            .client()
-            .args(args)
+        Self::fed(self.client().args(args), input)
+    }
+
+    /// As [`Engine::docker_in`], builds being BuildKit's.
+    pub fn buildkit(&self, args: &[&str], input: &[u8]) -> Answer {
+        let mut client = self.client();
+        Self::fed(client.env("DOCKER_BUILDKIT", "1").args(args), input)
+    }
+
+    fn fed(client: &mut Command, input: &[u8]) -> Answer {
+        let mut child = client
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -245,7 +270,8 @@ impl Engine {
         fs::create_dir_all(dir.join("tmp")).expect("scratch is writable");
         fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox is there");
         for applet in
-            "sh cat chmod cp echo env ln ls mkdir mv rm sed seq sleep touch true false".split(' ')
+            "sh cat chmod chown cp echo env ln ls mkdir mv rm sed seq sleep touch true false"
+                .split(' ')
         {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("scratch is writable");
         }

@@ -21,3 +21,4 @@ mod queries;
 mod show;
 mod support;
 mod truth;
+mod verify;

@@ -1,7 +1,7 @@
 //! Recorded hosts against the answers their engines gave: the sample that comes with dof, and the evidence beside the
 //! checkout where there is some.
 
-use crate::support::{evidence, ingest, is_root, open, run, sample, sample_oracle, skip};
+use crate::support::{dof, evidence, ingest, is_root, open, run, sample, sample_oracle, skip};
 use crate::truth::{Truth, differences};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -157,7 +157,7 @@ fn the_sample_host() {
 }
 
 /// Unpacks a recorded host and gives its folder and answers.
-fn recorded(name: &str) -> Option<(tempfile::TempDir, Truth)> {
+pub fn recorded(name: &str) -> Option<(tempfile::TempDir, Truth)> {
     let Some(evidence) = evidence() else {
         skip("no recorded evidence beside the checkout");
         return None;
@@ -287,6 +287,35 @@ fn disk(name: &str, partition: u32) {
     let mut truth = read(&evidence.join(format!("{name}.oracle")));
     truth.ctimes = true;
     holds(&mount, &truth, 0);
+    dof(["verify", "--full", mount.to_str().unwrap()]).with(0);
+}
+
+/// A file system of btrfs, whose layers are subvolumes: full copies, as they were shipped.
+#[test]
+fn btrfs_docker20() {
+    let Some(evidence) = evidence() else {
+        return skip("no recorded evidence beside the checkout");
+    };
+    if !is_root() {
+        return skip("mounting a file system needs root");
+    }
+    let dir = crate::support::folder();
+    let (raw, host) = (dir.path().join("raw"), dir.path().join("host"));
+    let mount = host.join("var/lib/docker");
+    fs::create_dir_all(&mount).unwrap();
+    let packed = evidence.join("btrfs-docker20/var-lib-docker.btrfs.raw.zst");
+    let [packed, raw] = [&packed, &raw].map(|p| p.to_str().unwrap());
+    run("zstd", &["-dqf", "--long=27", packed, "-o", raw])
+        .expect("zstd")
+        .with(0);
+    let at = mount.to_str().unwrap();
+    run("mount", &["-o", "ro,noatime,loop", raw, at])
+        .expect("mount")
+        .with(0);
+    let _unmount = Unmount(mount.clone());
+    let ran = dof(["verify", "--full", host.to_str().unwrap()]).with(0);
+    let layers = ran.out.lines().filter(|l| l.starts_with("layer "));
+    assert_eq!(layers.count(), 9);
 }
 
 struct Unmount(std::path::PathBuf);

@@ -152,6 +152,11 @@ impl Found {
             let below = root.join(&name);
             if is_uid_gid(&name) && is_data_root(survey, &below) {
                 remapped = true;
+                match survey.evidence.stat(&below) {
+                    Ok(meta) if self.seen.contains(&meta.identity()) => continue,
+                    Ok(meta) => self.seen.push(meta.identity()),
+                    Err(_) => {}
+                }
                 self.installs.push(Install {
                     root: below,
                     found_by: format!("{by}, userns-remap"),

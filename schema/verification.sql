@@ -1,0 +1,26 @@
+-- What `dof verify` found: image layers against the record of what they were shipped as, images against their ids.
+
+-- One image layer or image that was verified. Exactly one of layer_id and image_id is set.
+CREATE TABLE verification (
+  id       INTEGER PRIMARY KEY,
+  host_id  INTEGER NOT NULL REFERENCES host,
+  layer_id INTEGER REFERENCES layer,
+  image_id INTEGER REFERENCES image,
+  outcome  TEXT NOT NULL,      -- as shipped, changed, cannot be verified
+  full     INTEGER NOT NULL,   -- 1 when the layer's archive was put together again for its digest
+  entries  INTEGER,            -- in the layer's archive; NULL where its record could not be read
+  bytes    INTEGER NOT NULL,   -- of content read and compared
+  note     TEXT                -- why it cannot be verified, or what was not compared
+) STRICT;
+
+-- A difference between what was shipped and what is on the disk.
+CREATE TABLE verification_finding (
+  id              INTEGER PRIMARY KEY,
+  verification_id INTEGER NOT NULL REFERENCES verification,
+  change          TEXT NOT NULL, -- changed, added (not shipped), missing (shipped, not there), unreadable
+  path            TEXT,          -- in the layer; NULL for the layer or image itself
+  path_raw        BLOB,          -- its bytes, where they are not UTF-8
+  attribute       TEXT,          -- what of it changed: type, mode, owner, group, size, mtime, content, link target, hard link, device, opaque, xattr NAME; of itself: directory, diff ID, chain ID, archive (its SHA-256), config (its SHA-256), layer
+  shipped         TEXT,          -- as it was shipped; owners as they are on disk where the engine shifts them
+  found           TEXT           -- as it is on the disk
+) STRICT;
