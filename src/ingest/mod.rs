@@ -55,12 +55,14 @@ pub enum Error {
         source: evidence::Error,
     },
     /// No container engine on it.
-    #[error("{path}: no Docker host: no data root at {looked} (name one with --docker-home)")]
+    #[error("{path}: no Docker host: no data root at {looked} (name one with --docker-home){why}")]
     NoEngine {
         /// The mount.
         path: PathBuf,
         /// The places that were tried.
         looked: String,
+        /// What went wrong there, a line each.
+        why: String,
     },
     /// The case cannot be written.
     #[error(transparent)]
@@ -185,6 +187,7 @@ fn survey_host(
         return Err(Error::NoEngine {
             path: mount.to_path_buf(),
             looked: engine::docker::places(&homes),
+            why: survey.problems.iter().map(|p| format!("\n  {p}")).collect(),
         });
     }
     let mut identity = vec![

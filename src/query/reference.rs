@@ -51,6 +51,8 @@ pub fn container(db: &Connection, asked: &str) -> Result<String, Error> {
 /// # Errors
 /// [`Error`] lists the candidates.
 pub fn image(db: &Connection, asked: &str) -> Result<String, Error> {
+    let familiar = familiar(asked);
+    let asked = familiar.as_str();
     one(
         db,
         "image",
@@ -61,6 +63,25 @@ pub fn image(db: &Connection, asked: &str) -> Result<String, Error> {
                 OR (?1 <> '' AND (substr(i.full_id, 1, length(?1)) = ?1 AND length(?1) > 7 OR substr(i.full_id, 8, length(?1)) = ?1))
            FROM image i ORDER BY NOT EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id), i.full_id",
     )
+}
+
+/// An image's name as Docker keeps it: without the registry that is meant anyway, and without a tag beside a digest
+/// (github.com/distribution/reference, `FamiliarString`).
+fn familiar(asked: &str) -> String {
+    let name = ["docker.io/", "index.docker.io/"]
+        .iter()
+        .find_map(|registry| asked.strip_prefix(registry))
+        .map_or(asked, |rest| rest.strip_prefix("library/").unwrap_or(rest));
+    match name.split_once('@') {
+        Some((before, digest)) => {
+            let slash = before.rfind('/').map_or(0, |i| i + 1);
+            let end = before[slash..]
+                .find(':')
+                .map_or(before.len(), |i| slash + i);
+            format!("{}@{digest}", &before[..end])
+        }
+        None => name.to_owned(),
+    }
 }
 
 fn one(db: &Connection, kind: &'static str, asked: &str, sql: &str) -> Result<String, Error> {
@@ -107,5 +128,26 @@ fn one(db: &Connection, kind: &'static str, asked: &str, sql: &str) -> Result<St
             asked: asked.into(),
             candidates: list(several),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::familiar;
+
+    #[test]
+    fn names_as_docker_keeps_them() {
+        for (asked, kept) in [
+            ("httpd:2.4", "httpd:2.4"),
+            ("docker.io/library/httpd:2.4", "httpd:2.4"),
+            ("docker.io/shop/web:1.0", "shop/web:1.0"),
+            (
+                "localhost:5000/a/b:1@sha256:12",
+                "localhost:5000/a/b@sha256:12",
+            ),
+            ("shop/web@sha256:12", "shop/web@sha256:12"),
+        ] {
+            assert_eq!(familiar(asked), kept);
+        }
     }
 }

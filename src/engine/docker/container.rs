@@ -9,6 +9,7 @@ use crate::evidence::EvidencePath;
 use crate::parse::json::Fields;
 use crate::problem::Severity;
 use crate::record;
+use crate::text::lossless;
 use serde_json::Value;
 
 /// What the rest of the survey knows when containers are read.
@@ -108,6 +109,7 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
     }
     let driver = row.log_driver.clone();
     let log_path = row.log_path.clone();
+    let has_run = row.started_at.is_some();
     survey.put(row);
 
     environment(survey, id, &mut c);
@@ -116,7 +118,22 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
     networks(survey, id, &mut c);
     survey.defects(Severity::Warning, &config_path, c.defects);
     survey.defects(Severity::Warning, &host_path, h.defects);
+    let none = survey.logs.len();
     logs(survey, id, dir, driver.as_deref(), log_path.as_deref());
+    if has_run && survey.logs.len() == none {
+        // A log is made when a container starts, even an empty one.
+        let gone = match driver.as_deref() {
+            Some("json-file") => log_path.map_or_else(|| dir.clone(), EvidencePath::new),
+            Some("local") => dir.join("local-logs/container.log"),
+            _ => return,
+        };
+        survey.problem(
+            Severity::Warning,
+            &gone,
+            "the log is not there, though the container has run: someone removed it",
+            "all else of the container",
+        );
+    }
 }
 
 fn identity(row: &mut record::Container, c: &mut Fields<'_>, cx: &Context<'_>) {
@@ -465,6 +482,22 @@ fn logs(
             .filter_map(|n| rotation(&n, &base).map(|(k, gz)| (k, gz, n)))
             .collect();
         files.sort_by(|a, b| b.cmp(a));
+        let oldest = files.first().map_or(0, |f| f.0);
+        for n in (0..oldest)
+            .filter(|n| !files.iter().any(|f| f.0 == *n))
+            .take(100)
+        {
+            let mut name = lossless(&base).into_owned();
+            if n > 0 {
+                name.push_str(&format!(".{n}"));
+            }
+            survey.problem(
+                Severity::Warning,
+                &folder.join(name),
+                "this log file is not there, though an older one is",
+                "the other files of this log",
+            );
+        }
         for (_, compressed, name) in files {
             let path = folder.join(&name);
             let meta = match survey.evidence.open_file(&path) {

@@ -1,7 +1,7 @@
 //! Where Docker's data root is: what the analyst says, else what the host's configuration says, else the usual places.
 
 use crate::engine::{Install, Survey};
-use crate::evidence::EvidencePath;
+use crate::evidence::{self, EvidencePath};
 use crate::parse::json::Fields;
 use crate::parse::unit;
 use crate::problem::Severity;
@@ -126,9 +126,29 @@ impl Found {
         config: Option<i64>,
         rootless: bool,
     ) -> bool {
-        let Ok(meta) = survey.evidence.stat(root) else {
-            return false;
+        let meta = match survey.evidence.stat(root) {
+            Ok(meta) => meta,
+            Err(evidence::Error::Missing) => return false,
+            Err(e) => {
+                survey.problem(
+                    Severity::Error,
+                    root,
+                    format!("cannot be looked into: {e}"),
+                    "nothing",
+                );
+                return false;
+            }
         };
+        // Docker lets nobody but root in.
+        if let Err(e @ evidence::Error::Io(_)) = survey.evidence.stat(&root.join("containers")) {
+            survey.problem(
+                Severity::Error,
+                root,
+                format!("cannot be looked into: {e}"),
+                "nothing",
+            );
+            return false;
+        }
         if self.seen.contains(&meta.identity()) {
             return true;
         }
