@@ -17,4 +17,5 @@ mod oracle;
 mod queries;
 mod show;
 mod support;
+mod timeline;
 mod truth;
