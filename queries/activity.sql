@@ -19,26 +19,31 @@ wanted (id) AS MATERIALIZED (
 wanted_tree (id) AS MATERIALIZED (
   SELECT t.id FROM tree t
    WHERE :container IS NULL OR t.id IN (SELECT tc.tree_id FROM tree_container tc WHERE tc.via IN ('own', 'init', 'mount') AND tc.container_id IN (SELECT id FROM wanted))),
-moment (ts, kind, container, macb, host) AS (
-  -- Files from their index: what the timeline says of each beside its time is not needed, and costs.
-  SELECT e.ts, 'file', l.container, e.macb, l.host
+of_tree (period, tree_id, moments, modified, accessed, changed, born, first, last) AS (
+  -- Files from their index, counted by tree before anything is named: what the timeline says of each is not needed, and costs.
+  SELECT e.ts / b.unit - (e.ts % b.unit < 0), d.tree_id,
+         count(*), sum(e.macb & 2 > 0), sum(e.macb & 1 > 0), sum(e.macb & 4 > 0), sum(e.macb & 8 > 0), min(e.ts), max(e.ts)
     FROM bounds b CROSS JOIN event e ON e.ts >= b.first AND e.ts < b.past
-         CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree_label l ON l.tree_id = d.tree_id
+         CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id
    WHERE (:kind IS NULL OR :kind = 'file') AND d.tree_id IN (SELECT id FROM wanted_tree)
-     AND (:path IS NULL OR iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) GLOB :path)
+     AND (:path IS NULL OR (SELECT iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) FROM tree_label l WHERE l.tree_id = d.tree_id) GLOB :path)
+   GROUP BY 1, 2),
+part (period, kind, container, moments, modified, accessed, changed, born, first, last, host) AS (
+  SELECT o.period, 'file', l.container, o.moments, o.modified, o.accessed, o.changed, o.born, o.first, o.last, l.host
+    FROM of_tree o CROSS JOIN tree_label l ON l.tree_id = o.tree_id
   UNION ALL
-  SELECT t.ts, t.kind, t.container, 0, t.host
-    FROM timeline t
+  SELECT t.ts / b.unit - (t.ts % b.unit < 0), t.kind, t.container, count(*), 0, 0, 0, 0, min(t.ts), max(t.ts), t.host
+    FROM timeline t CROSS JOIN bounds b
    WHERE t.kind <> 'file' AND t.ts >= (SELECT first FROM bounds) AND t.ts < (SELECT past FROM bounds)
      AND (:kind IS NULL OR t.kind = :kind)
      AND (:path IS NULL OR t.path GLOB :path)
-     AND (:container IS NULL OR t.container_id IN (SELECT id FROM wanted) OR t.tree_id IN (SELECT id FROM wanted_tree))),
+     AND (:container IS NULL OR t.container_id IN (SELECT id FROM wanted) OR t.tree_id IN (SELECT id FROM wanted_tree))
+   GROUP BY 1, 2, 3, t.host),
 counted (period, kind, container, moments, modified, accessed, changed, born, first, last, host) AS (
-  SELECT m.ts / b.unit - (m.ts % b.unit < 0),
-         iif(:group IS NULL OR :group = 'kind', m.kind, NULL), iif(:group IS NULL OR :group = 'container', m.container, NULL),
-         count(*), sum(m.macb & 2 > 0), sum(m.macb & 1 > 0), sum(m.macb & 4 > 0), sum(m.macb & 8 > 0), min(m.ts), max(m.ts), m.host
-    FROM moment m CROSS JOIN bounds b
-   GROUP BY 1, 2, 3, m.host)
+  SELECT p.period, iif(:group IS NULL OR :group = 'kind', p.kind, NULL), iif(:group IS NULL OR :group = 'container', p.container, NULL),
+         sum(p.moments), sum(p.modified), sum(p.accessed), sum(p.changed), sum(p.born), min(p.first), max(p.last), p.host
+    FROM part p
+   GROUP BY 1, 2, 3, p.host)
 SELECT strftime('%Y-%m-%dT%H:%M:%SZ', n.period * (b.unit / 1000000000), 'unixepoch') AS period, n.kind, n.container, n.moments,
        n.modified, n.accessed, n.changed, n.born,
        strftime('%Y-%m-%dT%H:%M:%S', n.first / 1000000000 - (n.first % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.first % 1000000000 + 1000000000) % 1000000000) AS first,
