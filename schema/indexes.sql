@@ -12,5 +12,6 @@ CREATE INDEX IF NOT EXISTS container_layer_layer ON container_layer(layer_id);
 CREATE INDEX IF NOT EXISTS container_mount_container ON container_mount(container_id);
 CREATE INDEX IF NOT EXISTS container_port_container ON container_port(container_id);
 CREATE INDEX IF NOT EXISTS log_file_container ON log_file(container_id);
+CREATE INDEX IF NOT EXISTS trace_belongs ON trace(kind, belongs);
 CREATE INDEX IF NOT EXISTS tree_layer ON tree(layer_id);
 CREATE INDEX IF NOT EXISTS tree_container_container ON tree_container(container_id);

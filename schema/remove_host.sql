@@ -23,6 +23,7 @@ DELETE FROM container WHERE engine_id IN (SELECT id FROM engine WHERE host_id = 
 DELETE FROM image WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM layer WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM volume WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
+DELETE FROM trace WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM network WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM swarm_node WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM engine WHERE host_id = :host;

@@ -14,6 +14,7 @@ mod live;
 mod mactime;
 mod mount;
 mod oracle;
+mod orphans;
 mod queries;
 mod show;
 mod support;
