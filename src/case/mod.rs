@@ -6,9 +6,11 @@
 //! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
 
 mod events;
+mod known;
 mod schema;
 mod writer;
 
+pub use known::Imported;
 pub use schema::{APPLICATION_ID, VERSION};
 pub use writer::{Counts, Writer};
 

@@ -15,6 +15,7 @@ pub const TABLES: &str = concat!(
     include_str!("../../schema/volume.sql"),
     include_str!("../../schema/network.sql"),
     include_str!("../../schema/file.sql"),
+    include_str!("../../schema/hash.sql"),
     include_str!("../../schema/log.sql"),
     include_str!("../../schema/trace.sql"),
     include_str!("../../schema/views.sql"),

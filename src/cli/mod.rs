@@ -5,6 +5,7 @@ mod export_container;
 mod filesystem;
 mod generate;
 mod ingest;
+mod known;
 mod list_containers;
 mod list_images;
 mod macrobber;
@@ -92,6 +93,8 @@ enum Command {
     MountContainer(mount_container::MountContainer),
     /// Write a container's file system, as the container saw it, as a tar archive
     ExportContainer(export_container::ExportContainer),
+    /// Add a list of known hashes to a case
+    Known(known::Known),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
     /// Run a saved query, or list them
@@ -225,6 +228,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MacrobberVolumes(c) => c.run("macrobber-volumes"),
         Command::MountContainer(c) => c.run(),
         Command::ExportContainer(c) => c.run(),
+        Command::Known(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),

@@ -9,11 +9,13 @@
 //!
 //! [`walk`] reads directories with one `statx` an entry, relative to the directory's descriptor.
 
+mod content;
 mod detached;
 mod path;
 mod resolve;
 pub mod walk;
 
+pub use content::{Fault, MOST_HOLES};
 pub(crate) use detached::copy as private_copy;
 pub use path::EvidencePath;
 pub(crate) use resolve::open_in_root;

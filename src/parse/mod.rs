@@ -5,6 +5,7 @@
 
 pub mod bolt;
 pub mod carve;
+pub mod hash_list;
 pub mod json;
 pub mod json_log;
 pub mod local_log;

@@ -10,6 +10,7 @@ mod determinism;
 mod engine;
 mod export;
 mod files;
+mod hashes;
 mod live;
 mod mactime;
 mod mount;
