@@ -22,6 +22,14 @@ pub struct FilesystemArgs {
 }
 
 impl FilesystemArgs {
+    /// Of this host, with volumes and bind mounts.
+    pub fn of(source: SourceArgs) -> Self {
+        FilesystemArgs {
+            source,
+            no_volumes: false,
+        }
+    }
+
     /// The mounted host. A case will not do: it has no contents.
     pub fn evidence(&self) -> Result<PathBuf, Failure> {
         let evidence = self.source.path();

@@ -2,6 +2,7 @@
 
 mod demo;
 mod export_container;
+mod extract;
 mod filesystem;
 mod generate;
 mod ingest;
@@ -95,6 +96,8 @@ enum Command {
     ExportContainer(export_container::ExportContainer),
     /// Add a list of known hashes to a case
     Known(known::Known),
+    /// Copy files of a container out, with a manifest of their hashes
+    Extract(extract::Extract),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
     /// Run a saved query, or list them
@@ -229,6 +232,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MountContainer(c) => c.run(),
         Command::ExportContainer(c) => c.run(),
         Command::Known(c) => c.run(),
+        Command::Extract(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
         Command::Query(c) => c.run(),
         Command::Demo(c) => c.run(),

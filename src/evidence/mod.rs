@@ -238,6 +238,16 @@ impl Evidence {
         Ok(stat_fd(self.resolve(path, OFlags::PATH)?)?)
     }
 
+    /// Metadata of what stands at `path` itself, a link in its last component not followed.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or what the kernel said.
+    pub fn stat_link(&self, path: &EvidencePath) -> Result<Meta, Error> {
+        Ok(stat_fd(
+            self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW)?,
+        )?)
+    }
+
     /// Whether `path` leads to something.
     pub fn exists(&self, path: &EvidencePath) -> bool {
         self.stat(path).is_ok()

@@ -79,6 +79,7 @@ fn io_and_sql_stay_at_home() {
                 "src/cli/mod.rs",
                 "src/demo.rs",
                 "src/rootfs/mount.rs",
+                "src/rootfs/extract.rs",
             ],
         ),
         (

@@ -9,6 +9,7 @@ mod conventions;
 mod determinism;
 mod engine;
 mod export;
+mod extract;
 mod files;
 mod hashes;
 mod live;
