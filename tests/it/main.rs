@@ -18,6 +18,7 @@ mod mount;
 mod oracle;
 mod orphans;
 mod queries;
+mod search;
 mod show;
 mod support;
 mod timeline;
