@@ -1,10 +1,8 @@
 //! `dof extract`: files of a container copied out, with a manifest.
 
-use super::filesystem::FilesystemArgs;
+use super::Failure;
+use super::filesystem::{FilesystemArgs, Found};
 use super::source::{Homes, SourceArgs};
-use super::{Failure, exit};
-use crate::evidence::{self, Evidence};
-use crate::problem::Severity;
 use crate::rootfs::extract::Extraction;
 use crate::rootfs::merge::View;
 use crate::rootfs::outside;
@@ -56,17 +54,9 @@ impl Extract {
                 "{shown} is there already; nothing is overwritten, name a new folder"
             )));
         }
-        let (found, mut code) = filesystem.find(Some(&self.container))?;
-        let Some(found) = found.into_iter().next() else {
-            return Err(Failure::usage(format!(
-                "no container {:?} on this host",
-                self.container
-            )));
-        };
-        let shown = printable(&found.name).into_owned();
-        evidence::raise_descriptor_limit();
-        let evidence =
-            Evidence::open(&mount).map_err(|e| Failure::io(format!("{}: {e}", mount.display())))?;
+        let (found, code) = filesystem.one(&self.container)?;
+        let shown = found.shown();
+        let evidence = Found::open(&mount)?;
         let mut problems = Vec::new();
         let view = View::open(&evidence, &found.made_of, &mut problems)?;
         for path in &self.path {
@@ -82,16 +72,7 @@ impl Extract {
             out.path(path.as_bytes(), &mut problems)?;
         }
         let (files, bytes) = out.finish()?;
-        for p in &problems {
-            eprintln!("dof: {shown}: {p}");
-            if p.severity > Severity::Note {
-                code = exit::PROBLEMS;
-            }
-        }
-        for line in &found.absent {
-            eprintln!("dof: {shown}: {}", printable(line));
-            code = exit::PROBLEMS;
-        }
+        let code = found.report(&problems, code);
         eprintln!(
             "Copied {files} files ({bytes} bytes) of {shown} to {}",
             self.output.display()

@@ -14,7 +14,7 @@ pub const MOST_HOLES: u64 = 16 << 30;
 const MOST_PARTS: usize = 100_000;
 /// Bytes read at once.
 const BLOCK: usize = 256 * 1024;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Why a file has no hash.
 #[derive(Debug, thiserror::Error)]
@@ -48,16 +48,19 @@ impl EvidenceFile {
         mut sink: impl FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<Option<[u8; 32]>, Fault> {
         let size = self.meta.size;
-        let parts = if self.meta.blocks.saturating_mul(512) >= size {
-            vec![0..size]
-        } else {
-            self.data(MOST_PARTS)
+        let parts = match self.meta.blocks.saturating_mul(512) >= size {
+            true => Vec::from([Range {
+                start: 0,
+                end: size,
+            }]),
+            false => self.data(MOST_PARTS),
         };
         let hashed = holes(size, &parts) <= MOST_HOLES;
         let mut hash = Sha256::new();
         let mut at = 0;
         buffer.resize(BLOCK, 0);
-        for part in parts.into_iter().chain([size..size]) {
+        // The last one is empty: what comes before it may be a hole.
+        for part in parts.into_iter().chain(std::iter::once(size..size)) {
             if hashed {
                 zeros(&mut hash, part.start - at);
             }

@@ -30,13 +30,16 @@ pub enum Hash {
 /// A hash, or why there is none.
 type Hashed = Result<[u8; 32], String>;
 
+/// Files by device and inode; who comes second waits for who came first.
+type Links = HashMap<(u64, u64), Arc<OnceLock<Hashed>>>;
+
 /// What the hashing tasks share.
 #[derive(Default)]
 pub struct Hashing {
     /// Trees whose files are hashed.
     trees: HashSet<i64>,
     /// Files of several names, by device and inode.
-    links: Mutex<HashMap<(u64, u64), Arc<OnceLock<Hashed>>>>,
+    links: Mutex<Links>,
 }
 
 /// Files of one directory to hash.

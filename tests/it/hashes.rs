@@ -1,6 +1,6 @@
 //! Contents: hashes against sha256sum's, duplicates and known lists against a count made of them, and what has no hash.
 
-use crate::support::{dof, folder, ingest, is_root, one, open, run, sample, skip};
+use crate::support::{dof, folder, ingest, is_root, one, open, rows, run, sample, skip};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,13 +16,6 @@ fn hashed(mount: &Path, more: &[&str], code: i32) -> (tempfile::TempDir, PathBuf
     args.extend(more);
     dof(args).with(code);
     (dir, case)
-}
-
-fn rows(case: &Path, words: &[&str]) -> Vec<Value> {
-    let mut all = vec!["query"];
-    all.extend(words);
-    all.extend(["--format", "json", "--case", case.to_str().unwrap()]);
-    serde_json::from_str(&dof(all).with(0).out).unwrap()
 }
 
 /// What sha256sum says of every file the case has a hash for, by path on the host: (ours, its).

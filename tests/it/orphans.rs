@@ -2,20 +2,13 @@
 //! recorded hosts whose makers wrote down what they removed.
 
 use crate::engine::Engine;
-use crate::support::{dof, ingest, is_root, sample, skip};
+use crate::support::{ingest, is_root, rows, sample, skip};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
-
-fn rows(case: &Path, words: &[&str]) -> Vec<Value> {
-    let mut all = vec!["query"];
-    all.extend(words);
-    all.extend(["--format", "json", "--case", case.to_str().unwrap()]);
-    serde_json::from_str(&dof(all).with(0).out).unwrap()
-}
 
 fn text(row: &Value, column: &str) -> String {
     row[column].as_str().unwrap_or_default().to_owned()

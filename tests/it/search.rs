@@ -1,14 +1,11 @@
 //! Text in logs: against grep over the files themselves, against an evaluation by hand, and that a window of time is searched.
 
-use crate::support::{dof, ingest, open, run, sample, skip};
+use crate::support::{ingest, open, rows, run, sample, skip};
 use serde_json::Value;
 use std::path::Path;
 
 fn lines(case: &Path, words: &[&str]) -> Vec<Value> {
-    let mut all = vec!["query", "logs"];
-    all.extend(words);
-    all.extend(["--format", "json", "--case", case.to_str().unwrap()]);
-    serde_json::from_str(&dof(all).with(0).out).unwrap()
+    rows(case, &[&["logs"], words].concat())
 }
 
 /// Adds lines to a container's log, as Docker would have.

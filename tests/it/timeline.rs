@@ -1,6 +1,6 @@
 //! The timeline by other means: mactime's own text over our body file, and counts and filters made by hand from its rows.
 
-use crate::support::{dof_command, folder, ingest, open, run, sample, skip};
+use crate::support::{dof_command, folder, ingest, open, rows, run, sample, skip};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -19,11 +19,6 @@ fn query(case: &Path, words: &[&str]) -> Vec<u8> {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{words:?}: {said}");
     out.stdout
-}
-
-fn rows(case: &Path, words: &[&str]) -> Vec<Value> {
-    let out = query(case, &[words, &["--format", "json"]].concat());
-    serde_json::from_slice(&out).unwrap()
 }
 
 /// What mactime prints of a body file.
