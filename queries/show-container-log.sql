@@ -4,11 +4,13 @@
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
 -- :stream     stdout | stderr; both when unset
+-- :rotated    yes | no; no leaves out all but the newest of the rotated files
 -- Example: dof query show-container-log
 SELECT g.ts AS ts, g.stream AS stream, g.line AS line, g.partial AS partial, a.json AS attrs, iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, lf.format AS format
   FROM container c CROSS JOIN log_file lf ON lf.container_id = c.id CROSS JOIN log_entry g ON g.log_file_id = lf.id LEFT JOIN log_attrs a ON a.id = g.attrs_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
    AND (:stream IS NULL OR g.stream = :stream)
+   AND (:rotated IS NULL OR :rotated <> 'no' OR lf.position = (SELECT max(x.position) FROM log_file x WHERE x.container_id = lf.container_id))
    AND (:since IS NULL OR g.ts >= strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
    AND (:until IS NULL OR g.ts < strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)
  ORDER BY lf.id, g.id;

@@ -15,17 +15,22 @@
 //! - [`query`]: the catalogue of `queries/*.sql`, their parameters, and running them.
 //! - [`render`]: rows to table, CSV, JSON, JSON Lines, or the classic commands' text.
 //! - [`rootfs`]: a container's file system: mounted by the kernel, or merged here and written as a tar archive.
+//! - [`disk`]: disk images: what volumes are in them, mounted read-only by the kernel and tools of the analyst's.
+//! - [`mounts`]: the analyst's own table of mounts, and undoing what dof mounted.
 //! - [`cli`]: arguments; one thin file a command.
 //! - [`text`]: hostile text made fit to read.
+//! - [`tools`]: the analyst's own tools, run where they do what is not done again here.
 
 pub mod batch;
 pub mod case;
 pub mod cli;
 pub mod demo;
+pub mod disk;
 
 pub mod engine;
 pub mod evidence;
 pub mod ingest;
+pub mod mounts;
 pub mod parse;
 pub mod problem;
 pub mod query;
@@ -35,3 +40,4 @@ pub mod render;
 pub mod rootfs;
 
 pub mod text;
+pub mod tools;

@@ -1,20 +1,25 @@
 //! The case: one SQLite file, made whole or not at all.
 //!
 //! A new case is written to a temporary file beside its place (`.NAME.dof-partial-XXXXXX`), synced, and renamed
-//! when it is complete, so a case at its own name is complete. A host added to an existing case is one
-//! transaction. Foreign keys are not enforced during a load (a quarter of its speed); a test checks them afterwards.
+//! when it is complete, so a case at its own name is complete; what a killed ingest left is swept up by the next one
+//! (`partial.rs`). A host added to an existing case is one transaction. Whatever dof writes it seals (`seal.rs`). Foreign keys are not enforced during a load (a quarter of its speed); a test checks them afterwards.
 //! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
 
 mod events;
 mod known;
+mod partial;
 mod schema;
+mod seal;
 mod writer;
 
 pub use known::Imported;
 pub use schema::{APPLICATION_ID, VERSION};
+pub use seal::{Check, check};
 pub use writer::{Counts, Writer};
 
 use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a case cannot be used.
@@ -88,6 +93,7 @@ impl Case {
             return Err(Error::Missing(path.to_path_buf()));
         }
         let err = sqlite(path);
+        roll_back(path);
         let db = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -109,6 +115,18 @@ impl Case {
     /// The case file; `:memory:` for one made from a mount for a single command.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Where an ingest into this case was killed, SQLite's journal says how the case was before. Only who may write can put that
+/// back; for others SQLite says what is wrong.
+fn roll_back(path: &Path) {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if Path::new(&journal).exists()
+        && let Ok(db) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    {
+        let _ = db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
     }
 }
 
@@ -141,7 +159,7 @@ pub struct Target {
     db: Connection,
     path: PathBuf,
     /// The file to be renamed, for a new case.
-    partial: Option<tempfile::TempPath>,
+    partial: Option<tempfile::NamedTempFile>,
 }
 
 impl Target {
@@ -150,7 +168,7 @@ impl Target {
     /// # Errors
     /// When SQLite has no memory.
     pub fn memory() -> Result<Target, Error> {
-        let path = PathBuf::from(":memory:");
+        let path = PathBuf::from(MEMORY);
         let err = sqlite(&path);
         let db = Connection::open_in_memory().map_err(&err)?;
         create(&db).map_err(&err)?;
@@ -199,19 +217,16 @@ impl Target {
         let name = path
             .file_name()
             .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;
-        let prefix = format!(".{}.dof-partial-", name.to_string_lossy());
-        let partial = tempfile::Builder::new()
-            .prefix(&prefix)
-            .tempfile_in(dir)
-            .map_err(io)?
-            .into_temp_path();
+        let partial = match partial::make(dir, &name.to_string_lossy()).map_err(io)? {
+            partial::Made::File(file) => file,
+            partial::Made::Busy => return Err(Error::Busy(path.to_path_buf())),
+        };
         let db = Connection::open_with_flags(
-            &partial,
+            partial.path(),
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(&err)?;
-        // Nobody else knows this file and it is synced before it gets its name: no journal, no locks.
-        db.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;").map_err(&err)?;
+        db.execute_batch(&format!("PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;")).map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
             db,
@@ -233,36 +248,62 @@ impl Target {
         Writer::new(&self.db, &self.path)
     }
 
-    /// Commits, makes it durable, gives it its name and opens it for reading.
+    /// Commits, seals, makes it durable, gives it its name and opens it for reading. `now` in nanoseconds.
     ///
     /// # Errors
     /// When the disk is full or fails; then the target is as it was before.
-    pub fn seal(self) -> Result<Case, Error> {
+    pub fn seal(self, now: i64) -> Result<Case, Error> {
         let Target { db, path, partial } = self;
         let err = sqlite(&path);
-        db.execute_batch("COMMIT").map_err(&err)?;
-        let Some(partial) = partial else {
+        if path.as_os_str() == MEMORY {
+            db.execute_batch("COMMIT").map_err(&err)?;
             return Ok(Case { db, path });
+        }
+        let io = |source| Error::Io {
+            path: path.clone(),
+            source,
         };
+        let serial = seal::begin(&db, now).map_err(&err)?;
+        db.execute_batch("COMMIT").map_err(&err)?;
+        let page = seal::page(&db).map_err(&err)?;
         db.close().map_err(|(_, e)| err(e))?;
-        let io = |source| Error::Io {
-            path: path.clone(),
-            source,
+        let file = partial.as_ref().map_or(path.as_path(), |p| p.path());
+        // The disk has time to write while the digest is worked out.
+        let digest = std::thread::scope(|scope| -> io::Result<String> {
+            let synced = partial
+                .as_ref()
+                .map(|p| scope.spawn(|| p.as_file().sync_all()));
+            let digest = seal::digest(file, page);
+            if let Some(Ok(synced)) = synced.map(|s| s.join()) {
+                synced?;
+            }
+            digest
+        });
+        let digest = digest.map_err(io)?;
+        let db =
+            Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(&err)?;
+        if partial.is_some() {
+            db.execute_batch(UNSEEN).map_err(&err)?;
+        }
+        seal::finish(&db, serial, &digest).map_err(&err)?;
+        db.close().map_err(|(_, e)| err(e))?;
+        let Some(partial) = partial else {
+            return Case::open(&path);
         };
-        std::fs::File::open(&partial)
-            .and_then(|f| f.sync_all())
-            .map_err(io)?;
+        partial.as_file().sync_all().map_err(io)?;
         partial.persist_noclobber(&path).map_err(|e| io(e.error))?;
-        let io = |source| Error::Io {
-            path: path.clone(),
-            source,
-        };
-        std::fs::File::open(parent(&path))
+        File::open(parent(&path))
             .and_then(|f| f.sync_all())
             .map_err(io)?;
         Case::open(&path)
     }
 }
+
+/// How a file is written that nobody else knows and that is synced before it gets its name: no journal, no locks.
+const UNSEEN: &str =
+    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;";
+/// The path of a case in memory.
+const MEMORY: &str = ":memory:";
 
 fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -9,6 +9,7 @@ pub const VERSION: i32 = 1;
 pub const TABLES: &str = concat!(
     include_str!("../../schema/host.sql"),
     include_str!("../../schema/source.sql"),
+    include_str!("../../schema/seal.sql"),
     include_str!("../../schema/image.sql"),
     include_str!("../../schema/layer.sql"),
     include_str!("../../schema/container.sql"),

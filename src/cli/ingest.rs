@@ -77,6 +77,7 @@ impl Ingest {
             },
             logs: !self.no_logs,
             versions: true,
+            only: None,
             docker_homes: self.homes.paths(),
             arguments: std::env::args_os()
                 .skip(1)

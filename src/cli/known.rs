@@ -3,6 +3,7 @@
 use super::source::default_case;
 use super::{Failure, exit};
 use crate::case::{Case, Imported, Target};
+use crate::ingest;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ impl Known {
         Case::open(&case)?; // an existing one: a list alone makes no case
         let target = Target::at(&case)?;
         let done = target.known(&self.list)?;
-        target.seal()?;
+        target.seal(ingest::now())?;
         eprintln!("{}", added(&self.list, done));
         Ok(exit::OK)
     }

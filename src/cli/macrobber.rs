@@ -27,6 +27,7 @@ impl Macrobber {
     pub fn run(self, name: &str) -> Result<u8, Failure> {
         let options = Options {
             files: true,
+            only: Some(self.container.clone()),
             docker_homes: self.source.homes(),
             ..Options::default()
         };

@@ -1,5 +1,6 @@
 //! The command line: what was typed, and which thin file does it. No logic that a user of the library would miss.
 
+mod check;
 mod demo;
 mod export_container;
 mod extract;
@@ -11,6 +12,7 @@ mod list_containers;
 mod list_images;
 mod macrobber;
 mod mount_container;
+mod mount_image;
 mod query;
 mod show_container_config;
 mod show_container_log;
@@ -100,8 +102,14 @@ enum Command {
     Extract(extract::Extract),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
+    /// Mount every volume of a disk image, read-only, and name the one with a Docker host
+    MountImage(mount_image::MountImage),
+    /// Undo mount-image
+    UnmountImage(mount_image::UnmountImage),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
+    /// Whether a case is as dof left it: its digest, its structure, its rows
+    Check(check::Check),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
     Demo(demo::Demo),
     /// Print the completions of a shell
@@ -234,7 +242,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Known(c) => c.run(),
         Command::Extract(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
+        Command::MountImage(c) => c.run(),
+        Command::UnmountImage(c) => c.run(),
         Command::Query(c) => c.run(),
+        Command::Check(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Completions(c) => c.run(),
         Command::Man(c) => c.run(),

@@ -42,6 +42,15 @@ pub struct ShowContainerLog {
     /// Only lines that match a regular expression
     #[arg(long, value_name = "RE")]
     grep: Option<Regex>,
+    /// Whether to read the rotated files too, oldest first; off reads the newest alone
+    #[arg(
+        long,
+        value_enum,
+        default_value = "on",
+        value_name = "on|off",
+        hide_possible_values = true
+    )]
+    follow_rotated: Switch,
     /// json: one object a line, as Docker writes it; text: time, stream and line
     #[arg(long, value_enum, default_value = "json")]
     format: LogFormat,
@@ -53,6 +62,12 @@ pub struct ShowContainerLog {
 enum LogFormat {
     Json,
     Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 /// Where to look when a log driver keeps nothing of its own on the host.
@@ -72,6 +87,7 @@ impl ShowContainerLog {
     pub fn run(self) -> Result<u8, Failure> {
         let options = Options {
             logs: true,
+            only: Some(self.container.clone()),
             docker_homes: self.source.homes(),
             ..Options::default()
         };
@@ -85,6 +101,9 @@ impl ShowContainerLog {
             ("stream", &self.stream),
         ] {
             arguments.extend(value.iter().map(|v| (name.to_owned(), v.clone())));
+        }
+        if self.follow_rotated == Switch::Off {
+            arguments.push(("rotated".into(), "no".into()));
         }
         let mut render = DockerLog {
             out: self.output.open()?,

@@ -34,6 +34,15 @@ pub trait Engine: Sync {
 /// The engines dof knows.
 pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
 
+/// The data roots of all engines on a host, with nothing of them read but what names them.
+pub fn installs(evidence: &Evidence, homes: &[EvidencePath]) -> Vec<Install> {
+    let mut survey = Survey::new(evidence, 0, HashMap::new());
+    ENGINES
+        .iter()
+        .flat_map(|engine| engine.find(&mut survey, homes))
+        .collect()
+}
+
 /// One data root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Install {

@@ -7,6 +7,7 @@ mod files;
 mod hashes;
 mod logs;
 mod progress;
+mod selection;
 mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
@@ -39,6 +40,8 @@ pub struct Options {
     pub logs: bool,
     /// Whether to look into the engines' binaries for their versions.
     pub versions: bool,
+    /// A name, id or prefix: only files and logs of containers it may mean are read.
+    pub only: Option<String>,
     /// Data roots on the host, beside those that are found.
     pub docker_homes: Vec<PathBuf>,
     /// The arguments, for the record.
@@ -135,11 +138,22 @@ pub fn ingest(
     for problem in &survey.problems {
         note(&mut writer, problem, progress)?;
     }
-    sweep_all(&evidence, survey, options, &mut writer, progress)?;
+    let only = options
+        .only
+        .as_ref()
+        .map(|asked| selection::narrow(&mut survey, asked));
+    sweep_all(
+        &evidence,
+        survey,
+        only.as_ref(),
+        options,
+        &mut writer,
+        progress,
+    )?;
     progress.phase("indexing");
     let counts = writer.finish(now())?;
     progress.phase("writing to disk");
-    let case = target.seal()?;
+    let case = target.seal(now())?;
     progress.finish();
     Ok((
         case,
@@ -210,6 +224,7 @@ enum Task {
 fn sweep_all(
     evidence: &Evidence,
     survey: Survey<'_>,
+    only: Option<&HashSet<i64>>,
     options: &Options,
     writer: &mut Writer<'_>,
     progress: &Progress,
@@ -219,7 +234,7 @@ fn sweep_all(
     let trees = survey
         .trees
         .into_iter()
-        .filter(|_| options.files)
+        .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)))
         .map(Task::Tree);
     let logs = survey
         .logs
@@ -326,7 +341,7 @@ fn note(
 }
 
 /// Nanoseconds since the epoch.
-fn now() -> i64 {
+pub fn now() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))

@@ -5,11 +5,15 @@
 
 pub mod bolt;
 pub mod carve;
+pub mod disk_image;
 pub mod hash_list;
 pub mod json;
 pub mod json_log;
 pub mod local_log;
+pub mod lvm;
 pub mod node_cert;
+pub mod partitions;
+pub mod superblock;
 pub mod time;
 pub mod unit;
 pub mod version;

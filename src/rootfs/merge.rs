@@ -317,6 +317,37 @@ impl<'e> View<'e> {
         way.pop().map_or_else(Vec::new, |(p, _)| p)
     }
 
+    /// Places of mounts that the layers do not have, without links, and whether a directory goes there: those of a container
+    /// that never ran.
+    pub fn lost_places(&self) -> Vec<(Vec<u8>, bool)> {
+        let is_lost = |path: &[u8]| {
+            let mut here = Some(Node::Dir(self.root.clone()));
+            let mut at = Vec::new();
+            for name in components(path) {
+                let Some(Node::Dir(dir)) = here else {
+                    // Nothing can be made below what is no directory.
+                    return here.is_none();
+                };
+                if !at.is_empty() {
+                    if self.mounts.contains_key(&at) {
+                        return false; // it lies in another mount
+                    }
+                    at.push(b'/');
+                }
+                at.extend_from_slice(name);
+                let found = CString::new(name).map(|name| self.find(&dir, &name));
+                let Ok(Ok(found)) = found else {
+                    return false;
+                };
+                here = found;
+            }
+            here.is_none()
+        };
+        let lost = self.mounts.iter().filter(|(path, _)| is_lost(path));
+        lost.map(|(path, node)| (path.clone(), matches!(node, Node::Dir(_))))
+            .collect()
+    }
+
     /// Looks a name up in a merged directory.
     ///
     /// # Errors
@@ -415,7 +446,7 @@ impl<'e> View<'e> {
                 return Ok(());
             };
             problems(problem(
-                Severity::Warning,
+                Severity::Note,
                 path,
                 "nothing leads to this place of a mount",
                 "what was mounted, at this place",

@@ -4,11 +4,16 @@
 //! nodev and noexec. Layers, volumes and bind sources are opened inside that copy, links resolved within the evidence, and
 //! handed to the kernel as descriptors: neither a colon nor a comma in a path matters, and layers go in one by one, so the
 //! length of a mount option does not either. Places inside the container are resolved within the container: no link in the
-//! evidence makes a volume land elsewhere.
+//! evidence makes a volume land elsewhere. Places that a container which never ran does not have yet are made in memory, in a
+//! layer below all others.
 
 use super::Container;
+use super::merge::View;
 use crate::engine::Marks;
-use crate::evidence::{EvidencePath, open_in_root, private_copy};
+use crate::evidence::{Evidence, EvidencePath, open_in_root, private_copy};
+use crate::mounts::{self, Mount};
+use crate::text::lossless;
+use crate::tools::{self, FUSE_OVERLAYFS};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -21,15 +26,11 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What the kernel calls an overlay of ours: the first field of /proc/mounts.
 const SOURCE: &str = "dof";
 /// Names of directories made for a mount and removed with it begin so.
 const PREFIX: &str = "dof-";
-/// Options a mount of ours has; unmounting touches no other.
-const OURS: [&str; 5] = ["ro", "nosuid", "nodev", "noexec", "noatime"];
-
 /// Why a file system could not be mounted or unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -49,11 +50,16 @@ pub enum Error {
     /// There is nothing to mount.
     #[error(transparent)]
     Container(#[from] super::Error),
-    /// Layers the kernel cannot put together.
+    /// Layers the kernel cannot put together, and the tool that could did not.
     #[error(
-        "the kernel cannot put layers of the storage driver {0:?} together; dof export-container can"
+        "the kernel cannot put layers of the storage driver {driver:?} together: {source}; dof export-container needs no tool"
     )]
-    Driver(String),
+    Tool {
+        /// The storage driver.
+        driver: String,
+        /// What is wrong with the tool.
+        source: tools::Error,
+    },
     /// Not a place dof mounted.
     #[error("{} is no file system that dof mounted", .0.display())]
     NotOurs(PathBuf),
@@ -80,15 +86,37 @@ impl Stage {
         Stage::of(&copy)
     }
 
-    /// An empty directory that no one removes: the kernel lists nothing of a merge with a removed one.
-    fn empty() -> Result<Stage, Error> {
+    /// A directory in memory with these places in it, each a directory (`true`) or an empty file, and nothing else. No one
+    /// removes it: the kernel lists nothing of a merge with a removed one.
+    fn skeleton(places: &[(Vec<u8>, bool)]) -> Result<Stage, Error> {
         let made = || {
             let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            rustix::mount::fsconfig_set_string(fs.as_fd(), "mode", "0755")?;
             rustix::mount::fsconfig_create(fs.as_fd())?;
-            let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
+            let attributes = MountAttrFlags::empty();
             rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         };
-        Stage::of(&made().map_err(step("cannot make an empty directory"))?)
+        let stage = Stage::of(&made().map_err(step("cannot make an empty directory"))?)?;
+        for (path, is_dir) in places {
+            let what = || step(format!("/{}", lossless(path)));
+            let mut dir = stage.open(&EvidencePath::root()).map_err(what())?;
+            let mut names = path.split(|&b| b == b'/').peekable();
+            while let Some(name) = names.next() {
+                if names.peek().is_none() && !is_dir {
+                    let flags =
+                        OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    rustix::fs::openat(&dir, name, flags, Mode::from(0o644)).map_err(what())?;
+                    break;
+                }
+                match rustix::fs::mkdirat(&dir, name, Mode::from(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(e) => return Err(what()(e)),
+                }
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                dir = rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(what())?;
+            }
+        }
+        Ok(stage)
     }
 
     fn of(mount: &OwnedFd) -> Result<Stage, Error> {
@@ -208,6 +236,15 @@ fn overlay_by_option(layers: &[OwnedFd], user_marks: bool, at: &OwnedFd) -> Resu
     )
 }
 
+/// The same by a program: layers whose deletions are marked by names (aufs, fuse-overlayfs).
+fn overlay_by_tool(layers: &[OwnedFd], at: &OwnedFd) -> Result<(), tools::Error> {
+    let pid = std::process::id();
+    let path = |fd: &OwnedFd| format!("/proc/{pid}/fd/{}", fd.as_raw_fd());
+    let lower: Vec<String> = layers.iter().map(path).collect();
+    let options = format!("{},lowerdir={}", mounts::OURS.join(","), lower.join(":"));
+    FUSE_OVERLAYFS.run(["-o", &options, &path(at)]).map(|_| ())
+}
+
 /// Mounts a container of the host mounted at `evidence` at the directory `at`, read-only, nosuid, nodev, noexec. Gives what
 /// could not be part of it, a line each.
 ///
@@ -216,9 +253,6 @@ fn overlay_by_option(layers: &[OwnedFd], user_marks: bool, at: &OwnedFd) -> Resu
 pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<String>, Error> {
     super::outside(evidence, at)?;
     let stack = made_of.stack()?;
-    if stack.marks.by_name() {
-        return Err(Error::Driver(made_of.driver.clone()));
-    }
     crate::evidence::raise_descriptor_limit();
     let stage = Stage::new(evidence)?;
     let mut missing = Vec::new();
@@ -244,14 +278,22 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
             .and_then(|copy| attach(&copy, &place))
             .map_err(step("cannot bind its layer"))?;
     } else {
+        let lost = lost_places(evidence, made_of)?;
         // An overlay takes two layers at least.
-        let mut nothing = None;
-        if layers.len() == 1 {
-            let empty = nothing.insert(Stage::empty()?);
-            layers.push(open(&empty.place)?);
+        let mut skeleton = None;
+        if layers.len() == 1 || !lost.is_empty() {
+            let made = skeleton.insert(Stage::skeleton(&lost)?);
+            layers.push(open(&made.place)?);
         }
-        overlay(&layers, stack.marks == Marks::RootlessOverlay, &place)
-            .map_err(step(format!("cannot overlay {} layers", layers.len())))?;
+        if stack.marks.by_name() {
+            overlay_by_tool(&layers, &place).map_err(|source| Error::Tool {
+                driver: made_of.driver.clone(),
+                source,
+            })?;
+        } else {
+            overlay(&layers, stack.marks == Marks::RootlessOverlay, &place)
+                .map_err(step(format!("cannot overlay {} layers", layers.len())))?;
+        }
     }
     let root = open(at)?;
     for (source, destination) in &made_of.mounts {
@@ -265,6 +307,17 @@ pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<
         }
     }
     Ok(missing)
+}
+
+/// Places of mounts that the container's layers lack.
+fn lost_places(evidence: &Path, made_of: &Container) -> Result<Vec<(Vec<u8>, bool)>, Error> {
+    if made_of.mounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let evidence = Evidence::open(evidence)
+        .map_err(|e| step(evidence.display().to_string())(io::Error::other(e)))?;
+    // What cannot be opened is told when it is mounted.
+    Ok(View::open(&evidence, made_of, &mut Vec::new())?.lost_places())
 }
 
 /// A new directory for a mount, which [`unmount`] removes.
@@ -319,62 +372,24 @@ pub fn tidy<'p>(places: impl IntoIterator<Item = &'p PathBuf>) {
 /// [`Error::NotOurs`], or when one is in use; the others are undone all the same.
 pub fn unmount(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let dir = real(dir)?;
-    let table = fs::read("/proc/self/mountinfo").map_err(step("/proc/self/mountinfo"))?;
-    let below: Vec<(PathBuf, bool)> = mounts(&table)
+    let table = mounts::table().map_err(step("/proc/self/mountinfo"))?;
+    let below: Vec<Mount> = table
         .into_iter()
-        .filter(|(at, _)| at.starts_with(&dir))
+        .filter(|m| m.at.starts_with(&dir))
         .collect();
-    if below.is_empty() || below.iter().any(|(_, ours)| !ours) {
+    if below.is_empty() || below.iter().any(|m| !m.ours) {
         return Err(Error::NotOurs(dir));
     }
     let mut failed = None;
     let mut done = Vec::new();
-    for (at, _) in below.into_iter().rev() {
-        match patiently(&at) {
+    for Mount { at, .. } in below.into_iter().rev() {
+        match mounts::unmount(&at) {
             Ok(()) => done.push(at),
             Err(e) => failed = Some(step(at.display().to_string())(e)),
         }
     }
     tidy(done.iter().chain([&dir]));
     failed.map_or(Ok(done), Err)
-}
-
-/// Unmounts a place, waiting a second for those that only pass by: an indexer, a process about to start another.
-fn patiently(at: &Path) -> Result<(), Errno> {
-    for _ in 0..20 {
-        match rustix::mount::unmount(at, UnmountFlags::NOFOLLOW) {
-            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(50)),
-            r => return r,
-        }
-    }
-    rustix::mount::unmount(at, UnmountFlags::NOFOLLOW)
-}
-
-/// Mount points of `/proc/self/mountinfo` in their order, and whether each looks like ours.
-fn mounts(table: &[u8]) -> Vec<(PathBuf, bool)> {
-    let line = |line: &[u8]| {
-        let mut fields = line.split(|&b| b == b' ').skip(4);
-        let (at, options) = (fields.next()?, fields.next()?);
-        let options: Vec<&[u8]> = options.split(|&b| b == b',').collect();
-        let ours = OURS.iter().all(|o| options.contains(&o.as_bytes()));
-        Some((PathBuf::from(OsString::from_vec(unescape(at))), ours))
-    };
-    table.split(|&b| b == b'\n').filter_map(line).collect()
-}
-
-/// `\040` and the like, as the kernel writes blanks and backslashes in that file.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [b, tail @ ..] = rest {
-        let code = tail
-            .get(..3)
-            .filter(|_| *b == b'\\')
-            .and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
-        out.push(code.unwrap_or(*b));
-        rest = if code.is_some() { &tail[3..] } else { tail };
-    }
-    out
 }
 
 /// The analyst's path without links, as the kernel knows it.
@@ -426,15 +441,5 @@ mod tests {
             assert_eq!((files, top.as_str()), (201, "0"));
             assert_eq!(undone.unwrap(), std::slice::from_ref(&at));
         }
-    }
-
-    #[test]
-    fn the_kernels_table_of_mounts() {
-        let table = b"36 35 98:0 /m /mnt\\040a ro,nosuid,nodev,noexec,noatime - overlay dof ro\n37 35 98:0 / /home rw,noatime - ext4 /dev/a rw\n";
-        let want = [
-            (PathBuf::from("/mnt a"), true),
-            (PathBuf::from("/home"), false),
-        ];
-        assert_eq!(mounts(table), want);
     }
 }

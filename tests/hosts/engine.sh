@@ -13,6 +13,7 @@
 # a power cut. When this script has returned, all of them are gone and so are their mounts.
 #
 # Needs root, dockerd, containerd, runc, iptables, iproute2, util-linux, perl.
+# STORAGE_DRIVER is the storage driver (default overlay2).
 # The socket is ROOT/run/docker.sock; registry.pl serves registry.example.com:5443.
 set -euo pipefail
 
@@ -47,10 +48,10 @@ VERSION="12 (bookworm)"
 VERSION_CODENAME=bookworm
 ID=debian
 OS
-    cat >"$root/etc/docker/daemon.json" <<'JSON'
+    cat >"$root/etc/docker/daemon.json" <<JSON
 {
   "data-root": "/var/lib/docker",
-  "storage-driver": "overlay2",
+  "storage-driver": "${STORAGE_DRIVER:-overlay2}",
   "labels": ["site=shop", "rack=7"],
   "insecure-registries": ["registry.example.com:5443"]
 }

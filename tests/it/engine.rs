@@ -84,6 +84,18 @@ impl Engine {
     /// # Errors
     /// Says why live tests cannot run here.
     pub fn start(name: &str) -> Result<Engine, String> {
+        Engine::start_on(name, "overlay2", |_| {})
+    }
+
+    /// The same with another storage driver, and with a root that `prepare` has its way with first: mounts a disk there.
+    ///
+    /// # Errors
+    /// Says why live tests cannot run here.
+    pub fn start_on(
+        name: &str,
+        driver: &str,
+        prepare: impl FnOnce(&Path),
+    ) -> Result<Engine, String> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         for path in NEEDED {
             if !Path::new(path).exists() {
@@ -105,11 +117,13 @@ impl Engine {
         for sub in ["root", "work", "client"] {
             fs::create_dir(dir.path().join(sub)).map_err(|e| e.to_string())?;
         }
+        prepare(&dir.path().join("root"));
         let log = fs::File::create(dir.path().join("engine.log")).map_err(|e| e.to_string())?;
         let child = Command::new("bash")
             .arg(script("engine.sh"))
             .arg(dir.path().join("root"))
             .arg(&name)
+            .env("STORAGE_DRIVER", driver)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

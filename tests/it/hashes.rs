@@ -197,6 +197,8 @@ fn duplicates_and_known_files() {
     known(&csv).with(0);
     known(&list).with(0); // in its own place
     assert_eq!(known(&empty).code, 3);
+    // What dof adds it seals; what it refused left nothing.
+    dof([Path::new("check"), &case]).with(0);
     assert_eq!(
         dof([Path::new("known"), &list, &dir.path().join("no.db")]).code,
         2

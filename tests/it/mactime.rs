@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 /// What mactime prints of a body file: time and name of each row, as bytes.
-fn mactime(body: &[u8]) -> Option<BTreeSet<(String, Vec<u8>)>> {
+pub fn mactime(body: &[u8]) -> Option<BTreeSet<(String, Vec<u8>)>> {
     let dir = folder();
     let path = dir.path().join("body");
     std::fs::write(&path, body).unwrap();
@@ -74,6 +74,15 @@ fn every_name_at_every_time() {
     }
     std::fs::write(volume.join("n".repeat(255)), b"x").unwrap();
     std::os::unix::fs::symlink("/etc/pass|wd", volume.join("link")).unwrap();
+    // A path twice as long as a system call takes.
+    let long = format!("{}{}", "n".repeat(150), "|");
+    let script = format!(
+        "cd '{}'; for i in $(seq 60); do mkdir '{long}'; cd '{long}'; done; echo x > deepest",
+        volume.display()
+    );
+    crate::support::run("bash", &["-ec", &script])
+        .unwrap()
+        .with(0);
     let (_dir, case) = ingest(&mount, 0);
     let mut body = Vec::new();
     for command in ["macrobber-container-layer", "macrobber-volumes"] {

@@ -6,11 +6,14 @@
 mod bad_input;
 mod cli;
 mod conventions;
+mod crash;
 mod determinism;
+mod disk;
 mod engine;
 mod export;
 mod extract;
 mod files;
+mod fuzz;
 mod hashes;
 mod live;
 mod mactime;

@@ -139,6 +139,114 @@ fn a_mounted_and_an_exported_container_is_what_docker_exports() {
     );
 }
 
+#[test]
+fn layers_of_fuse_overlayfs() {
+    other_driver("fuse-overlayfs");
+}
+
+#[test]
+fn layers_of_the_first_overlay_driver() {
+    other_driver("overlay");
+}
+
+#[test]
+fn layers_that_are_full_copies() {
+    other_driver("vfs");
+}
+
+/// A container with changes of every kind on another storage driver, mounted and exported, against `docker export`.
+fn other_driver(driver: &str) {
+    let mut engine = match Engine::start_on("driver", driver, |_| {}) {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.base_image();
+    let dockerfile = "FROM base:1\nRUN mkdir -p /a/b /gone /swap && echo 1 > /a/one && echo 2 > /a/b/two && echo 3 > /gone/three && echo 4 > /swap/four && echo 5 > /file && ln -s /a/one /swap/link\nRUN rm /a/one && rm -r /swap && mkdir /swap && echo new > /swap/new && chmod 700 /a/b\n";
+    engine
+        .docker_in(
+            &["build", "-q", "-t", "layers:1", "-"],
+            dockerfile.as_bytes(),
+        )
+        .text();
+    let script = "rm /file; rm -r /gone /a; mkdir /a; echo x > /a/x; ln /a/x /hard; mv /swap /moved; echo y > /moved/y; chmod 4755 /bin/busybox; mkdir -p /deep/er && rm -r /tmp && ln -s /deep /tmp; sleep 1";
+    let ran = engine.docker(&[
+        "run", "--name", "all", "-v", "/data", "layers:1", "sh", "-ec", script,
+    ]);
+    ran.text();
+    engine
+        .docker(&[
+            "create",
+            "--name",
+            "never",
+            "-v",
+            "/new/place",
+            "layers:1",
+            "true",
+        ])
+        .text();
+    let dir = folder();
+    let names = ["all", "never"];
+    for name in names {
+        let archive = dir.path().join(format!("{name}.tar"));
+        engine
+            .docker(&["export", "-o", archive.to_str().unwrap(), name])
+            .text();
+    }
+    engine.kill();
+    let root = engine.root();
+    let root = root.to_str().unwrap();
+    for name in names {
+        let truth = dir.path().join(format!("{name}.tar"));
+        let at = dir.path().join(name);
+        fs::create_dir(&at).unwrap();
+        let _undo = Mounted(&at);
+        let at_text = at.to_str().unwrap();
+        dof([
+            "mount-container",
+            "--no-volumes",
+            "--container",
+            name,
+            "--at-mountpoint",
+            at_text,
+            root,
+        ])
+        .with(0);
+        let differ = differences(&truth, &at);
+        assert!(differ.is_empty(), "{driver}: {name}: {differ:#?}");
+        dof(["unmount-container", at_text]).with(0);
+        let ours = dir.path().join("ours.tar");
+        dof([
+            "export-container",
+            "--no-volumes",
+            "--container",
+            name,
+            "-o",
+            ours.to_str().unwrap(),
+            root,
+        ])
+        .with(0);
+        let extracted = folder();
+        extract(&ours, extracted.path());
+        let differ = differences(&truth, extracted.path());
+        assert!(differ.is_empty(), "{driver}: {name} exported: {differ:#?}");
+        if driver != "vfs" {
+            // A place that no container made yet.
+            dof([
+                "mount-container",
+                "--container",
+                name,
+                "--at-mountpoint",
+                at_text,
+                root,
+            ])
+            .with(0);
+            let place = at.join(if name == "all" { "data" } else { "new/place" });
+            assert!(place.is_dir(), "{driver}: {}", place.display());
+            dof(["unmount-container", at_text]).with(0);
+        }
+    }
+}
+
 /// A place in the container that is a link out of it: the volume stays inside.
 #[test]
 fn no_link_takes_a_volume_out_of_the_container() {

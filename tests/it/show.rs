@@ -122,6 +122,17 @@ fn logs_are_filtered_and_a_driver_without_a_log_is_said() {
             .lines()
             .all(|l| serde_json::from_str::<Value>(l).unwrap()["stream"].is_string())
     );
+    let newest = run(&["--container", "log-rotated", "--follow-rotated", "off"])
+        .with(0)
+        .out;
+    let rotated = containers(&mount)
+        .into_iter()
+        .find(|(name, _)| name == "log-rotated")
+        .unwrap()
+        .1;
+    let id = rotated.file_name().unwrap().to_str().unwrap();
+    let file = std::fs::read_to_string(rotated.join(format!("{id}-json.log"))).unwrap();
+    assert!(newest == file && newest.len() < all.len());
     let none = run(&["--container", "log-none"]).with(0);
     assert!(
         none.out.is_empty() && none.err.contains("log driver none"),

@@ -1,0 +1,21 @@
+-- What happened, in order of time?
+-- File times (mtime, atime, ctime, birth as macb), container life, image builds, volumes, networks and log lines.
+-- ts is the time in nanoseconds, ref the row id of the file, container, image, volume, network or log entry.
+-- path is the path in the container; a file of an image layer names its images instead of a container.
+-- :since      ISO 8601, UTC; no lower bound when unset
+-- :until      ISO 8601, UTC, exclusive; no upper bound when unset
+-- :container  name, id or unique prefix of the id: its own layer, its mounts, its life and its log; everything when unset
+-- :kind       file | container | image | image-step | volume | network | log; all when unset
+-- :logs       yes | no; no leaves log lines out
+-- Example: dof query timeline --since 2019-06-01
+SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time,
+       macb, kind, container, image, layer, path, detail, host, ts, ref
+  FROM timeline
+ WHERE ts >= iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
+   AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)
+   AND (:kind IS NULL OR kind = :kind)
+   AND (:logs IS NULL OR :logs <> 'no' OR kind <> 'log')
+   AND (:container IS NULL
+        OR container_id IN (SELECT c.id FROM container c WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
+        OR tree_id IN (SELECT tc.tree_id FROM tree_container tc JOIN container c ON c.id = tc.container_id WHERE tc.via IN ('own', 'init', 'mount') AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)))
+ ORDER BY ts, kind, ref, macb, detail;

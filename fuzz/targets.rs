@@ -1,0 +1,296 @@
+//! What is fuzzed: a function a format, from bytes to nothing but an assertion. Used by the targets beside this file
+//! (cargo fuzz) and by `tests/it/fuzz.rs`, which needs no nightly compiler.
+
+#![allow(missing_docs, dead_code)]
+
+/// A function to feed.
+pub type Target = fn(&[u8]);
+
+/// All of them by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("bolt", bolt),
+    ("carve", carve),
+    ("hash_list", hash_list),
+    ("json", json),
+    ("json_log", json_log),
+    ("local_log", local_log),
+    ("node_cert", node_cert),
+    ("times", times),
+    ("unit", unit),
+    ("version", version),
+    ("lvm", lvm),
+    ("partitions", partitions),
+    ("superblock", superblock),
+    ("disk_image", disk_image),
+    ("query_header", query_header),
+    ("names", names),
+    ("resolve", resolve),
+];
+
+pub fn bolt(data: &[u8]) {
+    use dof::parse::bolt::{Bolt, Bucket, Item};
+    fn walk(bucket: Bucket<'_>, depth: u8, seen: &mut usize) {
+        for (_, item) in bucket.entries().value {
+            *seen += 1;
+            match item {
+                Item::Bucket(inner) if depth < 40 && *seen < 20_000 => walk(inner, depth + 1, seen),
+                _ => {}
+            }
+        }
+    }
+    if let Ok(file) = Bolt::open(data) {
+        let _ = (file.defect(), file.bucket(&[b"volumes"]));
+        let _ = file.root().value(b"libnetwork");
+        walk(file.root(), 0, &mut 0);
+    }
+}
+
+pub fn carve(data: &[u8]) {
+    for key in ["Cid", "ep_iface"] {
+        for found in dof::parse::carve::objects(data, key) {
+            assert!(found.get(key).is_some());
+        }
+    }
+}
+
+pub fn hash_list(data: &[u8]) {
+    use dof::parse::hash_list::{Layout, hash, line};
+    let mut lines = data.split(|&b| b == b'\n');
+    let cells: Vec<&[u8]> = lines
+        .clone()
+        .next()
+        .unwrap_or_default()
+        .split(|&b| b == b',')
+        .collect();
+    if let Layout::Csv(at, _) = Layout::of(&cells) {
+        assert!(at < cells.len());
+    }
+    assert!(lines.all(|l| line(l).is_none() || l.len() >= 64));
+    let _ = hash(data);
+}
+
+pub fn json(data: &[u8]) {
+    let read = dof::parse::json::read(data);
+    let mut fields = dof::parse::json::Fields::new(&read.value);
+    for path in [
+        "State.Pid",
+        "Config.Env",
+        "NetworkSettings.Ports",
+        "Created",
+        "RestartCount",
+    ] {
+        let _ = (
+            fields.text(path),
+            fields.int(path),
+            fields.flag(path),
+            fields.time(path),
+            fields.json(path),
+        );
+        let _ = (
+            fields.array(path),
+            fields.members(path),
+            fields.items(path),
+            fields.is(path),
+        );
+    }
+}
+
+pub fn json_log(data: &[u8]) {
+    let mut scratch = Vec::new();
+    for line in data.split(|&b| b == b'\n') {
+        let Ok(entry) = dof::parse::json_log::parse(line, &mut scratch) else {
+            continue;
+        };
+        if let (true, Some(time)) = (entry.canonical, entry.time_ns) {
+            let mut again = Vec::new();
+            dof::parse::json_log::write(&mut again, &entry.line, &entry.stream, entry.attrs, time);
+            assert_eq!(again, line, "canonical means that it can be written again");
+        }
+    }
+}
+
+pub fn local_log(data: &[u8]) {
+    use dof::parse::local_log::{Step, step};
+    let mut rest = data;
+    loop {
+        rest = match step(rest, true) {
+            Step::Entry { used, .. } | Step::Bad { used, .. } => {
+                assert!(used > 0, "it goes on");
+                &rest[used..]
+            }
+            Step::More | Step::End => return,
+        }
+    }
+}
+
+pub fn node_cert(data: &[u8]) {
+    let _ = dof::parse::node_cert::parse(data);
+    // What is decoded, too: few inputs are base64.
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    base64::Engine::encode_string(&base64::engine::general_purpose::STANDARD, data, &mut pem);
+    pem.push_str("\n-----END CERTIFICATE-----\n");
+    let _ = dof::parse::node_cert::parse(pem.as_bytes());
+}
+
+pub fn times(data: &[u8]) {
+    use dof::parse::time::{iso8601, rfc3339, rfc3339_nano};
+    if let Some(ns) = rfc3339(data) {
+        assert_eq!(
+            rfc3339(rfc3339_nano(ns).as_bytes()),
+            Some(ns),
+            "a time survives being written"
+        );
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = iso8601(text);
+    }
+}
+
+pub fn unit(data: &[u8]) {
+    let _ = dof::parse::unit::data_root(&String::from_utf8_lossy(data));
+}
+
+pub fn version(data: &[u8]) {
+    use dof::parse::version::{Binary, Finder};
+    for binary in [Binary::Client, Binary::Daemon] {
+        let mut whole = Finder::new(binary);
+        whole.feed(data);
+        let mut pieces = Finder::new(binary);
+        data.chunks(7).for_each(|piece| pieces.feed(piece));
+        assert_eq!(whole.finish(), pieces.finish(), "pieces make no difference");
+    }
+}
+
+pub fn lvm(data: &[u8]) {
+    let _ = dof::parse::lvm::pv_header(data);
+    let _ = dof::parse::lvm::group(data);
+    for (_, length) in dof::parse::lvm::text_parts(data, 1 << 20).unwrap_or_default() {
+        assert!(length <= 1 << 20, "within its area");
+    }
+}
+
+pub fn partitions(data: &[u8]) {
+    use dof::parse::partitions as p;
+    let _ = p::mbr(data);
+    if let Some(header) = p::gpt_header(data) {
+        let _ = p::gpt_entries(data.get(512..).unwrap_or_default(), &header);
+    }
+    let spans: Vec<p::Span> = data
+        .chunks_exact(17)
+        .map(|c| p::Span {
+            start: u64::from_le_bytes(c[..8].try_into().unwrap()),
+            length: u64::from_le_bytes(c[8..16].try_into().unwrap()),
+            meta: c[16] & 1 != 0,
+        })
+        .take(200)
+        .collect();
+    let _ = p::slots(&spans);
+}
+
+pub fn superblock(data: &[u8]) {
+    let _ = dof::parse::superblock::probe(data);
+    // Superblocks further in: few inputs are that long.
+    for at in [1024, 0x1_0000] {
+        let mut head = vec![0; at];
+        head.extend_from_slice(data);
+        head.resize(head.len().max(at + 4096), 0);
+        let _ = dof::parse::superblock::probe(&head);
+    }
+}
+
+pub fn disk_image(data: &[u8]) {
+    use dof::parse::disk_image as image;
+    let _ = image::format(data);
+    if let Some((_, length)) = image::vmdk_descriptor(data, u64::MAX) {
+        assert!(length <= image::MOST_DESCRIPTOR);
+    }
+    for name in image::vmdk_extents(data).unwrap_or_default() {
+        assert!(
+            !name.contains(['/', '\\']) && name != "..",
+            "extents are plain names"
+        );
+    }
+    let name = String::from_utf8_lossy(data);
+    let _ = (image::next_piece(&name), image::is_first_piece(&name));
+}
+
+pub fn query_header(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let query = dof::query::parse("fuzz", &text);
+    for parameter in &query.parameters {
+        let _ = parameter.choices();
+    }
+    let case = rusqlite::Connection::open_in_memory().unwrap();
+    if query.sql.len() < 2000 {
+        let _ = query.prepare(&case);
+    }
+}
+
+pub fn names(data: &[u8]) {
+    // A name on its way to people and out again: nothing that could forge a line or a colour.
+    let text = dof::text::lossless(data);
+    let shown = dof::text::printable(&text);
+    assert!(!shown.chars().any(char::is_control));
+    if dof::text::is_plain(data) {
+        assert_eq!(text.as_bytes(), data, "plain text is kept");
+    }
+}
+
+pub fn resolve(data: &[u8]) {
+    // A tree of files, directories and links made of the input, with a canary outside it: no path leads there.
+    use std::os::unix::fs::symlink;
+    const NAMES: [&str; 4] = ["a", "b", "c", "canary"];
+    const TO: [&str; 8] = [
+        "/canary",
+        "../canary",
+        "../../canary",
+        "a",
+        "/",
+        "..",
+        "/proc/self/root/canary",
+        "./b/../../../canary",
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(dir.path().join("canary"), "outside").unwrap();
+    let name = |b: u8| NAMES[usize::from(b) % NAMES.len()];
+    let path = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|&b| if b & 0x80 != 0 { ".." } else { name(b) })
+            .collect::<Vec<_>>()
+            .join("/")
+    };
+    for op in data.chunks(4).take(24) {
+        let [kind, rest @ ..] = op else { continue };
+        let Some((last, way)) = rest.split_last() else {
+            continue;
+        };
+        // Only real directories are made into: the test's own system calls must stay inside too.
+        let mut at = root.clone();
+        for &b in way {
+            let next = at.join(name(b));
+            if next.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+                at = next;
+            }
+        }
+        let at = at.join(name(*last));
+        let _ = match kind % 3 {
+            0 => std::fs::create_dir(&at),
+            1 => symlink(TO[usize::from(kind / 3) % TO.len()], &at),
+            _ if at.symlink_metadata().is_err() => std::fs::write(&at, "inside"),
+            _ => Ok(()),
+        };
+    }
+    let evidence = dof::evidence::Evidence::open(&root).unwrap();
+    for way in data.chunks(5).take(24) {
+        let path = dof::evidence::EvidencePath::new(path(way));
+        if let Ok((bytes, _)) = evidence.read(&path, 100) {
+            assert_eq!(bytes, b"inside", "{path}");
+        }
+        if let Ok((names, _)) = evidence.list(&path, 100) {
+            assert!(!names.contains(&b"root".to_vec()), "{path} is outside");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `dof mount-image` and `dof unmount-image`.
+
+use super::{Failure, exit};
+use crate::disk::{self, DockerHost, ImageFormat, Outcome, Volume};
+use crate::text::printable;
+use clap::Args;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `dof mount-image`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Raw images, in pieces too (disk.001 ...), and QCOW2, VMDK, VDI, VHD, VHDX and E01. Read-only, nosuid, nodev, noexec; no \
+journal is replayed. Volumes are numbered as in mmls. Needs root; losetup, and for other than raw images \
+qemu-storage-daemon or ewfmount.
+
+Example:
+  dof mount-image disk.E01
+  dof ingest /tmp/disk-4-root case.db
+  dof unmount-image disk.E01")]
+pub struct MountImage {
+    /// The image, or the first piece of it
+    image: PathBuf,
+    /// Make the volumes' directories here [default: the directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    at: Option<PathBuf>,
+    /// What the image is, where its first bytes are not to be believed
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    image_format: Option<ImageFormat>,
+}
+
+/// Arguments of `dof unmount-image`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  dof unmount-image disk.E01\n  dof unmount-image /tmp/disk-4-root"
+)]
+pub struct UnmountImage {
+    /// The image, or a directory one of its volumes is mounted at; may be left out when only one image is mounted
+    image: Option<PathBuf>,
+}
+
+impl From<disk::Error> for Failure {
+    fn from(e: disk::Error) -> Self {
+        use disk::Error as E;
+        match e {
+            E::Image { .. } | E::NotFirst { .. } | E::NotOurs(_) => Failure::usage(e.to_string()),
+            _ => Failure::io(e.to_string()),
+        }
+    }
+}
+
+impl MountImage {
+    /// Runs it.
+    pub fn run(self) -> Result<u8, Failure> {
+        let parent = self.at.unwrap_or_else(std::env::temp_dir);
+        let mut out = io::stdout().lock();
+        let mut hosts = Vec::new();
+        let (mut mounted, mut refused) = (0, 0);
+        disk::mount(
+            &self.image,
+            self.image_format,
+            &parent,
+            |volume, outcome| {
+                match outcome {
+                    Outcome::Mounted { at, host } => {
+                        mounted += 1;
+                        writeln!(
+                            out,
+                            "Mounted volume {} at path {}.",
+                            described(volume),
+                            at.display()
+                        )?;
+                        hosts.extend(host.clone().map(|h| (volume.slot.clone(), h)));
+                        return Ok(());
+                    }
+                    Outcome::Lvm(group) => {
+                        let line = format!(
+                            "LVM physical volume {}:{} {group}",
+                            volume.slot, volume.described
+                        );
+                        return writeln!(out, "{}", printable(&line));
+                    }
+                    Outcome::Unsupported => {
+                        writeln!(out, "{}", unsupported(volume))?;
+                    }
+                    Outcome::Refused(e) => {
+                        refused += 1;
+                        eprintln!(
+                            "dof: volume {} is not mounted: {}",
+                            described(volume),
+                            printable(&e.to_string())
+                        );
+                    }
+                }
+                if let Some(why) = &volume.obstacle {
+                    eprintln!("dof: volume {}: {}", volume.slot, printable(why));
+                }
+                Ok(())
+            },
+        )??;
+        if hosts.is_empty() && mounted > 0 {
+            writeln!(out, "No Docker host found on these volumes.")?;
+        }
+        for (slot, host) in hosts {
+            writeln!(out, "{}", next_step(&slot, &host))?;
+        }
+        out.flush()?;
+        match (mounted, refused) {
+            (0, _) => Err(Failure::io("no volume of this image could be mounted")),
+            (_, 0) => Ok(exit::OK),
+            _ => Ok(exit::PROBLEMS),
+        }
+    }
+}
+
+/// `4.3 GiB 4:Ext4 / [Linux]`
+fn described(volume: &Volume) -> String {
+    let mut text = format!("{} {}", volume.size(), volume.slot);
+    if let Some(content) = &volume.content {
+        text += &format!(":{}", content.kind.name());
+        if !content.label.is_empty() {
+            text += &format!(" {}", content.label);
+        }
+        if let Some(system) = content.system {
+            text += &format!(" [{system}]");
+        }
+    }
+    printable(&text).into_owned()
+}
+
+fn unsupported(volume: &Volume) -> String {
+    let word = volume.content.as_ref().map_or("unknown", |c| c.kind.word());
+    let text = format!(
+        "Unsupported filesystem {}:{} (type: {word}, block offset: {}, length: {})",
+        volume.slot,
+        volume.described,
+        volume.extents.first().map_or(0, |e| e.0) / 512,
+        volume.length / 512
+    );
+    printable(&text).into_owned()
+}
+
+fn next_step(slot: &str, host: &DockerHost) -> String {
+    let roots = host.data_roots.join(", ");
+    let place = quoted(&host.mount);
+    let homes: String = host
+        .data_roots
+        .iter()
+        .filter(|_| host.named)
+        .map(|root| format!("--docker-home {} ", quoted(Path::new(root))))
+        .collect();
+    let roots = printable(&roots);
+    format!(
+        "Docker host on volume {slot}, data root {roots}. Next: dof ingest {homes}{place} case.db"
+    )
+}
+
+/// A path as a shell takes it, on one line.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-@+:,".contains(c);
+    if text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", printable(&text.replace('\'', "'\\''")))
+    }
+}
+
+impl UnmountImage {
+    /// Runs it.
+    pub fn run(self) -> Result<u8, Failure> {
+        let (done, failed) = disk::unmount(self.image.as_deref())?;
+        let mut out = io::stdout().lock();
+        for at in done {
+            writeln!(out, "Unmounted {}", at.display())?;
+        }
+        for e in &failed {
+            eprintln!("dof: {e}");
+        }
+        if failed.is_empty() {
+            Ok(exit::OK)
+        } else {
+            Err(Failure::io(
+                "not all could be undone; try again when nothing uses it",
+            ))
+        }
+    }
+}

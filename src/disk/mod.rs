@@ -1,0 +1,305 @@
+//! Disk images: what is in them, every volume mounted read-only, and the undoing.
+//!
+//! ```text
+//! image file(s) -> a file with the disk's bytes -> volumes -> loop device -> mount
+//!                  (the image itself, or what     (partitions,  (read-only)   (ro, nosuid, nodev, noexec, noatime;
+//!                  qemu-storage-daemon or          logical                     no journal replayed)
+//!                  ewfmount show)                  volumes)
+//! ```
+//!
+//! The image is opened for reading only. Its header may name other files; those are followed only when they are plain names
+//! beside it. All that was set up stands in `/run/dof` until it is undone (`setup.rs`), so a partial failure leaves nothing.
+
+mod image;
+mod setup;
+mod volumes;
+
+use crate::engine::{self, Install};
+use crate::evidence::{Evidence, EvidencePath};
+use crate::parse::disk_image::Refusal;
+use crate::parse::superblock::Kind;
+use crate::tools;
+pub use image::ImageFormat;
+use setup::Setup;
+use std::io;
+use std::path::{Path, PathBuf};
+pub use volumes::Volume;
+
+/// Why an image could not be mounted or unmounted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel lets only root mount.
+    #[error("mounting an image needs root")]
+    Root,
+    /// The image is not one dof reads.
+    #[error("{}: {why}", .image.display())]
+    Image {
+        /// The image.
+        image: PathBuf,
+        /// Why.
+        why: Refusal,
+    },
+    /// It is not the first piece of a split image.
+    #[error("{}: not the first piece; name that one: {}", .given.display(), .first.display())]
+    NotFirst {
+        /// What was given.
+        given: PathBuf,
+        /// What seems to be the first piece.
+        first: PathBuf,
+    },
+    /// A tool is missing or failed.
+    #[error(transparent)]
+    Tool(#[from] tools::Error),
+    /// A step failed.
+    #[error("{what}: {source}")]
+    Step {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing dof mounted there.
+    #[error("{0}")]
+    NotOurs(String),
+}
+
+/// A step's name, for its error.
+fn step<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Error {
+    move |e| Error::Step {
+        what: what.into(),
+        source: e.into(),
+    }
+}
+
+/// A Docker host found on a mounted volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerHost {
+    /// The directory to give to other commands.
+    pub mount: PathBuf,
+    /// Its data roots, relative to that directory.
+    pub data_roots: Vec<String>,
+    /// Whether other commands must be told of them (`--docker-home`): the volume is a part of the host's tree only.
+    pub named: bool,
+}
+
+/// What became of a volume.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is mounted.
+    Mounted {
+        /// Where.
+        at: PathBuf,
+        /// The Docker host on it.
+        host: Option<DockerHost>,
+    },
+    /// A physical volume of LVM: the group it is of and its logical volumes, which come next.
+    Lvm(String),
+    /// Nothing dof mounts.
+    Unsupported,
+    /// The kernel would not.
+    Refused(Error),
+}
+
+/// Mounts every volume of an image, each at a new directory of `parent`, and tells of each.
+///
+/// # Errors
+/// When nothing could be mounted; then nothing is. Errors of `tell` leave what is mounted until then.
+pub fn mount(
+    image: &Path,
+    format: Option<ImageFormat>,
+    parent: &Path,
+    mut tell: impl FnMut(&Volume, &Outcome) -> io::Result<()>,
+) -> Result<io::Result<()>, Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::Root);
+    }
+    let found = image::find(image, format)?;
+    let mut setup = Setup::new(&found.path)?;
+    let disk = match image::open(&found, &mut setup).and_then(|base| volumes::Disk::open(&base)) {
+        Ok(disk) => disk,
+        Err(e) => {
+            setup.undo();
+            return Err(e);
+        }
+    };
+    let name = found.path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut mounted = false;
+    for volume in disk.volumes() {
+        let outcome = if let Some(group) = &volume.lvm {
+            Outcome::Lvm(group.clone())
+        } else if volume.file_system().is_some() {
+            match mount_volume(&mut setup, &disk, &volume, parent, &name) {
+                Ok(at) => {
+                    mounted = true;
+                    Outcome::Mounted {
+                        host: docker_host(&at),
+                        at,
+                    }
+                }
+                Err(e) => Outcome::Refused(e),
+            }
+        } else {
+            Outcome::Unsupported
+        };
+        if let Err(e) = tell(&volume, &outcome) {
+            return Ok(Err(e));
+        }
+    }
+    if !mounted {
+        setup.undo();
+    }
+    Ok(Ok(()))
+}
+
+/// What keeps the kernel from replaying a journal, and from believing what a hostile superblock says to do on errors.
+fn options(kind: Kind) -> &'static str {
+    match kind {
+        // `errors` in a superblock may say to halt the machine.
+        Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => "noload,errors=continue",
+        // The same UUID may be mounted already: another copy, or the analyst's own disk.
+        Kind::Xfs => "norecovery,nouuid",
+        // All subvolumes, not only the one the host would have mounted.
+        Kind::Btrfs => "rescue=nologreplay,subvolid=5",
+        Kind::Lvm | Kind::Other(_) => "",
+    }
+}
+
+fn mount_volume(
+    setup: &mut Setup,
+    disk: &volumes::Disk,
+    volume: &Volume,
+    parent: &Path,
+    name: &str,
+) -> Result<PathBuf, Error> {
+    let Some(kind) = volume.file_system() else {
+        return Err(Error::NotOurs("no file system".into()));
+    };
+    let (base, offset) = match volume.extents.as_slice() {
+        [(offset, _)] => (disk.path().to_path_buf(), *offset),
+        // A logical volume in several runs: joined by a tool first.
+        many => {
+            let runs = many.iter().map(|&(o, l)| (disk.path(), o, l));
+            (setup.join(runs)?, 0)
+        }
+    };
+    let device = setup.attach(&base, offset, volume.length)?;
+    let driver = match kind {
+        Kind::Ext2 | Kind::Ext3 => "ext4", // it reads all three
+        kind => kind.word(),
+    };
+    let mounted = setup
+        .place(parent, &volume.place_name(name))
+        .and_then(|at| {
+            setup
+                .mount(&device, &at, driver, options(kind))
+                .map(|()| at)
+        });
+    // It goes with its last user.
+    let detached = setup.detach(&device);
+    let at = mounted?;
+    detached.map(|()| at)
+}
+
+/// Directories of a btrfs volume that distributions have as the root of the host.
+const ROOTS: [&str; 3] = ["@", "@rootfs", "root"];
+/// Where the data root is on a volume that is not the host's root, but its /var/lib/docker, /var/lib or /var, or a btrfs volume
+/// with /var apart.
+const PARTS: [&str; 6] = [
+    "/",
+    "docker",
+    "lib/docker",
+    "@/var/lib/docker",
+    "@var/lib/docker",
+    "@docker",
+];
+
+/// Looks for a Docker host at a mounted volume.
+fn docker_host(at: &Path) -> Option<DockerHost> {
+    let roots = |installs: Vec<Install>| installs.iter().map(|i| i.root.host()).collect::<Vec<_>>();
+    let whole = |mount: PathBuf| {
+        let evidence = Evidence::open(&mount).ok()?;
+        let installs = engine::installs(&evidence, &[]);
+        (!installs.is_empty()).then(|| DockerHost {
+            mount,
+            data_roots: roots(installs),
+            named: false,
+        })
+    };
+    let evidence = Evidence::open(at).ok()?;
+    let subvolume = |name: &&str| {
+        let path = EvidencePath::new(name);
+        // A link there could lead anywhere on this machine.
+        evidence.read_link(&path).is_err() && evidence.stat(&path).is_ok_and(|m| m.is_dir())
+    };
+    whole(at.to_path_buf())
+        .or_else(|| {
+            ROOTS
+                .iter()
+                .filter(|n| subvolume(n))
+                .find_map(|n| whole(at.join(n)))
+        })
+        .or_else(|| {
+            let parts: Vec<EvidencePath> = PARTS.iter().map(EvidencePath::new).collect();
+            let installs = engine::installs(&evidence, &parts);
+            (!installs.is_empty()).then(|| DockerHost {
+                mount: at.to_path_buf(),
+                data_roots: roots(installs),
+                named: true,
+            })
+        })
+}
+
+/// Undoes what [`mount`] did for an image, named by itself or by a place it is mounted at; the only one, when none is named.
+/// Gives the places that were unmounted and what could not be.
+///
+/// # Errors
+/// [`Error::NotOurs`] when there is none, or several.
+pub fn unmount(what: Option<&Path>) -> Result<(Vec<PathBuf>, Vec<Error>), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::Root);
+    }
+    let all = Setup::all()?;
+    let of = |list: &[Setup]| {
+        let images: Vec<String> = list
+            .iter()
+            .map(|s| s.image().display().to_string())
+            .collect();
+        images.join(", ")
+    };
+    let chosen = match what {
+        Some(what) => {
+            let known = of(&all);
+            let real = what.canonicalize().unwrap_or_else(|_| what.to_path_buf());
+            let is =
+                |s: &Setup| s.image() == real || s.image() == what || s.places().contains(&real);
+            let chosen: Vec<Setup> = all.into_iter().filter(is).collect();
+            if chosen.is_empty() {
+                let mounted = if known.is_empty() {
+                    "none is".to_owned()
+                } else {
+                    format!("these are: {known}")
+                };
+                return Err(Error::NotOurs(format!(
+                    "{} is not mounted by dof; {mounted}",
+                    what.display()
+                )));
+            }
+            chosen
+        }
+        None if all.len() > 1 => {
+            return Err(Error::NotOurs(format!(
+                "several images are mounted, name one: {}",
+                of(&all)
+            )));
+        }
+        None if all.is_empty() => return Err(Error::NotOurs("no image is mounted by dof".into())),
+        None => all,
+    };
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for setup in chosen {
+        let (places, errors) = setup.undo();
+        done.extend(places);
+        failed.extend(errors);
+    }
+    Ok((done, failed))
+}
