@@ -9,6 +9,8 @@ pub type Target = fn(&[u8]);
 /// All of them by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("bolt", bolt),
+    ("carve", carve),
+    ("hash_list", hash_list),
     ("json", json),
     ("json_log", json_log),
     ("local_log", local_log),
@@ -41,6 +43,30 @@ pub fn bolt(data: &[u8]) {
         let _ = file.root().value(b"libnetwork");
         walk(file.root(), 0, &mut 0);
     }
+}
+
+pub fn carve(data: &[u8]) {
+    for key in ["Cid", "ep_iface"] {
+        for found in dof::parse::carve::objects(data, key) {
+            assert!(found.get(key).is_some());
+        }
+    }
+}
+
+pub fn hash_list(data: &[u8]) {
+    use dof::parse::hash_list::{Layout, hash, line};
+    let mut lines = data.split(|&b| b == b'\n');
+    let cells: Vec<&[u8]> = lines
+        .clone()
+        .next()
+        .unwrap_or_default()
+        .split(|&b| b == b',')
+        .collect();
+    if let Layout::Csv(at, _) = Layout::of(&cells) {
+        assert!(at < cells.len());
+    }
+    assert!(lines.all(|l| line(l).is_none() || l.len() >= 64));
+    let _ = hash(data);
 }
 
 pub fn json(data: &[u8]) {

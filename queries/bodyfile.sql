@@ -5,6 +5,8 @@
 -- :since      ISO 8601, UTC; files with a time from then on; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; files with a time before it; no upper bound when unset
 -- :container  name, id or unique prefix of the id: its own layer and its mounts; everything when unset
+-- :image      repository:tag, digest, id or a prefix of the id: the files of its layers; everything when unset
+-- :path       a GLOB on the path in the container, e.g. /tmp/*; all when unset
 -- Example: dof query bodyfile --format bodyfile
 WITH named (tree_id, name) AS (
   SELECT t.id, iif((SELECT count(*) FROM host) > 1, coalesce(h.name, 'host ' || h.id) || '/', '')
@@ -22,6 +24,9 @@ SELECT r.name || iif(d.path = '' AND f.name = '', '/', d.path || iif(f.name = ''
   FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN root r ON r.tree_id = d.tree_id
  WHERE (:container IS NULL
         OR r.tree_id IN (SELECT tc.tree_id FROM tree_container tc JOIN container c ON c.id = tc.container_id WHERE tc.via IN ('own', 'init', 'mount') AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)))
+   AND (:image IS NULL
+        OR r.tree_id IN (SELECT t.id FROM tree t JOIN image_layer il ON il.layer_id = t.layer_id WHERE il.image_id IN (SELECT i.id FROM image i WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))))
+   AND (:path IS NULL OR (SELECT iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) FROM tree_label l WHERE l.tree_id = d.tree_id) GLOB :path)
    AND f.id IN (SELECT file_id FROM event
                  WHERE ts >= iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
                    AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000))

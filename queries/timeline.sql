@@ -5,6 +5,8 @@
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
 -- :container  name, id or unique prefix of the id: its own layer, its mounts, its life and its log; everything when unset
+-- :image      repository:tag, digest, id or a prefix of the id: the files of its layers, its build, and the life and logs of containers made from it; everything when unset
+-- :path       a GLOB on the column path, e.g. /tmp/*; everything, with a path or without, when unset
 -- :kind       file | container | image | image-step | volume | network | log; all when unset
 -- :logs       yes | no; no leaves log lines out
 -- Example: dof query timeline --since 2019-06-01
@@ -15,7 +17,12 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
    AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)
    AND (:kind IS NULL OR kind = :kind)
    AND (:logs IS NULL OR :logs <> 'no' OR kind <> 'log')
+   AND (:path IS NULL OR path GLOB :path)
    AND (:container IS NULL
         OR container_id IN (SELECT c.id FROM container c WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
         OR tree_id IN (SELECT tc.tree_id FROM tree_container tc JOIN container c ON c.id = tc.container_id WHERE tc.via IN ('own', 'init', 'mount') AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)))
+   AND (:image IS NULL
+        OR image_id IN (SELECT i.id FROM image i WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image
+                         OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))
+        OR tree_id IN (SELECT t.id FROM tree t JOIN image_layer il ON il.layer_id = t.layer_id WHERE il.image_id IN (SELECT i.id FROM image i WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))))
  ORDER BY ts, kind, ref, macb, detail;

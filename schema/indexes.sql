@@ -1,6 +1,8 @@
 -- Made after a load, when it is cheapest.
 CREATE INDEX IF NOT EXISTS directory_path ON directory(tree_id, path);
 CREATE INDEX IF NOT EXISTS file_dir ON file(dir_id);
+CREATE INDEX IF NOT EXISTS file_hash_sha256 ON file_hash(sha256);
+CREATE INDEX IF NOT EXISTS known_hash_sha256 ON known_hash(sha256);
 CREATE INDEX IF NOT EXISTS log_entry_ts ON log_entry(ts);
 CREATE INDEX IF NOT EXISTS log_entry_file ON log_entry(log_file_id);
 CREATE UNIQUE INDEX IF NOT EXISTS container_full_id ON container(engine_id, full_id);
@@ -12,5 +14,6 @@ CREATE INDEX IF NOT EXISTS container_layer_layer ON container_layer(layer_id);
 CREATE INDEX IF NOT EXISTS container_mount_container ON container_mount(container_id);
 CREATE INDEX IF NOT EXISTS container_port_container ON container_port(container_id);
 CREATE INDEX IF NOT EXISTS log_file_container ON log_file(container_id);
+CREATE INDEX IF NOT EXISTS trace_belongs ON trace(kind, belongs);
 CREATE INDEX IF NOT EXISTS tree_layer ON tree(layer_id);
 CREATE INDEX IF NOT EXISTS tree_container_container ON tree_container(container_id);

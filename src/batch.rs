@@ -23,6 +23,8 @@ impl DirNote {
 pub enum Batch {
     /// Entries of one directory.
     Files(FileBatch),
+    /// Hashes of files of one directory.
+    Hashes(HashBatch),
     /// Entries of one log file.
     Log(LogBatch),
 }
@@ -32,6 +34,7 @@ impl Batch {
     pub fn weight(&self) -> usize {
         match self {
             Batch::Files(b) => b.rows.len() + 1,
+            Batch::Hashes(b) => b.rows.len() + 1,
             Batch::Log(b) => b.rows.len() + b.text.len() / 256 + 1,
         }
     }
@@ -40,6 +43,7 @@ impl Batch {
     pub fn problems(&mut self) -> Vec<Problem> {
         match self {
             Batch::Files(b) => std::mem::take(&mut b.problems),
+            Batch::Hashes(b) => std::mem::take(&mut b.problems),
             Batch::Log(b) => std::mem::take(&mut b.problems),
         }
     }
@@ -129,6 +133,19 @@ pub struct FileBatch {
     pub nested: Vec<(i64, Vec<u8>)>,
     /// What could not be read.
     pub problems: Vec<Problem>,
+    /// Row id in `file` of its first entry, given by the writer, where somebody waits for it.
+    pub first_row: Option<Arc<AtomicI64>>,
+}
+
+/// Hashes of files that an earlier [`FileBatch`] lists.
+#[derive(Debug)]
+pub struct HashBatch {
+    /// Row id in `file` of that batch's first entry.
+    pub first_row: Arc<AtomicI64>,
+    /// Number of the entry in that batch, and SHA-256 of its content.
+    pub rows: Vec<(u32, [u8; 32])>,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
 }
 
 impl FileBatch {
@@ -145,6 +162,7 @@ impl FileBatch {
             children: Vec::new(),
             nested: Vec::new(),
             problems: Vec::new(),
+            first_row: None,
         }
     }
 

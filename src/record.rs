@@ -451,6 +451,21 @@ records! {
         path: String,
     }
 
+    /// What the engine keeps of something, owned or not.
+    Trace => "trace" {
+        id: i64,
+        engine_id: i64,
+        kind: String,
+        name: String,
+        belongs: Option<String>,
+        detail: Option<String>,
+        host_path: String,
+        atime: Option<i64>,
+        mtime: Option<i64>,
+        ctime: Option<i64>,
+        crtime: Option<i64>,
+    }
+
     /// A log file of a container.
     LogFile => "log_file" {
         id: i64,

@@ -6,11 +6,13 @@
 //! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
 
 mod events;
+mod known;
 mod partial;
 mod schema;
 mod seal;
 mod writer;
 
+pub use known::Imported;
 pub use schema::{APPLICATION_ID, VERSION};
 pub use seal::{Check, check};
 pub use writer::{Counts, Writer};

@@ -2,7 +2,7 @@
 
 use super::events::Events;
 use super::{Error, schema, sqlite};
-use crate::batch::{Batch, FileBatch, LogBatch, Stream, overlay};
+use crate::batch::{Batch, FileBatch, HashBatch, LogBatch, Stream, overlay};
 use crate::problem::{Problem, Severity};
 use crate::record::Record;
 use crate::text;
@@ -20,6 +20,8 @@ const ATTRS_REMEMBERED: usize = 4096;
 pub struct Counts {
     /// Directory entries, tree roots included.
     pub files: u64,
+    /// Files whose content was hashed.
+    pub hashes: u64,
     /// Log entries.
     pub log_entries: u64,
     /// Distinct file times.
@@ -74,6 +76,7 @@ pub struct Writer<'c> {
     tables: HashMap<&'static str, Statement<'c>>,
     dir: Statement<'c>,
     file: Statement<'c>,
+    hash: Statement<'c>,
     log: Statement<'c>,
     attrs: Statement<'c>,
     problem: Statement<'c>,
@@ -108,6 +111,7 @@ impl<'c> Writer<'c> {
                 "INSERT INTO file (id, dir_id, name, mode, uid, gid, nlink, size, inode, atime, mtime, ctime, crtime, link, overlay, redirect, rdev, name_raw, link_raw)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
+            hash: db.prepare("INSERT INTO file_hash (file_id, sha256) VALUES (?, ?)")?,
             log: db.prepare("INSERT INTO log_entry (id, log_file_id, offset, ts, stream, line, partial, attrs_id, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
@@ -246,6 +250,7 @@ impl<'c> Writer<'c> {
     pub fn batch(&mut self, batch: &Batch) -> Result<(), Error> {
         let done = match batch {
             Batch::Files(b) => self.files(b),
+            Batch::Hashes(b) => self.hashes(b),
             Batch::Log(b) => self.log(b),
         };
         done.map_err(|e| self.err(e))
@@ -271,6 +276,9 @@ impl<'c> Writer<'c> {
             }
         }
         let dir = b.dir.id.load(Relaxed);
+        if let Some(first) = &b.first_row {
+            first.store(self.next_file, Relaxed);
+        }
         let mut redirects = b.redirects.iter().peekable();
         let mut children = b.children.iter().peekable();
         let f = &mut self.file;
@@ -322,6 +330,17 @@ impl<'c> Writer<'c> {
             )?;
         }
         self.counts.files += b.rows.len() as u64;
+        Ok(())
+    }
+
+    fn hashes(&mut self, b: &HashBatch) -> rusqlite::Result<()> {
+        let first = b.first_row.load(Relaxed);
+        for (row, hash) in &b.rows {
+            self.hash.raw_bind_parameter(1, first + i64::from(*row))?;
+            self.hash.raw_bind_parameter(2, Blob(hash))?;
+            self.hash.raw_execute()?;
+        }
+        self.counts.hashes += b.rows.len() as u64;
         Ok(())
     }
 

@@ -1,13 +1,10 @@
 //! `dof export-container`: a container's file system as a tar archive, without root or a kernel's help.
 
-use super::filesystem::FilesystemArgs;
-use super::{Failure, Output, exit};
-use crate::evidence::{self, Evidence};
+use super::filesystem::{FilesystemArgs, Found};
+use super::{Failure, Output};
 use crate::ingest::Progress;
-use crate::problem::Severity;
 use crate::rootfs::merge::View;
 use crate::rootfs::{archive, outside};
-use crate::text::printable;
 use clap::Args;
 use std::io::{self, IsTerminal};
 
@@ -45,33 +42,16 @@ impl ExportContainer {
             }
             None => {}
         }
-        let (found, mut code) = self.filesystem.find(Some(&self.container))?;
-        let Some(found) = found.into_iter().next() else {
-            return Err(Failure::usage(format!(
-                "no container {:?} on this host",
-                self.container
-            )));
-        };
-        let shown = printable(&found.name).into_owned();
-        evidence::raise_descriptor_limit();
-        let evidence =
-            Evidence::open(&mount).map_err(|e| Failure::io(format!("{}: {e}", mount.display())))?;
+        let (found, code) = self.filesystem.one(&self.container)?;
+        let shown = found.shown();
+        let evidence = Found::open(&mount)?;
         let mut problems = Vec::new();
         let view = View::open(&evidence, &found.made_of, &mut problems)?;
         let progress = Progress::on_stderr();
         progress.phase("writing the archive");
         let written = archive::write(&view, self.output.open()?, |p| problems.push(p))?;
         progress.finish();
-        for p in &problems {
-            eprintln!("dof: {shown}: {p}");
-            if p.severity > Severity::Note {
-                code = exit::PROBLEMS;
-            }
-        }
-        for line in &found.absent {
-            eprintln!("dof: {shown}: {}", printable(line));
-            code = exit::PROBLEMS;
-        }
+        let code = found.report(&problems, code);
         if written.sockets > 0 {
             eprintln!("dof: {shown}: {} sockets left out", written.sockets);
         }

@@ -1,15 +1,17 @@
 //! What containers' file systems are made of: the rows of the query `container-filesystem`, gathered by container.
 
-use super::Failure;
 use super::source::SourceArgs;
-use crate::evidence::EvidencePath;
+use super::{Failure, exit};
+use crate::evidence::{self, Evidence, EvidencePath};
+use crate::problem::{Problem, Severity};
 use crate::query;
 use crate::render::{Render, plain};
 use crate::rootfs::{self, Container};
+use crate::text::printable;
 use clap::Args;
 use rusqlite::types::ValueRef;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which file system is asked for, and of which mounted host.
 #[derive(Debug, Args)]
@@ -22,6 +24,14 @@ pub struct FilesystemArgs {
 }
 
 impl FilesystemArgs {
+    /// Of this host, with volumes and bind mounts.
+    pub fn of(source: SourceArgs) -> Self {
+        FilesystemArgs {
+            source,
+            no_volumes: false,
+        }
+    }
+
     /// The mounted host. A case will not do: it has no contents.
     pub fn evidence(&self) -> Result<PathBuf, Failure> {
         let evidence = self.source.path();
@@ -32,6 +42,17 @@ impl FilesystemArgs {
             )));
         }
         Ok(evidence)
+    }
+
+    /// The one container of this name, id or prefix; and the exit code of a command that succeeds.
+    pub fn one(&self, container: &str) -> Result<(Found, u8), Failure> {
+        let (found, code) = self.find(Some(container))?;
+        match found.into_iter().next() {
+            Some(found) => Ok((found, code)),
+            None => Err(Failure::usage(format!(
+                "no container {container:?} on this host"
+            ))),
+        }
     }
 
     /// The container of this name, id or prefix, or all of them; and the exit code of a command that succeeds.
@@ -73,6 +94,36 @@ pub struct Found {
     pub made_of: Container,
     /// What is mounted inside and not on the disk, a line each.
     pub absent: Vec<String>,
+}
+
+impl Found {
+    /// Its name, fit to be read.
+    pub fn shown(&self) -> String {
+        printable(&self.name).into_owned()
+    }
+
+    /// Opens the evidence it is on.
+    pub fn open(mount: &Path) -> Result<Evidence, Failure> {
+        evidence::raise_descriptor_limit();
+        Evidence::open(mount).map_err(|e| Failure::io(format!("{}: {e}", mount.display())))
+    }
+
+    /// Says what was lost on the way, on stderr; the exit code, where `code` is that of a command that lost nothing.
+    pub fn report(&self, problems: &[Problem], code: u8) -> u8 {
+        let shown = self.shown();
+        let mut code = code;
+        for p in problems {
+            eprintln!("dof: {shown}: {p}");
+            if p.severity > Severity::Note {
+                code = exit::PROBLEMS;
+            }
+        }
+        for line in &self.absent {
+            eprintln!("dof: {shown}: {}", printable(line));
+            code = exit::PROBLEMS;
+        }
+        code
+    }
 }
 
 #[derive(Default)]

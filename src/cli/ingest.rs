@@ -1,9 +1,9 @@
 //! `dof ingest`: a mounted host into a case.
 
 use super::source::{Homes, default_case};
-use super::{Failure, exit};
+use super::{Failure, exit, known};
 use crate::case::Target;
-use crate::ingest::{self, Options, Progress, Summary};
+use crate::ingest::{self, Hash, Options, Progress, Summary};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,33 @@ pub struct Ingest {
     /// Leave the files of layers, volumes and bind sources out
     #[arg(long)]
     no_files: bool,
+    /// Hash the contents of files, so that duplicates and known files can be asked for
+    #[arg(long, value_enum, value_name = "ALGORITHM")]
+    hash: Option<Algorithm>,
+    /// Which files to hash
+    #[arg(long, value_enum, default_value = "all", requires = "hash")]
+    hash_scope: Scope,
+    /// Add a list of known hashes: sha256sum's output, or CSV with a column sha256; may be given several times
+    #[arg(long, value_name = "FILE")]
+    known: Vec<PathBuf>,
     /// Leave log lines out
     #[arg(long)]
     no_logs: bool,
     #[command(flatten)]
     homes: Homes,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Algorithm {
+    Sha256,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Scope {
+    /// Every layer, volume and bind source
+    All,
+    /// Containers' own layers, and volumes
+    Containers,
 }
 
 impl Ingest {
@@ -39,10 +61,20 @@ impl Ingest {
         if self.jobs == Some(0) {
             return Err(Failure::usage("--jobs 0: at least one thread is needed"));
         }
+        if self.hash.is_some() && self.no_files {
+            return Err(Failure::usage(
+                "--hash: there is nothing to hash with --no-files",
+            ));
+        }
         let case = default_case(self.case.as_deref());
         let options = Options {
             jobs: self.jobs.unwrap_or(0),
             files: !self.no_files,
+            hash: match (self.hash, self.hash_scope) {
+                (None, _) => Hash::Nothing,
+                (Some(Algorithm::Sha256), Scope::All) => Hash::All,
+                (Some(Algorithm::Sha256), Scope::Containers) => Hash::Containers,
+            },
             logs: !self.no_logs,
             versions: true,
             only: None,
@@ -54,6 +86,9 @@ impl Ingest {
         };
         let progress = Progress::on_stderr();
         let target = Target::at(&case)?;
+        for list in &self.known {
+            eprintln!("{}", known::added(list, target.known(list)?));
+        }
         let (_, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
         eprintln!("{}", summarise(&summary, &case));
         let [_, warnings, errors] = summary.counts.problems;
@@ -67,7 +102,7 @@ impl Ingest {
 
 fn summarise(s: &Summary, case: &Path) -> String {
     let c = s.counts;
-    let rows = c.files + c.events + c.log_entries + c.records;
+    let rows = c.files + c.hashes + c.events + c.log_entries + c.records;
     let seconds = s.took.as_secs_f64();
     let [notes, warnings, errors] = c.problems;
     format!(

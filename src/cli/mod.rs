@@ -3,9 +3,11 @@
 mod check;
 mod demo;
 mod export_container;
+mod extract;
 mod filesystem;
 mod generate;
 mod ingest;
+mod known;
 mod list_containers;
 mod list_images;
 mod macrobber;
@@ -95,6 +97,10 @@ enum Command {
     MountContainer(mount_container::MountContainer),
     /// Write a container's file system, as the container saw it, as a tar archive
     ExportContainer(export_container::ExportContainer),
+    /// Add a list of known hashes to a case
+    Known(known::Known),
+    /// Copy files of a container out, with a manifest of their hashes
+    Extract(extract::Extract),
     /// Undo mount-container
     UnmountContainer(mount_container::UnmountContainer),
     /// Mount every volume of a disk image, read-only, and name the one with a Docker host
@@ -272,6 +278,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MacrobberVolumes(c) => c.run("macrobber-volumes"),
         Command::MountContainer(c) => c.run(),
         Command::ExportContainer(c) => c.run(),
+        Command::Known(c) => c.run(),
+        Command::Extract(c) => c.run(),
         Command::UnmountContainer(c) => c.run(),
         Command::MountImage(c) => c.run(),
         Command::UnmountImage(c) => c.run(),

@@ -3,8 +3,9 @@
 use super::source::{default_case, open};
 use super::{Failure, Output};
 use crate::ingest::Options;
+use crate::parse::time;
 use crate::query::{self, Query};
-use crate::render::{Bodyfile, Dialect, Format, Render};
+use crate::render::{Bodyfile, Dialect, Format, Mactime, Render};
 use clap::builder::PossibleValue;
 use clap::{Arg, Args, FromArgMatches, ValueEnum};
 use rusqlite::types::ValueRef;
@@ -44,6 +45,8 @@ struct QueryOptions {
 enum RowFormat {
     Listing(Format),
     Bodyfile,
+    Mactime,
+    MactimeCsv,
 }
 
 impl ValueEnum for RowFormat {
@@ -53,7 +56,13 @@ impl ValueEnum for RowFormat {
                 .iter()
                 .copied()
                 .map(RowFormat::Listing);
-            listing.chain([RowFormat::Bodyfile]).collect()
+            listing
+                .chain([
+                    RowFormat::Bodyfile,
+                    RowFormat::Mactime,
+                    RowFormat::MactimeCsv,
+                ])
+                .collect()
         });
         &ALL
     }
@@ -65,15 +74,34 @@ impl ValueEnum for RowFormat {
                 PossibleValue::new("bodyfile")
                     .help("Body lines for mactime: rows that are files, and the timeline"),
             ),
+            RowFormat::Mactime => Some(
+                PossibleValue::new("mactime")
+                    .help("What mactime prints of these body lines; sorted, so all at the end"),
+            ),
+            RowFormat::MactimeCsv => {
+                Some(PossibleValue::new("mactime-csv").help("What mactime -d prints of them"))
+            }
         }
     }
 }
 
 impl RowFormat {
-    fn renderer<'o>(self, out: Box<dyn Write + 'o>) -> Box<dyn Render + 'o> {
+    /// Whether its rows must be files.
+    fn of_files(self) -> bool {
+        !matches!(self, RowFormat::Listing(_))
+    }
+
+    /// `window` bounds the moments that mactime's formats show.
+    fn renderer<'o>(
+        self,
+        out: Box<dyn Write + 'o>,
+        window: (Option<i64>, Option<i64>),
+    ) -> Box<dyn Render + 'o> {
         match self {
             RowFormat::Listing(format) => format.renderer(out),
             RowFormat::Bodyfile => Box::new(Bodyfile::new(out, Dialect::Mactime)),
+            RowFormat::Mactime => Box::new(Mactime::new(out, false, window)),
+            RowFormat::MactimeCsv => Box::new(Mactime::new(out, true, window)),
         }
     }
 }
@@ -100,7 +128,7 @@ impl QueryCommand {
             .filter_map(|p| Some((p.name.clone(), matches.get_one::<String>(&p.name)?.clone())))
             .collect();
         let (query, arguments) = match options.format {
-            RowFormat::Bodyfile if query.name == "timeline" => files_of_timeline(asked)?,
+            format if format.of_files() && query.name == "timeline" => files_of_timeline(asked)?,
             _ => (query, asked),
         };
         let case = default_case(options.case.as_deref());
@@ -113,15 +141,20 @@ impl QueryCommand {
                 ..Options::default()
             },
         )?;
-        if options.format == RowFormat::Bodyfile {
+        if options.format.of_files() {
             let columns = query.columns(opened.case.db())?;
             if let Some(lacking) = Bodyfile::<Vec<u8>>::lacking(&columns) {
                 return Err(Failure::usage(format!(
-                    "{name}: its rows are no files, for want of the column {lacking}: no --format bodyfile"
+                    "{name}: its rows are no files, for want of the column {lacking}: no body lines"
                 )));
             }
         }
-        let mut render = options.format.renderer(options.output.open()?);
+        let bound = |name: &str| {
+            let given = arguments.iter().find(|(n, _)| n == name);
+            given.and_then(|(_, value)| time::iso8601(value))
+        };
+        let window = (bound("since"), bound("until"));
+        let mut render = options.format.renderer(options.output.open()?, window);
         query.run(opened.case.db(), &arguments, render.as_mut())?;
         Ok(opened.code)
     }
@@ -182,8 +215,11 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
         ));
     }
     let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    if options.format.of_files() {
+        return Err(Failure::usage("the list of queries has no body lines"));
+    }
     let out = options.output.open()?;
-    let mut render = options.format.renderer(out);
+    let mut render = options.format.renderer(out, (None, None));
     render.begin(&["NAME".into(), "ANSWERS".into(), "PARAMETERS".into()])?;
     for q in query::catalogue() {
         let parameters = q

@@ -59,6 +59,14 @@ pub struct Opened {
 }
 
 impl SourceArgs {
+    /// A mounted host named otherwise than by its place on the command line.
+    pub fn host(mount: Option<PathBuf>, homes: Homes) -> Self {
+        SourceArgs {
+            source: mount,
+            homes,
+        }
+    }
+
     /// What was named, or what the environment names.
     pub fn path(&self) -> PathBuf {
         self.source

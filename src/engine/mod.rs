@@ -190,6 +190,7 @@ impl<'e> Survey<'e> {
         "network",
         "tree",
         "log_file",
+        "trace",
     ];
 
     /// The next row id of a table of [`Survey::COUNTED`].

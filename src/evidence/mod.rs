@@ -9,11 +9,13 @@
 //!
 //! [`walk`] reads directories with one `statx` an entry, relative to the directory's descriptor.
 
+mod content;
 mod detached;
 mod path;
 mod resolve;
 pub mod walk;
 
+pub use content::{Fault, MOST_HOLES};
 pub(crate) use detached::copy as private_copy;
 pub use path::EvidencePath;
 pub(crate) use resolve::open_in_root;
@@ -234,6 +236,16 @@ impl Evidence {
     /// [`Error::Missing`] or what the kernel said.
     pub fn stat(&self, path: &EvidencePath) -> Result<Meta, Error> {
         Ok(stat_fd(self.resolve(path, OFlags::PATH)?)?)
+    }
+
+    /// Metadata of what stands at `path` itself, a link in its last component not followed.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or what the kernel said.
+    pub fn stat_link(&self, path: &EvidencePath) -> Result<Meta, Error> {
+        Ok(stat_fd(
+            self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW)?,
+        )?)
     }
 
     /// Whether `path` leads to something.

@@ -1,5 +1,6 @@
 //! The walk of the file trees: one task a directory, entries read relative to its descriptor.
 
+use super::hashes::{HashTask, Hashing};
 use crate::batch::{DirNote, FileBatch, FileRow, overlay};
 use crate::engine::TreePlan;
 use crate::evidence::walk::{Buffer, OpenDir, OverlayXattrs, Top};
@@ -20,6 +21,8 @@ pub struct Walk<'e> {
     evidence: &'e Evidence,
     /// Roots of trees by device and inode: a walk does not enter another tree.
     roots: HashMap<(u64, u64), i64>,
+    /// What is hashed.
+    pub hashing: Hashing,
 }
 
 /// A tree being walked.
@@ -48,15 +51,16 @@ enum Place {
 
 impl<'e> Walk<'e> {
     /// A walk of these trees.
-    pub fn new(evidence: &'e Evidence, trees: &[TreePlan]) -> Self {
+    pub fn new(evidence: &'e Evidence, trees: &[TreePlan], hashing: Hashing) -> Self {
         Walk {
             evidence,
+            hashing,
             roots: trees.iter().map(|t| (t.identity, t.id)).collect(),
         }
     }
 
     /// Opens a tree's root: the first batch of a tree that is no directory, or the task that walks it.
-    pub fn start(&self, plan: TreePlan) -> (FileBatch, Vec<DirTask>) {
+    pub fn start(&self, plan: TreePlan) -> (FileBatch, Vec<HashTask>, Vec<DirTask>) {
         let note = DirNote::new(plan.id, Vec::new(), None);
         let mut batch = FileBatch::new(note.clone(), true);
         match self.evidence.open_tree(&plan.path) {
@@ -83,21 +87,27 @@ impl<'e> Walk<'e> {
                     found: Vec::new(),
                 };
                 batch.first = false;
-                return (batch, vec![task]);
+                return (batch, Vec::new(), vec![task]);
             }
             Ok(Top::Other(meta)) => {
                 push_root(&mut batch, &meta);
+                let hashes = self.hashing.tasks(&mut batch, None, || plan.path.clone());
+                return (batch, hashes, Vec::new());
             }
             Err(e) => batch.problems.push(
                 Defect::new(format!("cannot be opened: {e}"), "nothing of this tree")
                     .in_file(Severity::Error, plan.path.host()),
             ),
         }
-        (batch, Vec::new())
+        (batch, Vec::new(), Vec::new())
     }
 
     /// Reads a directory, or some of it.
-    pub fn step(&self, task: DirTask, buffer: &mut Buffer) -> (FileBatch, Vec<DirTask>) {
+    pub fn step(
+        &self,
+        task: DirTask,
+        buffer: &mut Buffer,
+    ) -> (FileBatch, Vec<HashTask>, Vec<DirTask>) {
         let DirTask {
             tree,
             note,
@@ -123,7 +133,7 @@ impl<'e> Walk<'e> {
                     )
                     .in_file(Severity::Error, shown(&note.path)),
                 );
-                return (batch, Vec::new());
+                return (batch, Vec::new(), Vec::new());
             }
         };
         if first && !marks.attributes().is_empty() {
@@ -153,7 +163,7 @@ impl<'e> Walk<'e> {
                 )
                 .in_file(Severity::Note, shown(&note.path)),
             );
-            return (batch, Vec::new());
+            return (batch, Vec::new(), Vec::new());
         }
         let more = dir.read(buffer, ENTRIES, |name| {
             if let Err(e) = self.entry(
@@ -172,6 +182,8 @@ impl<'e> Walk<'e> {
                 );
             }
         });
+        let path = || tree.plan.path.join(&note.path);
+        let hashes = self.hashing.tasks(&mut batch, Some(&dir), path);
         match more {
             Ok(true) => {
                 let rest = DirTask {
@@ -180,7 +192,7 @@ impl<'e> Walk<'e> {
                     at: Place::Further(dir, whiteouts_by_xattr),
                     found,
                 };
-                return (batch, vec![rest]);
+                return (batch, hashes, vec![rest]);
             }
             Ok(false) => {}
             Err(e) => batch.problems.push(
@@ -191,7 +203,7 @@ impl<'e> Walk<'e> {
                 .in_file(Severity::Error, shown(&note.path)),
             ),
         }
-        (batch, found)
+        (batch, hashes, found)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -4,6 +4,7 @@
 //! writes what they give in the order of the work, so the case is the same whatever the number of threads.
 
 mod files;
+mod hashes;
 mod logs;
 mod progress;
 mod selection;
@@ -17,6 +18,8 @@ use crate::evidence::{self, Evidence, EvidencePath};
 use crate::problem::{Problem, Severity};
 use crate::record;
 use files::{DirTask, Walk};
+pub use hashes::Hash;
+use hashes::{HashTask, Hashing};
 use logs::LogTask;
 pub use progress::Progress;
 use std::collections::{HashMap, HashSet};
@@ -31,6 +34,8 @@ pub struct Options {
     pub jobs: usize,
     /// Whether to walk file trees.
     pub files: bool,
+    /// Which files to hash, of those that are walked.
+    pub hash: Hash,
     /// Whether to read logs.
     pub logs: bool,
     /// Whether to look into the engines' binaries for their versions.
@@ -215,6 +220,7 @@ fn survey_host(
 enum Task {
     Tree(TreePlan),
     Dir(DirTask),
+    Hash(HashTask),
     Log(LogTask),
 }
 
@@ -226,7 +232,8 @@ fn sweep_all(
     writer: &mut Writer<'_>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let walk = Walk::new(evidence, &survey.trees);
+    let hashing = Hashing::new(hashed_trees(&survey.records, options.hash));
+    let walk = Walk::new(evidence, &survey.trees, hashing);
     let trees = survey
         .trees
         .into_iter()
@@ -278,21 +285,44 @@ fn sweep_all(
     Ok(())
 }
 
+/// The trees whose files are hashed.
+fn hashed_trees(records: &[record::Record], hash: Hash) -> HashSet<i64> {
+    let own: HashSet<i64> = records
+        .iter()
+        .filter_map(|r| match r {
+            record::Record::Layer(l) if l.role == "container" => Some(l.id),
+            _ => None,
+        })
+        .collect();
+    let wanted = |t: &record::Tree| match hash {
+        Hash::Nothing => false,
+        Hash::Containers => t.kind == "volume" || t.layer_id.is_some_and(|id| own.contains(&id)),
+        Hash::All => true,
+    };
+    records
+        .iter()
+        .filter_map(|r| match r {
+            record::Record::Tree(t) if wanted(t) => Some(t.id),
+            _ => None,
+        })
+        .collect()
+}
+
 fn step(
     evidence: &Evidence,
     walk: &Walk<'_>,
     task: Task,
     buffer: &mut Buffer,
 ) -> (Batch, usize, Vec<Task>) {
-    let files = |(batch, more): (FileBatch, Vec<DirTask>)| {
-        (
-            Batch::Files(batch),
-            more.into_iter().map(Task::Dir).collect::<Vec<_>>(),
-        )
+    let files = |(batch, hashes, more): (FileBatch, Vec<HashTask>, Vec<DirTask>)| {
+        let hashes = hashes.into_iter().map(Task::Hash);
+        let more = more.into_iter().map(Task::Dir);
+        (Batch::Files(batch), hashes.chain(more).collect::<Vec<_>>())
     };
     let (batch, more) = match task {
         Task::Tree(plan) => files(walk.start(plan)),
         Task::Dir(task) => files(walk.step(task, buffer)),
+        Task::Hash(task) => (Batch::Hashes(walk.hashing.step(evidence, task)), Vec::new()),
         Task::Log(task) => {
             let (batch, more): (LogBatch, Vec<LogTask>) = logs::step(evidence, task);
             (Batch::Log(batch), more.into_iter().map(Task::Log).collect())

@@ -4,7 +4,9 @@
 //! is a [`Defect`](crate::problem::Defect) beside the value, so that a damaged file still gives all it holds.
 
 pub mod bolt;
+pub mod carve;
 pub mod disk_image;
+pub mod hash_list;
 pub mod json;
 pub mod json_log;
 pub mod local_log;

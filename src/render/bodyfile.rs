@@ -23,7 +23,7 @@ pub enum Dialect {
 pub struct Bodyfile<W: Write> {
     out: W,
     dialect: Dialect,
-    columns: Vec<String>,
+    columns: Columns,
 }
 
 impl<W: Write> Bodyfile<W> {
@@ -32,7 +32,7 @@ impl<W: Write> Bodyfile<W> {
         Bodyfile {
             out,
             dialect,
-            columns: Vec::new(),
+            columns: Columns::default(),
         }
     }
 
@@ -73,7 +73,7 @@ pub fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// `r/rrwxr-xr-x`, as fls prints it: type of the name, type and permissions of the inode.
-fn mode_string(mode: u32, whiteout: bool) -> String {
+pub(super) fn mode_string(mode: u32, whiteout: bool) -> String {
     let kind = match mode & 0o170_000 {
         _ if whiteout => 'w',
         0o100_000 => 'r',
@@ -104,55 +104,101 @@ fn mode_string(mode: u32, whiteout: bool) -> String {
     s
 }
 
+/// A body line before it is written.
+#[derive(Debug)]
+pub(super) struct Entry {
+    path: Vec<u8>,
+    link: Vec<u8>,
+    pub whiteout: bool,
+    pub inode: i64,
+    pub mode: u32,
+    pub uid: i64,
+    pub gid: i64,
+    pub size: i64,
+    pub atime: i64,
+    pub mtime: i64,
+    pub ctime: i64,
+    /// 0 where there is none.
+    pub crtime: i64,
+}
+
+impl Entry {
+    /// The name with what a body file has behind it, written by `encode`.
+    pub fn name(&self, encode: impl Fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
+        encode(&self.path, out);
+        if !self.link.is_empty() {
+            out.extend_from_slice(b" -> ");
+            encode(&self.link, out);
+        }
+        if self.whiteout {
+            out.extend_from_slice(b" (deleted)");
+        }
+    }
+}
+
+/// Where the columns of a body line stand among those of the rows.
+#[derive(Debug, Default)]
+pub(super) struct Columns([Option<usize>; 14]);
+
+impl Columns {
+    const NAMES: [&str; 14] = [
+        "path", "path_hex", "link", "link_hex", "overlay", "inode", "mode", "uid", "gid", "size",
+        "atime", "mtime", "ctime", "crtime",
+    ];
+
+    pub fn new(columns: &[String]) -> Columns {
+        Columns(Self::NAMES.map(|name| columns.iter().position(|c| c == name)))
+    }
+
+    pub fn entry(&self, values: &[ValueRef<'_>]) -> Entry {
+        let get = |i: usize| self.0[i].map_or(ValueRef::Null, |at| values[at]);
+        let number = |i: usize| match get(i) {
+            ValueRef::Integer(n) => n,
+            _ => 0,
+        };
+        let bytes = |text: usize, hex: usize| match get(hex) {
+            ValueRef::Null => plain(&get(text)).as_bytes().to_vec(),
+            hex => unhex(&plain(&hex)),
+        };
+        Entry {
+            path: bytes(0, 1),
+            link: bytes(2, 3),
+            whiteout: plain(&get(4)).split(',').any(|mark| mark == "whiteout"),
+            inode: number(5),
+            mode: number(6) as u32,
+            uid: number(7),
+            gid: number(8),
+            size: number(9),
+            atime: number(10),
+            mtime: number(11),
+            ctime: number(12),
+            crtime: number(13),
+        }
+    }
+}
+
 impl<W: Write> Render for Bodyfile<W> {
     fn begin(&mut self, columns: &[String]) -> io::Result<()> {
-        self.columns = columns.to_vec();
+        self.columns = Columns::new(columns);
         Ok(())
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        let get = |name: &str| {
-            self.columns
-                .iter()
-                .position(|c| c == name)
-                .map_or(ValueRef::Null, |i| values[i])
-        };
-        let number = |name: &str| {
-            if let ValueRef::Integer(n) = get(name) {
-                n
-            } else {
-                0
-            }
-        };
-        let bytes = |text: &str, hex: &str| match get(hex) {
-            ValueRef::Null => plain(&get(text)).as_bytes().to_vec(),
-            hex => unhex(&plain(&hex)),
-        };
-        let whiteout = plain(&get("overlay"))
-            .split(',')
-            .any(|mark| mark == "whiteout");
+        let e = self.columns.entry(values);
         let mut line = b"0|".to_vec();
-        self.encode(&bytes("path", "path_hex"), &mut line);
-        let link = bytes("link", "link_hex");
-        if !link.is_empty() {
-            line.extend_from_slice(b" -> ");
-            self.encode(&link, &mut line);
-        }
-        if whiteout {
-            line.extend_from_slice(b" (deleted)");
-        }
-        let seconds = |name: &str| number(name).div_euclid(1_000_000_000);
+        e.name(|bytes, out| self.encode(bytes, out), &mut line);
+        let seconds = |ns: i64| ns.div_euclid(1_000_000_000);
         let rest = format!(
             "|{}|{}|{}|{}|{}|{}|{}|{}|{}\n",
-            number("inode"),
-            mode_string(number("mode") as u32, whiteout),
-            number("uid"),
-            number("gid"),
-            number("size"),
-            seconds("atime"),
-            seconds("mtime"),
-            seconds("ctime"),
-            seconds("crtime"),
+            e.inode,
+            mode_string(e.mode, e.whiteout),
+            e.uid,
+            e.gid,
+            e.size,
+            seconds(e.atime),
+            seconds(e.mtime),
+            seconds(e.ctime),
+            seconds(e.crtime),
         );
         line.extend_from_slice(rest.as_bytes());
         self.out.write_all(&line)

@@ -7,6 +7,7 @@ mod bodyfile;
 mod csv;
 mod documents;
 mod json;
+mod mactime;
 mod table;
 pub mod text;
 
@@ -14,6 +15,7 @@ pub use self::bodyfile::{Bodyfile, Dialect, unhex};
 pub use self::csv::Csv;
 pub use self::documents::Documents;
 pub use self::json::{Json, JsonLines};
+pub use self::mactime::Mactime;
 pub use self::table::Table;
 
 use rusqlite::types::ValueRef;

@@ -92,6 +92,10 @@ pub struct View<'e> {
     root: Dir,
     /// What is mounted, by its resolved place.
     mounts: BTreeMap<Vec<u8>, Node>,
+    /// Where on the host the trees of [`Dir::tree`] are, the layers apart: source and resolved place.
+    sources: BTreeMap<usize, (EvidencePath, Vec<u8>)>,
+    /// Where on the host the layers are, by [`Part::layer`].
+    layers: Vec<EvidencePath>,
 }
 
 /// A problem of the view at a path in the container.
@@ -161,11 +165,15 @@ impl<'e> View<'e> {
             marks,
             root: Dir { parts, tree: 0 },
             mounts: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            layers: stack.layers,
         };
         for (nth, (source, destination)) in made_of.mounts.iter().enumerate() {
             match view.mounted(source, nth + 1) {
                 Ok(node) => {
                     let place = view.place(destination.as_bytes());
+                    let at = (source.clone(), place.clone());
+                    view.sources.insert(nth + 1, at);
                     view.mounts.insert(place, node);
                 }
                 Err(e) => problems.push(problem(
@@ -206,6 +214,62 @@ impl<'e> View<'e> {
             Some(node) => Ok(Some(node.clone())),
             None => self.find(dir, name),
         }
+    }
+
+    /// What a path of the container leads to, links followed inside it: its place without links, and what is there.
+    ///
+    /// # Errors
+    /// When a layer cannot be asked.
+    pub fn lookup(&self, path: &[u8]) -> Result<Option<(Vec<u8>, Node)>, evidence::Error> {
+        let place = self.place(path);
+        let top = self.mounts.get(&b""[..]).cloned();
+        let mut node = top.unwrap_or_else(|| Node::Dir(self.root.clone()));
+        let mut way = Vec::new();
+        for name in components(&place) {
+            if !way.is_empty() {
+                way.push(b'/');
+            }
+            way.extend_from_slice(name);
+            let Ok(name) = CString::new(name) else {
+                return Ok(None);
+            };
+            let Node::Dir(dir) = &node else {
+                return Ok(None);
+            };
+            match self.node(dir, &way, &name)? {
+                Some(next) => node = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((place, node)))
+    }
+
+    /// Shows a place and all below it, as [`View::walk`] does.
+    ///
+    /// # Errors
+    /// What `visit` returned; it ends the walk.
+    pub fn walk_below<E>(
+        &self,
+        place: Vec<u8>,
+        node: Node,
+        mut visit: impl FnMut(&[u8], &Node) -> Result<(), E>,
+        mut problems: impl FnMut(Problem),
+    ) -> Result<(), E> {
+        let seen = &mut BTreeSet::new();
+        self.walk_from(place, node, seen, &mut visit, &mut problems)
+    }
+
+    /// Where on the host a file at a place stands, and the layer or mount it is of. `None` for the former where it was
+    /// renamed by a redirect.
+    pub fn origin(&self, place: &[u8], leaf: &Leaf) -> (Option<EvidencePath>, EvidencePath) {
+        let (base, rest) = match self.sources.get(&leaf.tree) {
+            Some((source, at)) => (source, place.strip_prefix(at.as_slice()).unwrap_or(place)),
+            None => (&self.layers[leaf.layer], place),
+        };
+        let path = base.join(rest);
+        let same = |m: Meta| m.identity() == leaf.meta.identity();
+        let there = self.evidence.stat_link(&path).is_ok_and(same);
+        (there.then_some(path), base.clone())
     }
 
     /// Where a place leads inside the container, links followed; relative to its root, without links. What is not there is

@@ -1,9 +1,11 @@
 //! A container's file system: which layers and mounts it is made of, and ways to have it.
 //!
 //! [`mount`] has the kernel put it together, as it was when the container ran; [`merge`] does so by reading the layers, for
-//! which neither root nor a kernel that knows the driver is needed, and [`archive`] writes what it shows as a tar archive.
+//! which neither root nor a kernel that knows the driver is needed, [`archive`] writes what it shows as a tar archive, and
+//! [`extract`] as files.
 
 pub mod archive;
+pub mod extract;
 pub mod merge;
 pub mod mount;
 

@@ -80,6 +80,7 @@ fn io_and_sql_stay_at_home() {
                 "src/cli/mount_container.rs",
                 "src/demo.rs",
                 "src/rootfs/mount.rs",
+                "src/rootfs/extract.rs",
                 "src/disk/",
                 "src/mounts.rs",
                 "src/tools.rs",

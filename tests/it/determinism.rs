@@ -69,6 +69,7 @@ fn the_same_host_again_replaces_its_rows_and_another_is_added() {
             "tree_label",
             "network",
             "volume",
+            "trace",
         ]
         .iter()
         .map(|t| one(&db, &format!("SELECT count(*) FROM {t}")))

@@ -62,6 +62,10 @@ fn the_same_rows_in_sqlite3_and_in_dof() {
         &[("logs", "no")],
         &[("path", "/tmp/*")],
         &[("role", "image")],
+        &[("image", "shop/web:patched")],
+        &[("by", "hour"), ("group", "container")],
+        &[("ordinary", "no")],
+        &[("what", "build-container")],
     ];
     let (mut compared, mut rows) = (0, 0);
     for file in query_files() {

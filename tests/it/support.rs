@@ -114,6 +114,20 @@ pub fn one<T: rusqlite::types::FromSql>(db: &Connection, sql: &str) -> T {
         .unwrap_or_else(|e| panic!("{sql}: {e}"))
 }
 
+/// The rows of a query, as JSON.
+#[track_caller]
+pub fn rows(case: &Path, words: &[&str]) -> Vec<serde_json::Value> {
+    let mut all = vec!["query"];
+    all.extend(words);
+    all.extend([
+        "--format",
+        "json",
+        "--case",
+        case.to_str().expect("a plain path"),
+    ]);
+    serde_json::from_str(&dof(all).with(0).out).expect("JSON")
+}
+
 /// The sample host that comes with dof, unpacked anew.
 pub fn sample() -> (TempDir, PathBuf) {
     let dir = folder();

@@ -10,6 +10,7 @@ mod layer;
 mod network;
 mod roots;
 mod swarm;
+mod trace;
 mod version;
 mod volume;
 
@@ -105,6 +106,7 @@ impl Engine for Docker {
                 volumes: &volumes,
             },
         );
+        trace::survey(survey, id, root, &drivers);
         let mut used: Vec<String> = Vec::new();
         for record in &survey.records[before..] {
             if let record::Record::Container(c) = record

@@ -1,0 +1,82 @@
+//! `dof extract`: files of a container copied out, with a manifest.
+
+use super::Failure;
+use super::filesystem::{FilesystemArgs, Found};
+use super::source::{Homes, SourceArgs};
+use crate::rootfs::extract::Extraction;
+use crate::rootfs::merge::View;
+use crate::rootfs::outside;
+use crate::text::printable;
+use clap::Args;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `dof extract`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Paths are the container's, links followed inside it; a directory comes with all below it. Copies stand in DIR/files; \
+DIR/SHA256SUMS is for `sha256sum -c`, DIR/manifest.csv has what a copy cannot keep: owners, all times, where on the host it \
+was, and what is no file (links, devices, FIFOs, sockets), which is not made.
+
+Example:
+  dof extract --container apache /tmp/trojan /var/log -o loot --host /mnt/host")]
+pub struct Extract {
+    /// What to copy, as the container names it
+    #[arg(required = true, value_name = "PATH")]
+    path: Vec<OsString>,
+    /// Name, id or unique prefix of the id
+    #[arg(long)]
+    container: String,
+    /// The directory the host's disk is mounted at [default: $DOF_IMAGE_MOUNTPOINT]
+    #[arg(long, value_name = "MOUNT")]
+    host: Option<PathBuf>,
+    #[command(flatten)]
+    homes: Homes,
+    /// A new folder for the copies
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Give the copies the owners they had, which takes root
+    #[arg(long)]
+    keep_owners: bool,
+}
+
+impl Extract {
+    /// Runs it.
+    pub fn run(self) -> Result<u8, Failure> {
+        let filesystem = FilesystemArgs::of(SourceArgs::host(self.host, self.homes));
+        let mount = filesystem.evidence()?;
+        let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty());
+        outside(&mount, parent.unwrap_or(Path::new(".")))?;
+        if self.output.symlink_metadata().is_ok() {
+            let shown = self.output.display();
+            return Err(Failure::usage(format!(
+                "{shown} is there already; nothing is overwritten, name a new folder"
+            )));
+        }
+        let (found, code) = filesystem.one(&self.container)?;
+        let shown = found.shown();
+        let evidence = Found::open(&mount)?;
+        let mut problems = Vec::new();
+        let view = View::open(&evidence, &found.made_of, &mut problems)?;
+        for path in &self.path {
+            if matches!(view.lookup(path.as_bytes()), Ok(None)) {
+                return Err(Failure::usage(format!(
+                    "{shown}: no {} in this container",
+                    printable(&path.to_string_lossy())
+                )));
+            }
+        }
+        let mut out = Extraction::new(&view, &self.output, self.keep_owners)?;
+        for path in &self.path {
+            out.path(path.as_bytes(), &mut problems)?;
+        }
+        let (files, bytes) = out.finish()?;
+        let code = found.report(&problems, code);
+        eprintln!(
+            "Copied {files} files ({bytes} bytes) of {shown} to {}",
+            self.output.display()
+        );
+        Ok(code)
+    }
+}

@@ -1,0 +1,43 @@
+//! `dof known`: lists of known hashes into a case.
+
+use super::source::default_case;
+use super::{Failure, exit};
+use crate::case::{Case, Imported, Target};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `dof known`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The hashes of the case's files come from `dof ingest --hash sha256`; `dof query known` then says which of them are on a list.
+
+Example:
+  dof known malware.sha256 case.db")]
+pub struct Known {
+    /// sha256sum's output, CSV with a column sha256, or hashes alone; it replaces a list of the same file name
+    list: PathBuf,
+    /// The case to add it to [default: $DOF_CASE, case.db]
+    case: Option<PathBuf>,
+}
+
+impl Known {
+    /// Runs it.
+    pub fn run(self) -> Result<u8, Failure> {
+        let case = default_case(self.case.as_deref());
+        Case::open(&case)?; // an existing one: a list alone makes no case
+        let target = Target::at(&case)?;
+        let done = target.known(&self.list)?;
+        target.seal()?;
+        eprintln!("{}", added(&self.list, done));
+        Ok(exit::OK)
+    }
+}
+
+/// What was added, for people.
+pub fn added(list: &Path, done: Imported) -> String {
+    let odd = match done.odd {
+        0 => String::new(),
+        n => format!("; {n} lines without a hash left out"),
+    };
+    format!("{}: {} known hashes{odd}", list.display(), done.added)
+}

@@ -1,0 +1,340 @@
+//! Files of a container copied out, by their paths in the container, into a new folder: `files/` and what stood below,
+//! `SHA256SUMS` as sha256sum checks it, and `manifest.csv` with what the copies cannot keep.
+//!
+//! The folder must not be there before: nothing is overwritten and nothing of the analyst's followed. Files are made relative to
+//! descriptors, with `O_EXCL` and `O_NOFOLLOW`, without set-user-ID, set-group-ID and sticky bits; the owner is who runs dof,
+//! unless owners are asked for.
+//! Links, devices, FIFOs and sockets stand in the manifest only. Copies are sparse where the evidence is.
+
+use super::Error;
+use super::merge::{Leaf, Node, View};
+use crate::evidence::{self, Fault, Meta};
+use crate::parse::time::rfc3339_nano;
+use crate::problem::{Defect, Problem, Severity};
+use crate::text::lossless;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Where copies go.
+pub struct Extraction<'v> {
+    view: &'v View<'v>,
+    at: PathBuf,
+    files: OwnedFd,
+    sums: BufWriter<File>,
+    manifest: csv::Writer<BufWriter<File>>,
+    done: HashSet<Vec<u8>>,
+    owners: bool,
+    buffer: Vec<u8>,
+    /// Files copied.
+    pub copied: u64,
+    /// Bytes of their data, holes left out.
+    pub bytes: u64,
+}
+
+const COLUMNS: [&str; 15] = [
+    "path",
+    "type",
+    "size",
+    "sha256",
+    "mode",
+    "uid",
+    "gid",
+    "mtime",
+    "atime",
+    "ctime",
+    "crtime",
+    "link",
+    "rdev",
+    "layer",
+    "host_path",
+];
+
+fn new_file(at: &OwnedFd, name: &str) -> Result<File, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o600)).map(File::from)
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Makes a directory that may be there already, as one that was made for an earlier file, and opens it.
+fn directory(at: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => rustix::fs::openat(at, name, DIRECTORY, Mode::empty()),
+        Err(e) => Err(e),
+    }
+}
+
+impl<'v> Extraction<'v> {
+    /// Makes the folder `at`, which must not be there. With `owners` the copies get those they had.
+    ///
+    /// # Errors
+    /// When it is there, or cannot be made.
+    pub fn new(view: &'v View<'v>, at: &Path, owners: bool) -> Result<Self, Error> {
+        let error = |e: Errno| Error::Path {
+            path: at.to_path_buf(),
+            source: e.into(),
+        };
+        rustix::fs::mkdirat(CWD, at, Mode::from_raw_mode(0o700)).map_err(error)?;
+        let top = rustix::fs::openat(CWD, at, DIRECTORY, Mode::empty()).map_err(error)?;
+        let files = directory(&top, b"files").map_err(error)?;
+        let sums = new_file(&top, "SHA256SUMS").map_err(error)?;
+        let manifest = new_file(&top, "manifest.csv").map_err(error)?;
+        let mut manifest = csv::Writer::from_writer(BufWriter::new(manifest));
+        manifest.write_record(COLUMNS).map_err(|e| Error::Path {
+            path: at.to_path_buf(),
+            source: io::Error::other(e),
+        })?;
+        Ok(Extraction {
+            view,
+            at: at.to_path_buf(),
+            files,
+            sums: BufWriter::new(sums),
+            manifest,
+            done: HashSet::new(),
+            owners,
+            buffer: Vec::new(),
+            copied: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Copies what a path of the container leads to, with all below it. `false` when there is nothing.
+    ///
+    /// # Errors
+    /// When a copy cannot be written. What cannot be read goes to `problems`.
+    pub fn path(&mut self, path: &[u8], problems: &mut Vec<Problem>) -> Result<bool, Error> {
+        let found = match self.view.lookup(path) {
+            Ok(found) => found,
+            Err(e) => {
+                let defect = Defect::new(format!("cannot be read: {e}"), "nothing");
+                problems.push(defect.in_file(Severity::Error, lossless(path).into_owned()));
+                return Ok(true);
+            }
+        };
+        let Some((place, node)) = found else {
+            return Ok(false);
+        };
+        let view = self.view;
+        let mut late = Vec::new();
+        let at = self.at.clone();
+        let shown = |e: io::Error| Error::Path {
+            path: at.clone(),
+            source: e,
+        };
+        view.walk_below(
+            place,
+            node,
+            |path, node| self.entry(path, node, problems).map_err(shown),
+            |p| late.push(p),
+        )?;
+        problems.append(&mut late);
+        Ok(true)
+    }
+
+    /// Ends the lists.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn finish(mut self) -> Result<(u64, u64), Error> {
+        let done = self.manifest.flush().and_then(|()| self.sums.flush());
+        done.map_err(|source| Error::Path {
+            path: self.at,
+            source,
+        })?;
+        Ok((self.copied, self.bytes))
+    }
+
+    /// The directory that `place` lies in, made where it is not there.
+    fn parent(&self, place: &[u8]) -> io::Result<OwnedFd> {
+        let mut at = self.files.try_clone()?;
+        let mut names: Vec<&[u8]> = place.split(|&b| b == b'/').collect();
+        names.pop();
+        for name in names {
+            at = directory(&at, name)?;
+        }
+        Ok(at)
+    }
+
+    fn entry(&mut self, place: &[u8], node: &Node, problems: &mut Vec<Problem>) -> io::Result<()> {
+        if !self.done.insert(place.to_vec()) {
+            return Ok(()); // asked for twice
+        }
+        let mut fault = |severity, what: String, kept: &str| {
+            let shown = format!("/{}", lossless(place));
+            problems.push(Defect::new(what, kept).in_file(severity, shown));
+        };
+        match node {
+            Node::Dir(dir) => {
+                let at = self.parent(place)?;
+                if let Some(name) = place
+                    .rsplit(|&b| b == b'/')
+                    .next()
+                    .filter(|n| !n.is_empty())
+                {
+                    directory(&at, name)?;
+                }
+                match dir.meta() {
+                    Ok(meta) => self.row(place, &meta, None, None),
+                    Err(e) => {
+                        fault(
+                            Severity::Error,
+                            format!("cannot be read: {e}"),
+                            "what is in it",
+                        );
+                        Ok(())
+                    }
+                }
+            }
+            Node::Leaf(leaf) if leaf.meta.kind() == FileType::RegularFile => {
+                let hash: Option<String> = match self.copy(place, leaf)? {
+                    Ok(Some(hash)) => Some(hash.iter().map(|b| format!("{b:02x}")).collect()),
+                    Ok(None) => {
+                        let what = "more holes than are hashed";
+                        fault(Severity::Warning, what.into(), "a copy, without a hash");
+                        None
+                    }
+                    Err(why) => {
+                        fault(Severity::Error, why, "what could be read of it");
+                        None
+                    }
+                };
+                if let Some(hash) = &hash {
+                    self.sum(place, hash)?;
+                }
+                self.row(place, &leaf.meta, Some(leaf), hash)
+            }
+            Node::Leaf(leaf) => self.row(place, &leaf.meta, Some(leaf), None),
+        }
+    }
+
+    /// Copies a file. The outer error is that of the copy, the inner one that of the evidence.
+    #[allow(clippy::type_complexity)]
+    fn copy(&mut self, place: &[u8], leaf: &Leaf) -> io::Result<Result<Option<[u8; 32]>, String>> {
+        let source = match self.view.content(leaf) {
+            Ok(source) => source,
+            Err(evidence::Error::Missing) => return Ok(Err("no layer has its content".into())),
+            Err(e) => return Ok(Err(format!("content cannot be read: {e}"))),
+        };
+        let name = place.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let parent = self.parent(place)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let out = File::from(rustix::fs::openat(
+            &parent,
+            name,
+            flags,
+            Mode::from_raw_mode(0o600),
+        )?);
+        let mut bytes = 0;
+        let digest = source.digest(&mut self.buffer, |at, data| {
+            bytes += data.len() as u64;
+            out.write_all_at(data, at)
+        });
+        self.copied += 1;
+        self.bytes += bytes;
+        let digest = match digest {
+            Err(Fault::Sink(e)) => return Err(e),
+            Ok(hash) => Ok(hash),
+            Err(e) => Err(e.to_string()),
+        };
+        if digest.is_ok() {
+            out.set_len(source.meta.size)?; // a hole at its end
+        }
+        let time = |ns: i64| Timespec {
+            tv_sec: ns.div_euclid(1_000_000_000),
+            tv_nsec: ns.rem_euclid(1_000_000_000) as _,
+        };
+        let times = Timestamps {
+            last_access: time(leaf.meta.atime),
+            last_modification: time(leaf.meta.mtime),
+        };
+        if self.owners {
+            let id = (Some(leaf.meta.uid), Some(leaf.meta.gid));
+            std::os::unix::fs::fchown(&out, id.0, id.1)?;
+        }
+        rustix::fs::fchmod(&out, Mode::from_raw_mode(leaf.meta.mode & 0o777 | 0o600))?;
+        // A time this file system has not, past 2446 on ext4 say, stands in the manifest.
+        let _ = rustix::fs::futimens(&out, &times);
+        Ok(digest)
+    }
+
+    /// A line of `SHA256SUMS`, names escaped as sha256sum does.
+    fn sum(&mut self, place: &[u8], hash: &str) -> io::Result<()> {
+        let odd = |b: &u8| matches!(b, b'\\' | b'\n' | b'\r');
+        if place.iter().any(odd) {
+            self.sums.write_all(b"\\")?;
+        }
+        self.sums.write_all(format!("{hash}  files/").as_bytes())?;
+        for b in place {
+            match b {
+                b'\\' => self.sums.write_all(b"\\\\")?,
+                b'\n' => self.sums.write_all(b"\\n")?,
+                b'\r' => self.sums.write_all(b"\\r")?,
+                b => self.sums.write_all(&[*b])?,
+            }
+        }
+        self.sums.write_all(b"\n")
+    }
+
+    fn row(
+        &mut self,
+        place: &[u8],
+        meta: &Meta,
+        leaf: Option<&Leaf>,
+        hash: Option<String>,
+    ) -> io::Result<()> {
+        let kind = match meta.kind() {
+            FileType::RegularFile => "file",
+            FileType::Directory => "directory",
+            FileType::Symlink => "symlink",
+            FileType::Fifo => "fifo",
+            FileType::Socket => "socket",
+            FileType::CharacterDevice => "chardev",
+            FileType::BlockDevice => "blockdev",
+            FileType::Unknown => "unknown",
+        };
+        let link = match leaf {
+            Some(leaf) if kind == "symlink" => self.view.read_link(leaf).ok(),
+            _ => None,
+        };
+        let device = matches!(kind, "chardev" | "blockdev");
+        let (host_path, layer) = match leaf.map(|leaf| self.view.origin(place, leaf)) {
+            Some((path, layer)) => (path.map(|p| p.host()), Some(layer.host())),
+            None => (None, None),
+        };
+        let text = |ns: i64| rfc3339_nano(ns);
+        let fields: [String; 15] = [
+            format!("/{}", lossless(place)),
+            kind.into(),
+            meta.size.to_string(),
+            hash.unwrap_or_default(),
+            format!("{:04o}", meta.mode & 0o7777),
+            meta.uid.to_string(),
+            meta.gid.to_string(),
+            text(meta.mtime),
+            text(meta.atime),
+            text(meta.ctime),
+            meta.crtime.map(text).unwrap_or_default(),
+            link.map(|l| lossless(&l).into_owned()).unwrap_or_default(),
+            if device {
+                format!("{}:{}", meta.rdev >> 32, meta.rdev as u32)
+            } else {
+                String::new()
+            },
+            layer.unwrap_or_default(),
+            host_path.unwrap_or_default(),
+        ];
+        self.manifest
+            .write_record(&fields)
+            .map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,192 @@
+//! Text in logs: against grep over the files themselves, against an evaluation by hand, and that a window of time is searched.
+
+use crate::support::{ingest, open, rows, run, sample, skip};
+use serde_json::Value;
+use std::path::Path;
+
+fn lines(case: &Path, words: &[&str]) -> Vec<Value> {
+    rows(case, &[&["logs"], words].concat())
+}
+
+/// Adds lines to a container's log, as Docker would have.
+fn write(mount: &Path, more: &[&str]) {
+    let containers = mount.join("var/lib/docker/containers");
+    let mut logs: Vec<_> = walkdir::WalkDir::new(containers)
+        .into_iter()
+        .map(|e| e.unwrap().into_path())
+        .filter(|p| p.to_string_lossy().ends_with("-json.log"))
+        .collect();
+    logs.sort();
+    let mut text = std::fs::read(&logs[0]).unwrap();
+    for (i, line) in more.iter().enumerate() {
+        let line = serde_json::json!({"log": format!("{line}\n"), "stream": "stdout", "time": format!("2026-11-24T02:50:{i:02}.5Z")});
+        text.extend(format!("{line}\n").bytes());
+    }
+    std::fs::write(&logs[0], text).unwrap();
+}
+
+const LINES: [&str; 9] = [
+    "\x1b[32mINFO\x1b[0m \x1b[31mXmrig\x1b[0m connected",
+    "pool stratum+tcp://mine.example:3333",
+    "100% done_now",
+    "100 percent done now",
+    "say \"hello world\" twice",
+    "back\\slash OR nothing",
+    "ärger Ärger",
+    "retry timeout error",
+    "timeout error",
+];
+
+#[test]
+fn words_phrases_and_their_combinations() {
+    let (_host, mount) = sample();
+    write(&mount, &LINES);
+    let (_dir, case) = ingest(&mount, 0);
+    let all: Vec<String> = lines(&case, &[])
+        .iter()
+        .map(|r| r["line"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(LINES.iter().all(|l| all.iter().any(|a| a == l)));
+    // What each expression means, written by hand.
+    let has = |line: &str, word: &str| {
+        line.to_ascii_lowercase()
+            .contains(&word.to_ascii_lowercase())
+    };
+    type Wanted<'a> = (&'a str, &'a dyn Fn(&str) -> bool);
+    let wanted: &[Wanted<'_>] = &[
+        ("xmrig", &|l| has(l, "xmrig")),
+        ("XMRIG OR Stratum", &|l| {
+            has(l, "xmrig") || has(l, "stratum")
+        }),
+        ("post php", &|l| has(l, "post") && has(l, "php")),
+        ("post AND php", &|l| has(l, "post") && has(l, "php")),
+        ("timeout error NOT retry", &|l| {
+            has(l, "timeout") && has(l, "error") && !has(l, "retry")
+        }),
+        ("timeout NOT retry OR xmrig* OR get NOT 200", &|l| {
+            has(l, "timeout") && !has(l, "retry")
+                || has(l, "xmrig")
+                || has(l, "get") && !has(l, "200")
+        }),
+        ("NOT get", &|l| !has(l, "get")),
+        ("\"hello world\"", &|l| has(l, "hello world")),
+        ("\"done now\" percent", &|l| {
+            has(l, "done now") && has(l, "percent")
+        }),
+        ("100%", &|l| has(l, "100%")),
+        ("done_now", &|l| has(l, "done_now")),
+        ("back\\slash", &|l| has(l, "back\\slash")),
+        ("\"OR\" nothing", &|l| has(l, "or") && has(l, "nothing")),
+        ("Ärger", &|l| has(l, "Ärger")),
+        ("a OR b OR c OR xmrig OR stratum OR zz", &|l| {
+            ["a", "b", "c", "xmrig", "stratum", "zz"]
+                .iter()
+                .any(|w| has(l, w))
+        }),
+        ("nowhere-at-all", &|_| false),
+        ("  xmrig \t connected  ", &|l| {
+            has(l, "xmrig") && has(l, "connected")
+        }),
+        ("\"unclosed", &|l| has(l, "unclosed")),
+        ("", &|_| false),
+        ("OR", &|_| false),
+    ];
+    for (expression, is) in wanted {
+        let want: Vec<&String> = all.iter().filter(|l| is(l)).collect();
+        let got = lines(&case, &["--match", expression]);
+        let got: Vec<&str> = got.iter().map(|r| r["line"].as_str().unwrap()).collect();
+        assert_eq!(got, want, "{expression}");
+        // Within a window, by way of the index: the same as of the window's lines.
+        let window = [
+            "--since",
+            "2026-11-24T02:50",
+            "--until",
+            "2026-11-24T02:50:08",
+        ];
+        let within: Vec<String> = lines(&case, &window)
+            .iter()
+            .map(|r| r["line"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(within.len(), 8);
+        let want: Vec<&String> = within.iter().filter(|l| is(l)).collect();
+        let got = lines(&case, &[&["--match", expression], &window[..]].concat());
+        let got: Vec<&str> = got.iter().map(|r| r["line"].as_str().unwrap()).collect();
+        assert_eq!(got, want, "{expression} in a window");
+    }
+    // With the other filters, and in order of time.
+    let both = lines(&case, &["--match", "timeout", "--like", "retry%"]);
+    assert_eq!(both.len(), 1);
+    let times: Vec<String> = lines(&case, &["--match", "e"])
+        .iter()
+        .map(|r| r["time"].to_string())
+        .collect();
+    assert!(times.len() > 100 && times.is_sorted());
+}
+
+/// grep over the files as they lie on the disk, container by container.
+#[test]
+fn as_many_lines_as_grep_finds() {
+    let Some((dir, _)) = crate::oracle::recorded("logs-docker26-drivers") else {
+        return;
+    };
+    let (_dir, case) = ingest(dir.path(), 0);
+    let db = open(&case);
+    let mut stmt = db
+        .prepare("SELECT c.full_id, min(f.path) FROM log_file f JOIN container c ON c.id = f.container_id GROUP BY c.id HAVING count(*) = 1 AND min(f.format) = 'json-file' AND NOT max(f.compressed)")
+        .unwrap();
+    let rows = stmt.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    let logs: Vec<(String, String)> = rows.collect::<Result<_, _>>().unwrap();
+    let mut hits = 0;
+    for (container, path) in &logs {
+        let file = dir.path().join(&path[1..]);
+        for word in ["error", "line 4999", "healthy", "GET"] {
+            // Only what is within the line: the word stands in no key, attribute or time.
+            let pattern = format!(r#"^{{"log":"\([^"\]\|\\.\)*{word}"#);
+            let args = ["-aic", "-e", &pattern, file.to_str().unwrap()];
+            let Some(grep) = run("grep", &args) else {
+                return skip("grep is not installed");
+            };
+            let want: usize = grep.out.trim().parse().unwrap();
+            let phrase = format!("\"{word}\"");
+            let got = lines(&case, &["--match", &phrase, "--container", container]);
+            assert_eq!(got.len(), want, "{word} in {path}");
+            hits += want;
+        }
+    }
+    assert!(
+        logs.len() > 10 && hits > 100,
+        "{} logs, {hits} hits",
+        logs.len()
+    );
+}
+
+/// With a window no line outside it is read, text asked for or not; without one all are, once.
+#[test]
+fn a_window_is_searched_whatever_the_text() {
+    let (_host, mount) = sample();
+    write(&mount, &LINES);
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    let total: i64 = crate::support::one(&db, "SELECT count(*) FROM log_entry");
+    let sql = dof::query::find("logs").unwrap().sql;
+    let scanned = |bind: &[(&str, &str)]| -> i64 {
+        let mut stmt = db.prepare(&sql).unwrap();
+        for (name, value) in bind {
+            let at = stmt.parameter_index(name).unwrap().unwrap();
+            stmt.raw_bind_parameter(at, value).unwrap();
+        }
+        let mut rows = stmt.raw_query();
+        while rows.next().unwrap().is_some() {}
+        drop(rows);
+        stmt.get_status(rusqlite::StatementStatus::FullscanStep)
+            .into()
+    };
+    let window = [
+        (":since", "2026-11-24T02:50:00Z"),
+        (":until", "2026-11-24T02:51:00Z"),
+    ];
+    let text = [(":match", "xmrig OR stratum")];
+    assert!(scanned(&text) >= total - 1);
+    assert!(scanned(&[window, [text[0], (":like", "%")]].concat()) < 100);
+    assert!(scanned(&window) < 100);
+}

@@ -1,0 +1,285 @@
+//! The timeline by other means: mactime's own text over our body file, and counts and filters made by hand from its rows.
+
+use crate::support::{dof_command, folder, ingest, open, rows, run, sample, skip};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+/// A query's output, byte for byte.
+fn query(case: &Path, words: &[&str]) -> Vec<u8> {
+    let out = dof_command()
+        .arg("query")
+        .args(words)
+        .arg("--case")
+        .arg(case)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{words:?}: {said}");
+    out.stdout
+}
+
+/// What mactime prints of a body file.
+fn mactime(body: &[u8], options: &[&str]) -> Option<Vec<u8>> {
+    let dir = folder();
+    let path = dir.path().join("body");
+    std::fs::write(&path, body).unwrap();
+    let (flags, dates) =
+        options.split_at(options.iter().take_while(|o| o.starts_with('-')).count());
+    let out = Command::new("mactime")
+        .args(flags)
+        .arg("-b")
+        .arg(&path)
+        .args(dates)
+        .env("TZ", "UTC")
+        .env("LC_ALL", "C")
+        .output()
+        .ok()?;
+    assert!(out.status.success());
+    Some(out.stdout)
+}
+
+/// Whether our text equals mactime's over the body file of the same words. Gives the number of lines.
+#[track_caller]
+fn same(case: &Path, words: &[&str], dates: &[&str]) -> usize {
+    let body = query(case, &[words, &["--format", "bodyfile"]].concat());
+    let mut lines = 0;
+    for (format, flags) in [("mactime", &[][..]), ("mactime-csv", &["-d"][..])] {
+        let ours = query(case, &[words, &["--format", format]].concat());
+        let theirs = mactime(&body, &[flags, dates].concat()).expect("mactime");
+        let split = |text: &[u8]| -> Vec<String> {
+            let line = |l: &[u8]| String::from_utf8_lossy(l).into_owned();
+            text.split(|&b| b == b'\n').map(line).collect()
+        };
+        if ours != theirs {
+            let (ours, theirs) = (split(&ours), split(&theirs));
+            let at = ours.iter().zip(&theirs).position(|(a, b)| a != b);
+            let at = at.unwrap_or(ours.len().min(theirs.len()));
+            panic!(
+                "{words:?} {format}: line {at} of {} and {}:\nours   {:?}\ntheirs {:?}",
+                ours.len(),
+                theirs.len(),
+                ours.get(at),
+                theirs.get(at)
+            );
+        }
+        lines = split(&ours).len() - 1;
+    }
+    lines
+}
+
+#[test]
+fn the_text_of_mactime_is_mactimes_own() {
+    if mactime(b"", &[]).is_none() {
+        return skip("mactime (sleuthkit) is not installed");
+    }
+    let (_host, mount) = sample();
+    let volume = mount.join("srv/shop/uploads");
+    let names = [
+        &b"a|b"[..],
+        b"a%41",
+        b"%7C",
+        b"say \"hi\"",
+        b"new\nline",
+        b"new\\x0aline", // what the one above is shown as
+        b"caf\xe9",
+        b"#hash",
+        b" blank ",
+        b"comma,12,x",
+    ];
+    for name in names {
+        std::fs::write(volume.join(std::ffi::OsStr::from_bytes(name)), b"x").unwrap();
+    }
+    // At 0 to the second, half a second before, and in the far future.
+    for (name, when) in [("zero", 0), ("before", -1), ("late", 9_000_000_000i64)] {
+        let path = volume.join(name);
+        std::fs::write(&path, b"x").unwrap();
+        let stamp = format!("@{when}.5");
+        run("touch", &["-d", &stamp, path.to_str().unwrap()])
+            .expect("touch")
+            .with(0);
+    }
+    std::os::unix::fs::symlink("/etc/pass|wd", volume.join("link")).unwrap();
+    let (_dir, case) = ingest(&mount, 0);
+    // What another file system would give: inodes of one digit to many in a second, no birth, and hardly a time at all.
+    let db = rusqlite::Connection::open(&case).unwrap();
+    db.execute(
+        "UPDATE file SET inode = id, mtime = 1700000000000000000 WHERE id % 2 = 0",
+        [],
+    )
+    .unwrap();
+    db.execute("UPDATE file SET crtime = NULL WHERE id % 3 = 0", [])
+        .unwrap();
+    db.execute(
+        "UPDATE file SET atime = 5, mtime = 0, ctime = 0, crtime = NULL WHERE id % 50 = 0",
+        [],
+    )
+    .unwrap();
+    drop(db);
+    assert!(same(&case, &["timeline"], &[]) > 2000);
+    assert!(same(&case, &["bodyfile"], &[]) > 2000);
+    assert!(same(&case, &["macrobber-volumes"], &[]) > 10);
+    let window = ["--since", "2019-05-01", "--until", "2026-11-24T02:41:51"];
+    let n = same(
+        &case,
+        &[&["timeline"], &window[..]].concat(),
+        &["2019-05-01..2026-11-24T02:41:51"],
+    );
+    assert!(n > 3, "{n}");
+    let n = same(
+        &case,
+        &["timeline", "--path", "/var/www/*", "--since", "2019-05-01"],
+        &["2019-05-01"],
+    );
+    assert!(n > 10, "{n}");
+    let none = ["timeline", "--since", "2019-05-01", "--until", "2019-05-02"];
+    assert!(same(&case, &none, &["2019-05-01..2019-05-02"]) <= 1);
+}
+
+/// Whole recorded hosts.
+#[test]
+fn mactime_over_recorded_hosts() {
+    if mactime(b"", &[]).is_none() {
+        return skip("mactime (sleuthkit) is not installed");
+    }
+    for name in [
+        "apache-mysql-docker20-overlay2",
+        "logs-docker26-drivers",
+        "rootless-docker26",
+        "swarm-docker26",
+        "vfs-docker20",
+    ] {
+        let Some((dir, _)) = crate::oracle::recorded(name) else {
+            return;
+        };
+        let (_dir, case) = ingest(dir.path(), 0);
+        let lines = same(&case, &["timeline"], &[]);
+        let files: i64 = crate::support::one(&open(&case), "SELECT count(*) FROM file");
+        assert!(lines as i64 > files / 2, "{name}: {lines} of {files} files");
+    }
+}
+
+/// Counts made of the timeline's own rows.
+#[test]
+fn activity_counts_the_timeline() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    for (by, digits) in [("minute", 16), ("hour", 13), ("day", 10)] {
+        for bounds in [
+            &[][..],
+            &["--container", "apache"],
+            &[
+                "--since",
+                "2019-05-27T14:12",
+                "--until",
+                "2026-11-24T02:41:52",
+            ],
+            &["--path", "/tmp/*"],
+            &["--kind", "log"],
+        ] {
+            // period, kind, container: rows, flags, first, last.
+            type Key = (String, String, Option<String>);
+            let mut want: BTreeMap<Key, (i64, [i64; 4], String, String)> = BTreeMap::new();
+            for row in rows(&case, &[&["timeline"], bounds].concat()) {
+                let text = |c: &str| row[c].as_str().map(str::to_owned);
+                let time = text("time").unwrap();
+                let key = (
+                    time[..digits].to_owned(),
+                    text("kind").unwrap(),
+                    text("container"),
+                );
+                let entry = want
+                    .entry(key)
+                    .or_insert((0, [0; 4], time.clone(), time.clone()));
+                entry.0 += 1;
+                for (n, letter) in entry.1.iter_mut().zip(['m', 'a', 'c', 'b']) {
+                    *n += i64::from(text("macb").unwrap().contains(letter));
+                }
+                entry.3 = time;
+            }
+            let mut got = BTreeMap::new();
+            for row in rows(&case, &[&["activity", "--by", by], bounds].concat()) {
+                let text = |c: &str| row[c].as_str().map(str::to_owned);
+                let key = (
+                    text("period").unwrap()[..digits].to_owned(),
+                    text("kind").unwrap(),
+                    text("container"),
+                );
+                let flags =
+                    ["modified", "accessed", "changed", "born"].map(|c| row[c].as_i64().unwrap());
+                let value = (
+                    row["moments"].as_i64().unwrap(),
+                    flags,
+                    text("first").unwrap(),
+                    text("last").unwrap(),
+                );
+                assert!(got.insert(key, value).is_none(), "one row a group");
+            }
+            assert!(!want.is_empty());
+            assert_eq!(got, want, "{by} {bounds:?}");
+        }
+    }
+    // Groups: all of a period in one row, or a row a container.
+    let moments = |words: &[&str]| -> Vec<i64> {
+        let rows = rows(&case, words);
+        rows.iter()
+            .map(|r| r["moments"].as_i64().unwrap())
+            .collect()
+    };
+    let all: i64 = moments(&["activity"]).iter().sum();
+    for group in ["kind", "container", "none"] {
+        let some = moments(&["activity", "--group", group]);
+        assert_eq!(some.iter().sum::<i64>(), all, "{group}");
+        assert!(some.len() < moments(&["activity"]).len());
+    }
+}
+
+/// Filters by path and image, against filters of the whole.
+#[test]
+fn the_timeline_of_a_path_and_of_an_image() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let all = rows(&case, &["timeline"]);
+    let of = |keep: &dyn Fn(&Value) -> bool| -> Vec<Value> {
+        all.iter().filter(|r| keep(r)).cloned().collect()
+    };
+    let below = |r: &Value| r["path"].as_str().is_some_and(|p| p.starts_with("/tmp/"));
+    let tmp = of(&below);
+    assert!(tmp.len() > 10);
+    assert_eq!(rows(&case, &["timeline", "--path", "/tmp/*"]), tmp);
+
+    // The image's layers by their cache IDs, its steps, and its containers, by their own tables.
+    let image = "shop/web:patched";
+    let db = open(&case);
+    let list = |sql: &str| -> Vec<String> {
+        let mut stmt = db.prepare(sql).unwrap();
+        let rows = stmt.query_map([image], |r| r.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let from = "FROM image_reference r JOIN image i ON i.id = r.image_id";
+    let layers = list(&format!(
+        "SELECT l.cache_id {from} JOIN image_layer il ON il.image_id = i.id JOIN layer l ON l.id = il.layer_id WHERE r.reference = ?"
+    ));
+    let containers = list(&format!(
+        "SELECT c.name {from} JOIN container c ON c.image_full_id = i.full_id WHERE r.reference = ?"
+    ));
+    let has = |list: &[String], r: &Value, column: &str| {
+        r[column]
+            .as_str()
+            .is_some_and(|v| list.iter().any(|l| l == v))
+    };
+    let want = of(&|r: &Value| match r["kind"].as_str().unwrap() {
+        "file" => has(&layers, r, "layer"),
+        "container" | "log" => has(&containers, r, "container"),
+        "image" | "image-step" => r["image"] == image,
+        _ => false,
+    });
+    assert!(want.len() > 10);
+    assert_eq!(rows(&case, &["timeline", "--image", image]), want);
+    let both = ["timeline", "--image", image, "--path", "/tmp/*"];
+    let want: Vec<Value> = want.into_iter().filter(below).collect();
+    assert!(!want.is_empty());
+    assert_eq!(rows(&case, &both), want);
+}
