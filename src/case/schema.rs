@@ -18,6 +18,7 @@ pub const TABLES: &str = concat!(
     include_str!("../../schema/log.sql"),
     include_str!("../../schema/views.sql"),
     include_str!("../../schema/osquery.sql"),
+    include_str!("../../schema/merged.sql"),
     include_str!("../../schema/changes.sql"),
 );
 

@@ -18,3 +18,4 @@ mod queries;
 mod show;
 mod support;
 mod truth;
+mod views;
