@@ -7,8 +7,8 @@
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query drift --container apache
 SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
-       CASE n.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
-       CASE o.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type_before,
+       iif(n.id IS NULL, NULL, CASE n.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END) AS type,
+       iif(o.id IS NULL, NULL, CASE o.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END) AS type_before,
        CASE WHEN x.change <> 'C' THEN NULL ELSE coalesce(nullif(rtrim(
             iif((n.mode & 61440) <> (o.mode & 61440), 'type,', '') || iif((n.mode & 4095) <> (o.mode & 4095), 'mode,', '') || iif(n.uid <> o.uid OR n.gid <> o.gid, 'owner,', '')
             || iif((o.mode & 61440) <> 16384 AND (n.mode & 61440) <> 16384, iif(n.size <> o.size, 'size,', '') || iif(n.mtime <> o.mtime, 'mtime,', ''), '')
@@ -25,7 +25,7 @@ SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
        iif((n.mode & 61440) = 32768, nullif(rtrim(
             iif(n.mode & 2048 AND NOT coalesce((o.mode & 61440) = 32768 AND o.mode & 2048, 0), 'setuid,', '') || iif(n.mode & 1024 AND NOT coalesce((o.mode & 61440) = 32768 AND o.mode & 1024, 0), 'setgid,', '')
             || iif((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT NULL AND (SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability'), 'capability,', ''), ','), ''), NULL) AS gained,
-       printf('%04o', n.mode & 4095) AS mode, printf('%04o', o.mode & 4095) AS mode_before, n.uid, n.gid, o.uid AS uid_before, o.gid AS gid_before, n.size, o.size AS size_before,
+       iif(n.id IS NULL, NULL, printf('%04o', n.mode & 4095)) AS mode, iif(o.id IS NULL, NULL, printf('%04o', o.mode & 4095)) AS mode_before, n.uid, n.gid, o.uid AS uid_before, o.gid AS gid_before, n.size, o.size AS size_before,
        replace(datetime(n.mtime / 1000000000 - (n.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (n.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime,
        replace(datetime(o.mtime / 1000000000 - (o.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (o.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime_before,
        replace(datetime(n.atime / 1000000000 - (n.atime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (n.atime % 1000000000 + 1000000000) % 1000000000) AS atime,
@@ -34,7 +34,7 @@ SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
        replace(datetime(o.ctime / 1000000000 - (o.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (o.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime_before,
        replace(datetime(n.crtime / 1000000000 - (n.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (n.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
        replace(datetime(o.crtime / 1000000000 - (o.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (o.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime_before,
-       n.link AS link_target, o.link AS link_target_before, hex((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability')) AS capability, hex((SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability')) AS capability_before,
+       n.link AS link_target, o.link AS link_target_before, (SELECT hex(a.value) FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') AS capability, (SELECT hex(a.value) FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability') AS capability_before,
        (SELECT l.layer FROM directory d CROSS JOIN tree_label l ON l.tree_id = d.tree_id WHERE d.id = o.dir_id) AS layer_before,
        (SELECT t.host_path || d.path || '/' || n.name FROM directory d CROSS JOIN tree t ON t.id = d.tree_id WHERE d.id = n.dir_id) AS host_path,
        x.file_id, x.below_id AS file_id_before, h.name AS host

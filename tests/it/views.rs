@@ -1,5 +1,6 @@
 //! Merged views, drift and whose-file answers: against a plain model, the kernel's overlay mounts, and `docker diff`.
 
+use crate::engine::Engine;
 use crate::export::{STORY, Writable, shell};
 use crate::support::{dof, folder, ingest, is_root, one, open, run, skip};
 use dof::text::lossless;
@@ -111,8 +112,8 @@ fn time(seconds: i64, nanoseconds: i64) -> String {
 }
 
 /// What a walk of a mounted file system shows: all that a row of `container-files` says too.
-fn walked(root: &Path) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
+fn walked(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for entry in walkdir::WalkDir::new(root) {
         let entry = entry.unwrap();
         // The kernel lists a whiteout that hides nothing, and then has nothing there.
@@ -140,17 +141,15 @@ fn walked(root: &Path) -> BTreeMap<String, String> {
             time(m.ctime(), m.ctime_nsec()),
             lossless(link.as_os_str().as_bytes())
         );
-        all.insert(
-            format!("/{}", lossless(inside.as_os_str().as_bytes())),
-            said,
-        );
+        let path = format!("/{}", lossless(inside.as_os_str().as_bytes()));
+        all.entry(path).or_default().insert(said);
     }
     all
 }
 
 /// The same of the query's rows.
-fn shown(rows: &[Value]) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
+fn shown(rows: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for r in rows {
         let said = format!(
             "{} {} {}:{} {} m{} c{} -> {}",
@@ -163,8 +162,9 @@ fn shown(rows: &[Value]) -> BTreeMap<String, String> {
             str_of(r, "ctime"),
             str_of(r, "link_target")
         );
-        let twice = all.insert(str_of(r, "path"), said);
-        assert!(twice.is_none(), "{r}: one row a path");
+        // Two names may be printed alike (\xff, and a byte 0xff), but no file is there twice.
+        let new = all.entry(str_of(r, "path")).or_default().insert(said);
+        assert!(new, "{r}: one row a path");
     }
     all
 }
@@ -508,6 +508,7 @@ fn holds(stacks: &[Vec<Layer>], by_name: bool) {
     let files = rows(&case, &["container-files"]);
     let drifts = rows(&case, &["drift"]);
     let images = rows(&case, &["image-files"]);
+    let whose = rows(&case, &["whose"]);
     let of = |all: &[Value], column: &str, name: &str| -> Vec<Value> {
         all.iter().filter(|r| r[column] == name).cloned().collect()
     };
@@ -556,6 +557,16 @@ fn holds(stacks: &[Vec<Layer>], by_name: bool) {
                 &format!("image of {what}"),
             );
         }
+        // Whose file: effective is what the view has.
+        let ids = |rows: Vec<Value>| -> BTreeMap<String, i64> {
+            let row = |r: &Value| (str_of(r, "path"), r["file_id"].as_i64().unwrap());
+            rows.iter().map(row).collect()
+        };
+        let mut effective = of(&whose, "container", &name);
+        effective.retain(|r| r["effective"] == 1);
+        assert_eq!(effective.len(), now.len() + 1, "one is effective, {what}");
+        let seen = ids(of(&files, "container", &name));
+        equal(&ids(effective), &seen, &format!("whose, {what}"));
         if by_name {
             continue;
         }
@@ -592,4 +603,340 @@ proptest! {
             skip("whiteouts of overlayfs need root");
         }
     }
+}
+
+/// The image of the live test: what the container then changes.
+const IMAGE: &str = r#"
+mkdir -p bin etc tmp proc sys dev gone/x/y opq/old2 swapdf/in ren/deep data var/lib/app "$(printf 'dir\377')" run
+ln -s /run var/run
+cp /bin/busybox bin/busybox; for a in sh rm mkdir mv ln chmod touch; do ln -s busybox bin/$a; done
+for f in del mode owner same copied cap size mtime; do echo $f > etc/$f; done
+cp etc/size etc/exec; chmod 755 etc/exec; chmod 755 etc/cap
+echo x > gone/x/y/z; echo x > opq/old1; echo x > opq/old2/x; echo x > swapfd; echo x > swapdf/in/f; echo x > ren/deep/f; echo x > ren/f
+echo x > hl1; ln hl1 hl3; echo x > data/hidden; mkdir data/sub; echo x > data/sub/hidden
+echo raw > "$(printf 'bad\377')"; echo raw > "$(printf 'dir\377')/file"; echo x > 'bad\xff'; echo x > '%_['; ln -s etc/del link; mkfifo fifo
+p=deep; for i in $(seq 200); do p=$p/d$i; done; mkdir -p $p; echo x > $p/bottom
+truncate -s 30M sparse
+"#;
+
+/// Every kind of change a container can make.
+const CHANGES: &str = r#"
+rm /etc/del; rm -r /gone; rm -r /opq; mkdir /opq; echo n > /opq/new; rm /swapfd; mkdir /swapfd; echo n > /swapfd/f; rm -r /swapdf; echo n > /swapdf
+chmod 4600 /etc/mode; busybox chown 5:6 /etc/owner; chmod 600 /etc/copied; chmod 644 /etc/copied; echo longer than before > /etc/size; busybox touch -d '2020-01-02 03:04:05' /etc/mtime
+echo other > /etc/exec; mv /ren /ren2; echo n > /ren2/n; ln /hl1 /hl2; rm "$(printf 'bad\377')"; echo n > "$(printf 'new\377')"; echo other > 'new\xff'; echo more >> "$(printf 'dir\377')/file"
+p=/deep; for i in $(busybox seq 200); do p=$p/d$i; done; echo n > $p/added; busybox truncate -s 50M /sparse2; busybox dd if=/dev/zero of=/large bs=1048576 count=9 2>/dev/null
+rm /link; ln -s /etc/same /link; rm /fifo; busybox mkfifo /fifo; busybox mknod /tmp/null c 1 3; cp=busybox; busybox cp /bin/busybox /tmp/suid; chmod 6755 /tmp/suid; touch '/%_[2'; chmod 700 /var/lib/app
+echo n > /data/volume-file; echo n > /run/gone-with-memory
+"#;
+
+#[test]
+fn a_live_container_with_every_kind_of_change() {
+    let mut engine = match Engine::start("views") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    let tree = engine.scratch().join("tree");
+    fs::create_dir(&tree).unwrap();
+    shell(&tree, IMAGE);
+    let tar = |dir: &Path, what: &str| {
+        std::process::Command::new("tar")
+            .args(["--xattrs", "--xattrs-include=*", "-C"])
+            .arg(dir)
+            .args(["-c", what])
+            .output()
+            .unwrap()
+            .stdout
+    };
+    engine
+        .docker_in(&["import", "-", "every:1"], &tar(&tree, "."))
+        .text();
+    // A second layer of the image, which deletes, replaces and adds too.
+    engine
+        .docker(&["run", "--name", "builder", "every:1", "sh", "-c", "rm -r /data/sub; echo 2 > /data/sub; rm /etc/same; echo 2 > /etc/same; mkdir /second; echo x > /second/f"])
+        .text();
+    engine.docker(&["commit", "builder", "every:2"]).text();
+    engine
+        .docker(&[
+            "create",
+            "--name",
+            "every",
+            "-v",
+            "things:/data",
+            "--tmpfs",
+            "/var/run",
+            "every:2",
+            "sh",
+            "-c",
+            CHANGES,
+        ])
+        .text();
+    engine.docker(&["start", "-a", "every"]).text();
+    // Attributes only: a file capability, and a note of an attacker's. busybox cannot set them, an archive can.
+    let cap = engine.scratch().join("cap");
+    fs::create_dir(&cap).unwrap();
+    fs::copy(tree.join("etc/cap"), cap.join("cap")).unwrap();
+    shell(
+        &cap,
+        "touch -r ../tree/etc/cap cap; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 cap; cp cap noted; setfattr -n user.note -v evil noted; chmod 755 noted",
+    );
+    for file in ["cap", "noted"] {
+        let copied = engine.docker_in(&["cp", "-", "every:/etc"], &tar(&cap, file));
+        assert!(copied.ok, "{copied:?}");
+    }
+    let said = engine.api("/containers/every/changes");
+    let truth: BTreeMap<String, String> = said
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| {
+            (
+                str_of(c, "Path"),
+                ["C", "A", "D"][c["Kind"].as_u64().unwrap() as usize].to_owned(),
+            )
+        })
+        .collect();
+    engine.kill();
+    engine.install_binaries().expect("binaries");
+    let (_dir, case) = ingest(&engine.root(), 0);
+    let changed = rows(&case, &["drift", "--container", "every"]);
+
+    // Names that are not UTF-8 reach JSON as U+FFFD, and the case as \xNN.
+    let as_json: BTreeMap<String, String> = changed
+        .iter()
+        .map(|r| {
+            let raw = ["/new\\xff", "/bad\\xff", "/dir\\xff"];
+            let path = str_of(r, "path");
+            let is_raw = r["file_id"].is_null() || one::<bool>(&open(&case), &format!("SELECT max(name_raw IS NOT NULL OR dir_id IN (SELECT id FROM directory WHERE path_raw IS NOT NULL)) FROM file WHERE id = {}", r["file_id"]));
+            let path = if is_raw && raw.iter().any(|p| path.starts_with(p)) { path.replace("\\xff", "\u{fffd}") } else { path };
+            (path, str_of(r, "change"))
+        })
+        .collect();
+    equal(&as_json, &truth, "docker diff");
+    assert_eq!(
+        changed.len(),
+        truth.len(),
+        "both names of one printed form are there"
+    );
+    assert_eq!(truth["/etc/cap"], "C", "a capability alone is a change");
+    assert!(
+        !truth.contains_key("/etc/copied"),
+        "copied up and as it was"
+    );
+
+    // What docker diff does not say.
+    let of = |path: &str| {
+        changed
+            .iter()
+            .find(|r| r["path"] == path)
+            .unwrap_or_else(|| panic!("{path}"))
+            .clone()
+    };
+    for (path, differs, only) in [
+        ("/etc/mode", "mode", 1),
+        ("/etc/owner", "owner", 1),
+        ("/etc/cap", "capability", 1),
+        ("/etc/mtime", "mtime", 0),
+        ("/etc/size", "size,mtime", 0),
+        ("/var/lib/app", "mode", 1),
+        ("/etc", "children", 0),
+    ] {
+        let row = of(path);
+        assert_eq!(
+            (str_of(&row, "differs"), row["metadata_only"].as_i64()),
+            (differs.to_owned(), Some(only)),
+            "{row}"
+        );
+    }
+    let row = of("/swapdf");
+    assert_eq!(
+        (str_of(&row, "type"), str_of(&row, "type_before")),
+        ("file".into(), "directory".into())
+    );
+    for (path, executable, gained) in [
+        ("/tmp/suid", "new", "setuid,setgid"),
+        ("/etc/exec", "replaced", ""),
+        ("/etc/mode", "", "setuid"),
+        ("/etc/cap", "", "capability"),
+        ("/etc/noted", "new", ""),
+    ] {
+        let row = of(path);
+        assert_eq!(
+            (str_of(&row, "executable"), str_of(&row, "gained")),
+            (executable.into(), gained.into()),
+            "{row}"
+        );
+    }
+    assert_eq!(
+        str_of(&of("/etc/cap"), "capability"),
+        "0100000200040000000000000000000000000000"
+    );
+    let before = fs::metadata(tree.join("etc/mode")).unwrap();
+    let row = of("/etc/mode");
+    assert_eq!(
+        (str_of(&row, "mode"), str_of(&row, "mode_before")),
+        ("4600".into(), format!("{:04o}", before.mode() & 0o7777))
+    );
+    assert_eq!(row["size_before"], before.size());
+    let note: String = one(
+        &open(&case),
+        "SELECT CAST(x.value AS TEXT) FROM file_xattr x JOIN file f ON f.id = x.file_id WHERE x.name = 'user.note' AND f.name = 'noted'",
+    );
+    assert_eq!(note, "evil");
+
+    // The merged view is what the kernel shows of the same layers, as the driver's own file lists them.
+    let db = open(&case);
+    let layer = |sql: &str| -> String { one(&db, sql) };
+    let own = layer(
+        "SELECT l.host_path FROM layer l JOIN container c ON c.layer_id = l.id WHERE c.name = 'every'",
+    );
+    let lower = layer(
+        "SELECT l.lower FROM layer l JOIN container c ON c.layer_id = l.id WHERE c.name = 'every'",
+    );
+    let data = engine.data_root().join("overlay2");
+    let stack: Vec<PathBuf> = [engine.root().join(&own[1..])]
+        .into_iter()
+        .chain(
+            lower
+                .split(':')
+                .map(|l| data.join(l).canonicalize().unwrap()),
+        )
+        .collect();
+    assert_eq!(stack.len(), 4, "own, init, two of the image");
+    let mounted = Mounted::new(&stack).unwrap();
+    let all = rows(&case, &["container-files", "--container", "every"]);
+    let (things, of_layers): (Vec<Value>, Vec<Value>) =
+        all.into_iter().partition(|r| r["role"] == "volume");
+    equal(
+        &shown(&of_layers),
+        &walked(&mounted.at()),
+        "the kernel's view",
+    );
+
+    // The volume, and what it and the tmpfs hide. /var/run is a link to /run.
+    let volume = engine.data_root().join("volumes/things/_data");
+    let placed: BTreeMap<String, BTreeSet<String>> = walked(&volume)
+        .into_iter()
+        .map(|(p, v)| (format!("/data{}", p.trim_end_matches('/')), v))
+        .collect();
+    equal(&shown(&things), &placed, "the volume");
+    assert!(
+        placed.contains_key("/data/volume-file") && placed.contains_key("/data/sub"),
+        "{placed:?}"
+    );
+    for row in &of_layers {
+        let path = str_of(row, "path");
+        let under = |place: &str| path == place || path.starts_with(&format!("{place}/"));
+        let hidden = if under("/data") {
+            "/data (volume things)"
+        } else if under("/run") {
+            "/run (tmpfs)"
+        } else {
+            ""
+        };
+        assert_eq!(str_of(row, "hidden_by"), hidden, "{row}");
+    }
+    assert!(
+        things
+            .iter()
+            .all(|r| r["hidden_by"].is_null() && r["layer"] == "things")
+    );
+    let some = rows(
+        &case,
+        &[
+            "container-files",
+            "--container",
+            "every",
+            "--path",
+            "/data/*",
+        ],
+    );
+    assert_eq!(
+        some.len(),
+        things.len() - 1
+            + of_layers
+                .iter()
+                .filter(|r| str_of(r, "path").starts_with("/data/"))
+                .count()
+    );
+
+    // Whose: what is effective is what the merged view has, for every path, in every layer.
+    let mut effective: BTreeMap<String, i64> = BTreeMap::new();
+    for r in rows(&case, &["whose", "--container", "every"])
+        .iter()
+        .filter(|r| r["effective"] == 1)
+    {
+        let twice = effective.insert(str_of(r, "path"), r["file_id"].as_i64().unwrap());
+        assert!(
+            twice.is_none() || str_of(r, "path").contains("\\xff"),
+            "{r}"
+        );
+    }
+    let visible: BTreeMap<String, i64> = things
+        .iter()
+        .chain(&of_layers)
+        .filter(|r| r["hidden_by"].is_null())
+        .map(|r| (str_of(r, "path"), r["file_id"].as_i64().unwrap()))
+        .collect();
+    equal(&effective, &visible, "whose");
+    let versions = rows(
+        &case,
+        &["whose", "--path", "/etc/same", "--container", "every"],
+    );
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    assert_eq!(
+        (&versions[0]["effective"], &versions[1]["effective"]),
+        (&1.into(), &0.into())
+    );
+    assert!(
+        str_of(&versions[1], "hidden_by").contains(&str_of(&versions[0], "layer")),
+        "{versions:?}"
+    );
+    let deleted = rows(
+        &case,
+        &["whose", "--path", "/etc/del", "--container", "every"],
+    );
+    assert_eq!(
+        deleted
+            .iter()
+            .map(|r| str_of(r, "hidden_by").ends_with("whiteout")
+                || str_of(r, "hidden_by").ends_with("(whiteout)"))
+            .collect::<Vec<_>>(),
+        [true, true],
+        "{deleted:?}"
+    );
+    // From a host path, and back.
+    let host_path = format!("{own}/tmp/suid");
+    for asked in [
+        host_path.as_str(),
+        "diff/tmp/suid",
+        "/var/lib/docker/*/tmp/su?d",
+        "/tmp/suid",
+    ] {
+        let found = rows(&case, &["whose", "--path", asked]);
+        assert_eq!(found.len(), 1, "{asked}: {found:?}");
+        assert_eq!(
+            (
+                str_of(&found[0], "container"),
+                str_of(&found[0], "path"),
+                str_of(&found[0], "host_path")
+            ),
+            ("every".into(), "/tmp/suid".into(), host_path.clone())
+        );
+    }
+    let found = rows(
+        &case,
+        &[
+            "whose",
+            "--path",
+            "/var/lib/docker/volumes/things/_data/volume-file",
+        ],
+    );
+    assert_eq!(
+        (
+            found.len(),
+            str_of(&found[0], "path"),
+            &found[0]["effective"]
+        ),
+        (1, "/data/volume-file".into(), &1.into())
+    );
 }
