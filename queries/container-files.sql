@@ -14,7 +14,7 @@ SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE f.mode & 61440 WHE
        replace(datetime(f.crtime / 1000000000 - (f.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
        f.link AS link_target, l.layer, l.role, v.hidden_by,
        iif(f.overlay LIKE '%metacopy%', (
-         SELECT ly.cache_id FROM stack_layer own CROSS JOIN stack_layer s ON s.container_id = own.container_id AND s.position < own.position CROSS JOIN directory o ON o.id = v.dir_id
+         SELECT ly.cache_id FROM container_stack own CROSS JOIN container_stack s ON s.container_id = own.container_id AND s.position < own.position CROSS JOIN directory o ON o.id = v.dir_id
                 CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = iif(f.redirect GLOB '/*', rtrim(rtrim(f.redirect, replace(f.redirect, '/', '')), '/'), o.path)
                 CROSS JOIN file g ON g.dir_id = sd.id CROSS JOIN layer ly ON ly.id = s.layer_id
           WHERE own.container_id = c.id AND own.tree_id = v.tree_id

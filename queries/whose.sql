@@ -1,6 +1,6 @@
 -- Whose file is this: which container, image and layer, at which path inside; and where are all versions of it?
 -- One row a file and container that has its layer or mounts it; versions in several layers follow each other, topmost first.
--- effective = 1: this is what the container showed there. Else hidden_by is what hid it: a mount, a layer's entry, a whiteout of its own.
+-- effective = 1: this is what the container showed there. Else hidden_by is what hid it: a mount, a layer's entry, or it marks a deletion itself.
 -- Names that are not UTF-8 are told from those that only look like it (\xff) by the file itself, not by the directories above.
 -- Versions are those at one path within each layer: what a renamed directory (overlay redirect) brought along stands at its old path.
 -- :path       a host path, a path in a container, a fragment of a host path, or a GLOB on the host path; all when unset
@@ -29,7 +29,7 @@ found (file_id, tree_id, dir_path, name, dir_raw, name_raw) AS (
 seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, path) AS (
   SELECT file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner)
     FROM (SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, s.container_id, s.position, -1 AS root, '' AS place, x.dir_raw, x.name_raw
-            FROM found x LEFT JOIN tree t ON t.id = x.tree_id LEFT JOIN stack_layer s ON s.layer_id = t.layer_id AND s.container_id IS NOT NULL AND s.sees & 1 WHERE t.kind = 'layer'
+            FROM found x LEFT JOIN tree t ON t.id = x.tree_id LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND s.sees & 1 WHERE t.kind = 'layer'
            UNION ALL
           SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name), p.container_id, NULL, length(p.place), coalesce(p.place, ''), x.dir_raw, x.name_raw
             FROM found x JOIN tree t ON t.id = x.tree_id LEFT JOIN mount_place p ON p.tree_id = t.id WHERE t.kind <> 'layer')),
@@ -41,7 +41,7 @@ version AS (
              ORDER BY length(h.place) DESC, h.id LIMIT 1),
            (WITH RECURSIVE up (path) AS (SELECT s.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
             SELECT y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
-              FROM up u CROSS JOIN stack_layer a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
+              FROM up u CROSS JOIN container_stack a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
                    CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.dir_id = d.id CROSS JOIN layer y ON y.id = a.layer_id
              WHERE s.position IS NOT NULL
                AND (e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
@@ -49,7 +49,7 @@ version AS (
                AND NOT (u.path = '' AND s.inner <> '')
                AND (u.path <> s.inner OR d.path_raw IS s.dir_raw AND (e.name_raw IS s.name_raw OR e.name GLOB '.wh.*'))
              ORDER BY a.position DESC, length(u.path), e.id LIMIT 1),
-           (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND f.overlay LIKE '%whiteout%')) AS hiding
+           (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
     FROM seen s)
 SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL) AS effective, v.hiding AS hidden_by,
        CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type, printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,

@@ -3,25 +3,23 @@
 -- ask for, see container_file and image_file below and docker_container_fs_changes.
 
 -- The layers that the file system of a container or an image is made of, the highest position topmost. `sees` says in whose
--- view a layer is: 1 = the container's or image's, 2 = what the container was started from, which is all below its own layer.
+-- view a layer is: 1 = the container's or image's, 2 = what the container was started from, which is all below its own layer, 0 = none.
 -- Where each layer is a full copy only one of them counts; the driver `overlay` has the container's over one full copy.
-CREATE VIEW stack_layer AS
-SELECT s.container_id AS container_id, s.image_id AS image_id, s.position AS position, s.layer_id AS layer_id, t.id AS tree_id, d.id AS dir_id, s.sees AS sees
-  FROM (SELECT cl.container_id, NULL AS image_id, cl.position, l.id AS layer_id,
-               CASE WHEN l.role = 'container' THEN 1
-                    WHEN l.driver IN ('vfs', 'btrfs', 'zfs', 'devicemapper')
-                    THEN 2 * (cl.position = (SELECT max(x.position) FROM container_layer x CROSS JOIN layer y ON y.id = x.layer_id WHERE x.container_id = cl.container_id AND y.role <> 'container'))
-                    WHEN l.driver = 'overlay' AND l.role = 'init' THEN 2
-                    WHEN l.driver = 'overlay'
-                    THEN 3 * (cl.position = (SELECT max(x.position) FROM container_layer x CROSS JOIN layer y ON y.id = x.layer_id WHERE x.container_id = cl.container_id AND y.role = 'image'))
-                    ELSE 3 END AS sees
-          FROM container_layer cl CROSS JOIN layer l ON l.id = cl.layer_id
-         UNION ALL
-        SELECT NULL, il.image_id, il.position, l.id,
-               l.driver NOT IN ('vfs', 'btrfs', 'zfs', 'devicemapper', 'overlay') OR il.position = (SELECT max(x.position) FROM image_layer x WHERE x.image_id = il.image_id)
-          FROM image_layer il CROSS JOIN layer l ON l.id = il.layer_id) s
-       CROSS JOIN tree t ON t.layer_id = s.layer_id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = ''
- WHERE s.sees > 0;
+CREATE VIEW container_stack AS
+SELECT cl.container_id AS container_id, cl.position AS position, l.id AS layer_id, t.id AS tree_id, d.id AS dir_id,
+       CASE WHEN l.role = 'container' THEN 1
+            WHEN l.driver IN ('vfs', 'btrfs', 'zfs', 'devicemapper')
+            THEN 2 * (cl.position = (SELECT max(x.position) FROM container_layer x CROSS JOIN layer y ON y.id = x.layer_id WHERE x.container_id = cl.container_id AND y.role <> 'container'))
+            WHEN l.driver = 'overlay' AND l.role = 'init' THEN 2
+            WHEN l.driver = 'overlay'
+            THEN 3 * (cl.position = (SELECT max(x.position) FROM container_layer x CROSS JOIN layer y ON y.id = x.layer_id WHERE x.container_id = cl.container_id AND y.role = 'image'))
+            ELSE 3 END AS sees
+  FROM container_layer cl CROSS JOIN layer l ON l.id = cl.layer_id CROSS JOIN tree t ON t.layer_id = l.id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = '';
+
+CREATE VIEW image_stack AS
+SELECT il.image_id AS image_id, il.position AS position, l.id AS layer_id, t.id AS tree_id, d.id AS dir_id,
+       l.driver NOT IN ('vfs', 'btrfs', 'zfs', 'devicemapper', 'overlay') OR il.position = (SELECT max(x.position) FROM image_layer x WHERE x.image_id = il.image_id) AS sees
+  FROM image_layer il CROSS JOIN layer l ON l.id = il.layer_id CROSS JOIN tree t ON t.layer_id = l.id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = '';
 
 -- Every entry of a merged view once. `what` is
 --   container, image   the whole view of the container or image `id`: file_id is the file that is effective there; and for a
@@ -45,9 +43,9 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
        CROSS JOIN json_each((
     WITH RECURSIVE
     stack (position, dir_id, sees) AS MATERIALIZED (
-      SELECT position, dir_id, sees & r.views FROM stack_layer WHERE container_id = r.container_id AND sees & r.views
+      SELECT position, dir_id, sees & r.views FROM container_stack WHERE container_id = r.container_id AND sees & r.views
        UNION ALL
-      SELECT position, dir_id, sees & r.views FROM stack_layer WHERE image_id = r.image_id AND sees & r.views),
+      SELECT position, dir_id, sees & r.views FROM image_stack WHERE image_id = r.image_id AND sees & r.views),
     entry (now, below, parts, path) AS (
       SELECT (max(iif(sees & 1, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2, (max(iif(sees & 2, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2,
              iif(count(*) = 1, max((position << 42) | (dir_id << 2) | sees), json_group_array((position << 42) | (dir_id << 2) | sees)), NULL
