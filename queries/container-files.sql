@@ -21,8 +21,8 @@ SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE f.mode & 61440 WHE
             AND g.name = iif(f.redirect GLOB '/*', replace(f.redirect, rtrim(f.redirect, replace(f.redirect, '/', '')), ''), coalesce(f.redirect, f.name))
             AND (g.mode & 61440) = 32768 AND coalesce(g.overlay, '') NOT LIKE '%metacopy%'
           ORDER BY s.position DESC LIMIT 1), NULL) AS data_layer,
-       f.inode, f.nlink, f.rdev, f.id AS file_id, l.host
+       f.inode, f.id AS file_id, l.host
   FROM container c CROSS JOIN container_file v ON v.container_id = c.id CROSS JOIN file f ON f.id = v.file_id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
    AND (:path IS NULL OR v.path GLOB :path)
- ORDER BY c.name, c.full_id, c.id, v.path, v.hidden_by, f.id;
+ ORDER BY c.id, v.path, f.id;

@@ -10,9 +10,9 @@ SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id
        replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime,
        replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
        replace(datetime(f.crtime / 1000000000 - (f.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
-       f.link AS link_target, l.layer, f.inode, f.nlink, f.rdev, f.id AS file_id, l.host
+       f.link AS link_target, l.layer, f.inode, f.id AS file_id, l.host
   FROM image i CROSS JOIN image_file v ON v.image_id = i.id CROSS JOIN file f ON f.id = v.file_id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:image IS NULL OR :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image
         OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))
    AND (:path IS NULL OR v.path GLOB :path)
- ORDER BY i.created_at, i.full_id, i.id, v.path, f.id;
+ ORDER BY i.id, v.path, f.id;

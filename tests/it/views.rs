@@ -960,15 +960,7 @@ fn every_container_of_the_sample_is_as_mounted() {
         mount.to_str().unwrap(),
     ]);
     let (mut compared, mut mounts) = (0, 0);
-    for line in ran.out.lines() {
-        let (name, place) = line
-            .strip_prefix("Mounted container ")
-            .and_then(|l| l.split_once(" at "))
-            .unwrap();
-        // Where a container never ran, the place of a mount may not be there yet, and nothing could be mounted.
-        if ran.err.contains(&format!("dof: {name}: ")) {
-            continue;
-        }
+    for (name, place) in crate::mount::whole(&ran) {
         let mut all = rows(&case, &["container-files", "--container", name]);
         // A tmpfs is on no disk, so what it hid is what is mounted.
         all.retain(|r| r["hidden_by"].is_null() || str_of(r, "hidden_by").ends_with(" (tmpfs)"));
