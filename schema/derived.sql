@@ -24,9 +24,9 @@ WITH RECURSIVE mount (id, container_id, kind, source, destination, tree_id) AS (
     SELECT c.id, 'tmpfs', NULL, j.key, NULL FROM container c JOIN engine g ON g.id = c.engine_id, json_each(iif(json_valid(c.tmpfs), c.tmpfs, '{}')) j WHERE g.host_id = :host)),
 -- From the root down, one name at a time: `path` is the way so far, without links, `rest` what is still to go, `floor` the
 -- position of the layer below which nothing counts there. A link begins anew at the root. What is not there is taken as it is
--- written. Redirects are not followed, nor are links within what is mounted.
+-- written, and so is a place behind links that lead in a circle. Redirects are not followed, nor are links within what is mounted.
 way (id, container_id, path, rest, floor, links) AS (
-  SELECT id, container_id, '', json_array_of_names, 0, 0 FROM (SELECT *, '[' || replace(json_quote(trim(destination, '/')), '/', '","') || ']' AS json_array_of_names FROM mount)
+  SELECT id, container_id, '', '[' || replace(json_quote(trim(destination, '/')), '/', '","') || ']', 0, 0 FROM mount
   UNION ALL
   SELECT w.id, w.container_id,
          CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.path WHEN w.rest ->> 0 = '..' THEN rtrim(rtrim(w.path, replace(w.path, '/', '')), '/') WHEN top.link IS NULL THEN w.path || '/' || (w.rest ->> 0) ELSE '' END,
@@ -43,7 +43,7 @@ way (id, container_id, path, rest, floor, links) AS (
             WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND f.name <> '') x)
    WHERE json_array_length(w.rest) > 0 AND w.links < 40),
 seen (container_id, place, kind, source, tree_id, depth) AS (
-  SELECT m.container_id, w.path, m.kind, m.source, m.tree_id, 0 FROM way w JOIN mount m ON m.id = w.id WHERE w.rest = '[]'
+  SELECT m.container_id, coalesce((SELECT w.path FROM way w WHERE w.id = m.id AND w.rest = '[]'), rtrim(m.destination, '/')), m.kind, m.source, m.tree_id, 0 FROM mount m
   UNION ALL
   SELECT s.container_id, s.place || n.path, 'nested', t.host_path, t.id, s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id JOIN tree t ON t.id = n.inner_id

@@ -1017,3 +1017,48 @@ fn what_is_asked_for_is_searched_not_scanned() {
         assert!(searched(by_path), "{name}: {plan:#?}");
     }
 }
+
+/// Links of the layers on the way to the place of a mount are followed as the topmost layer has them, and never for ever.
+#[test]
+fn the_places_of_mounts() {
+    use std::os::unix::fs::symlink;
+    let host = Host::new("fuse-overlayfs");
+    let (base, own) = (host.layer("base"), host.layer("own"));
+    for dir in [base.join("var/lib"), base.join("opt"), own.join("opt")] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    symlink("../run", base.join("var/run")).unwrap();
+    symlink("/circle", base.join("circle")).unwrap();
+    symlink("/var/run/deep", base.join("chain")).unwrap();
+    symlink("/nowhere", base.join("opt/old")).unwrap();
+    fs::write(own.join("opt/.wh..wh..opq"), "").unwrap();
+    host.container("c", &["base".into(), "own".into()]);
+    let places = [
+        ("/var/run", "/run"),
+        ("/var/run/x/", "/run/x"),
+        ("/chain/../y", "/run/y"),
+        ("/circle/z", "/circle/z"),
+        ("/opt/old/w", "/opt/old/w"),
+        ("/not/there", "/not/there"),
+    ];
+    let tmpfs: serde_json::Map<String, Value> = places
+        .iter()
+        .map(|(p, _)| ((*p).into(), "".into()))
+        .collect();
+    let hostconfig = serde_json::json!({ "Tmpfs": tmpfs }).to_string();
+    let id = format!("{:x}", Sha256::digest(b"c"));
+    host.write(
+        &format!("var/lib/docker/containers/{id}/hostconfig.json"),
+        &hostconfig,
+    );
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let db = open(&case);
+    let mut stmt = db.prepare("SELECT place FROM mount_place").unwrap();
+    let ours: BTreeSet<String> = stmt
+        .query_map([], |r| r.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let truth: BTreeSet<String> = places.iter().map(|(_, p)| (*p).to_owned()).collect();
+    assert_eq!(ours, truth);
+}
