@@ -157,7 +157,7 @@ fn the_sample_host() {
 }
 
 /// Unpacks a recorded host and gives its folder and answers.
-fn recorded(name: &str) -> Option<(tempfile::TempDir, Truth)> {
+pub fn recorded(name: &str) -> Option<(tempfile::TempDir, Truth)> {
     let Some(evidence) = evidence() else {
         skip("no recorded evidence beside the checkout");
         return None;

@@ -941,24 +941,15 @@ fn a_live_container_with_every_kind_of_change() {
     );
 }
 
-/// With volumes and bind sources at their places: what is not hidden is what the mounted container shows.
-#[test]
-fn every_container_of_the_sample_is_as_mounted() {
-    if !is_root() {
-        return skip("mounting needs root");
-    }
-    let (_host, mount) = sample();
-    let (_case_dir, case) = ingest(&mount, 0);
+/// With volumes and bind sources at their places: what is not hidden is what the mounted containers show. Returns how many
+/// containers there are, and how many of them with something mounted.
+fn as_mounted(mount: &Path) -> (usize, usize) {
+    let (_case_dir, case) = ingest(mount, 0);
     let dir = folder();
     let _undo = crate::mount::Mounted(dir.path());
     let at = dir.path().to_str().unwrap();
-    let ran = dof([
-        "mount-container",
-        "--all",
-        "--at-mountpoint",
-        at,
-        mount.to_str().unwrap(),
-    ]);
+    let mount = mount.to_str().unwrap();
+    let ran = dof(["mount-container", "--all", "--at-mountpoint", at, mount]);
     let (mut compared, mut mounts) = (0, 0);
     for (name, place) in crate::mount::whole(&ran) {
         let mut all = rows(&case, &["container-files", "--container", name]);
@@ -966,16 +957,31 @@ fn every_container_of_the_sample_is_as_mounted() {
         all.retain(|r| r["hidden_by"].is_null() || str_of(r, "hidden_by").ends_with(" (tmpfs)"));
         equal(&shown(&all), &walked(Path::new(place)), name);
         compared += 1;
-        mounts += usize::from(
-            all.iter()
-                .any(|r| r["role"] == "volume" || r["role"] == "bind"),
-        );
+        let mounted = |r: &Value| r["role"] == "volume" || r["role"] == "bind";
+        mounts += usize::from(all.iter().any(mounted));
     }
-    assert!(
-        compared > 10 && mounts > 3,
-        "{compared} {mounts}: {}",
-        ran.err
-    );
+    (compared, mounts)
+}
+
+#[test]
+fn every_container_of_the_sample_is_as_mounted() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let (_host, mount) = sample();
+    let (containers, mounts) = as_mounted(&mount);
+    assert!(containers > 10 && mounts > 3, "{containers} {mounts}");
+}
+
+/// Layers that are full copies; and those of a user's own engine.
+#[test]
+fn containers_of_other_drivers_are_as_mounted() {
+    for name in ["vfs-docker20", "rootless-docker26"] {
+        if let Some((host, _)) = crate::oracle::recorded(name) {
+            let (containers, _) = as_mounted(host.path());
+            assert!(containers > 1, "{name}: {containers}");
+        }
+    }
 }
 
 /// A path that is given whole is searched for, and one container costs what it costs: no step of the plans walks all files.
