@@ -6,23 +6,23 @@
 -- :container  name, id or unique prefix of the id; all when unset
 -- :path       a GLOB on the path in the container, e.g. /tmp/*; all when unset
 -- Example: dof query container-files --container apache --path '/tmp/*'
-SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
-       printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,
-       replace(datetime(f.atime / 1000000000 - (f.atime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.atime % 1000000000 + 1000000000) % 1000000000) AS atime,
-       replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime,
-       replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
-       replace(datetime(f.crtime / 1000000000 - (f.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
-       f.link AS link_target, l.layer, l.role, v.hidden_by,
-       iif(f.overlay LIKE '%metacopy%', (
+SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE v.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
+       printf('%04o', v.mode & 4095) AS mode, v.uid, v.gid, v.size,
+       replace(datetime(v.atime / 1000000000 - (v.atime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.atime % 1000000000 + 1000000000) % 1000000000) AS atime,
+       replace(datetime(v.mtime / 1000000000 - (v.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime,
+       replace(datetime(v.ctime / 1000000000 - (v.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
+       replace(datetime(v.crtime / 1000000000 - (v.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
+       v.link AS link_target, l.layer, l.role, v.hidden_by,
+       iif(v.overlay LIKE '%metacopy%', (
          SELECT ly.cache_id FROM container_stack own CROSS JOIN container_stack s ON s.container_id = own.container_id AND s.position < own.position CROSS JOIN directory o ON o.id = v.dir_id
-                CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = iif(f.redirect GLOB '/*', rtrim(rtrim(f.redirect, replace(f.redirect, '/', '')), '/'), o.path)
+                CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = iif(v.redirect GLOB '/*', rtrim(rtrim(v.redirect, replace(v.redirect, '/', '')), '/'), o.path)
                 CROSS JOIN file g ON g.dir_id = sd.id CROSS JOIN layer ly ON ly.id = s.layer_id
           WHERE own.container_id = c.id AND own.tree_id = v.tree_id
-            AND g.name = iif(f.redirect GLOB '/*', replace(f.redirect, rtrim(f.redirect, replace(f.redirect, '/', '')), ''), coalesce(f.redirect, f.name))
+            AND g.name = iif(v.redirect GLOB '/*', replace(v.redirect, rtrim(v.redirect, replace(v.redirect, '/', '')), ''), coalesce(v.redirect, v.name))
             AND (g.mode & 61440) = 32768 AND coalesce(g.overlay, '') NOT LIKE '%metacopy%'
           ORDER BY s.position DESC LIMIT 1), NULL) AS data_layer,
-       f.inode, f.id AS file_id, l.host
-  FROM container c CROSS JOIN container_file v ON v.container_id = c.id CROSS JOIN file f ON f.id = v.file_id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
+       v.inode, v.file_id, l.host
+  FROM container c CROSS JOIN container_file v ON v.container_id = c.id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
    AND (:path IS NULL OR v.path GLOB :path)
- ORDER BY c.id, v.path, f.id;
+ ORDER BY c.id, v.path, v.file_id;

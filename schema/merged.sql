@@ -142,6 +142,8 @@ CREATE VIEW container_file AS
 SELECT m.id AS container_id,
        coalesce(m.moved_path, iif(f.name = '', iif(coalesce(p.place, '') || d.path = '', '/', coalesce(p.place, '') || d.path), coalesce(p.place, '') || d.path || '/' || f.name)) AS path,
        f.id AS file_id, d.id AS dir_id, d.tree_id AS tree_id,
+       f.mode AS mode, f.uid AS uid, f.gid AS gid, f.size AS size, f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev, f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
+       f.link AS link, f.overlay AS overlay, f.redirect AS redirect, f.name AS name,
        (SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
          WHERE h.container_id = m.id AND h.kind <> 'nested' AND length(h.place) > coalesce(length(p.place), -1)
            AND (h.place = '' OR h.place || '/' = substr(coalesce(m.moved_path, coalesce(p.place, '') || d.path || iif(f.name = '', '', '/' || f.name)) || '/', 1, length(h.place) + 1))
@@ -151,6 +153,8 @@ SELECT m.id AS container_id,
 
 -- Every file of an image as a container started from it would see it. Ask for it by image_id.
 CREATE VIEW image_file AS
-SELECT m.id AS image_id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name)) AS path, f.id AS file_id, d.id AS dir_id, d.tree_id AS tree_id
+SELECT m.id AS image_id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name)) AS path, f.id AS file_id, d.id AS dir_id, d.tree_id AS tree_id,
+       f.mode AS mode, f.uid AS uid, f.gid AS gid, f.size AS size, f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev, f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
+       f.link AS link, f.overlay AS overlay, f.redirect AS redirect, f.name AS name
   FROM merged m CROSS JOIN file f ON f.id = m.file_id CROSS JOIN directory d ON d.id = f.dir_id
  WHERE m.what = 'image';
