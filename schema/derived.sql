@@ -16,7 +16,49 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
-INSERT INTO tree_label (tree_id, prefix, container, image, host, layer)
+INSERT INTO mount_place (container_id, place, kind, source, tree_id)
+WITH RECURSIVE mount (id, container_id, kind, source, destination, tree_id) AS (
+  SELECT row_number() OVER (), * FROM (
+    SELECT m.container_id, m.kind, coalesce(m.name, m.source), m.destination, m.tree_id FROM container_mount m JOIN container c ON c.id = m.container_id JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
+     UNION ALL
+    SELECT c.id, 'tmpfs', NULL, j.key, NULL FROM container c JOIN engine g ON g.id = c.engine_id, json_each(iif(json_valid(c.tmpfs), c.tmpfs, '{}')) j WHERE g.host_id = :host)),
+-- From the root down, one name at a time: `path` is the way so far, without links, `rest` what is still to go, `floor` the
+-- position of the layer below which nothing counts there. A link begins anew at the root. What is not there is taken as it is
+-- written, and so is a place behind links that lead in a circle. Redirects are not followed, nor are links within what is mounted.
+way (id, container_id, path, rest, floor, links) AS (
+  SELECT id, container_id, '', '[' || replace(json_quote(trim(destination, '/')), '/', '","') || ']', 0, 0 FROM mount
+  UNION ALL
+  SELECT w.id, w.container_id,
+         CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.path WHEN w.rest ->> 0 = '..' THEN rtrim(rtrim(w.path, replace(w.path, '/', '')), '/') WHEN top.link IS NULL THEN w.path || '/' || (w.rest ->> 0) ELSE '' END,
+         CASE WHEN top.link IS NULL THEN json_remove(w.rest, '$[0]')
+              ELSE (SELECT json_group_array(value) FROM (SELECT value FROM json_each('[' || replace(json_quote(iif(top.link LIKE '/%', '', w.path || '/') || top.link), '/', '","') || ']') UNION ALL SELECT value FROM json_each(w.rest) WHERE key > 0)) END,
+         CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.floor WHEN w.rest ->> 0 = '..' OR top.link IS NOT NULL THEN 0
+              WHEN top.id IS NULL THEN 1000000000
+              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
+                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
+         w.links + (top.link IS NOT NULL)
+    FROM way w LEFT JOIN file top ON top.id = (
+         SELECT x.id FROM (
+           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
+            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND f.name <> '') x)
+   WHERE json_array_length(w.rest) > 0 AND w.links < 40),
+seen (container_id, place, kind, source, tree_id, depth) AS (
+  SELECT m.container_id, coalesce((SELECT w.path FROM way w WHERE w.id = m.id AND w.rest = '[]'), rtrim(m.destination, '/')), m.kind, m.source, m.tree_id, 0 FROM mount m
+  UNION ALL
+  SELECT s.container_id, s.place || n.path, 'nested', t.host_path, t.id, s.depth + 1
+    FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id JOIN tree t ON t.id = n.inner_id
+   WHERE t.kind <> 'layer' AND s.depth < 16)
+SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_id, place, depth, tree_id, source;
+
+-- To Docker before 28 (and where the version is not known) all with the bit S_IFDIR, sockets and block devices too, is a directory.
+INSERT INTO merged_root (what, id, container_id, image_id, views, kind_bits)
+SELECT 'container', c.id, c.id, NULL, 1, 0 FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
+UNION ALL
+SELECT 'change', c.id, c.id, NULL, 3, iif(CAST(g.daemon_version AS INTEGER) >= 28, 61440, 16384) FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
+UNION ALL
+SELECT 'image', i.id, NULL, i.id, 1, 0 FROM image i JOIN engine g ON g.id = i.engine_id WHERE g.host_id = :host;
+
+INSERT INTO tree_label (tree_id, prefix, container, image, host, layer, role)
 SELECT t.id,
        CASE WHEN t.kind = 'layer' THEN ''
             ELSE coalesce((SELECT min(tc.container_path) FROM tree_container tc WHERE tc.tree_id = t.id AND tc.via = 'mount'
@@ -39,7 +81,7 @@ SELECT t.id,
                 FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = t.layer_id))
            WHERE n <= 5 ORDER BY n)),
        (SELECT h.name FROM host h WHERE h.id = t.host_id),
-       coalesce(l.cache_id, v.name, t.host_path)
+       coalesce(l.cache_id, v.name, t.host_path), coalesce(l.role, t.kind)
   FROM tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
  WHERE t.host_id = :host;
 

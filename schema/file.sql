@@ -20,7 +20,7 @@ CREATE TABLE tree_nesting (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE directory (
-  id       INTEGER PRIMARY KEY,
+  id       INTEGER PRIMARY KEY,     -- the id of its own row in file, so that what is in a directory f is file WHERE dir_id = f.id
   tree_id  INTEGER NOT NULL REFERENCES tree,
   path     TEXT NOT NULL,           -- within the tree, with a leading slash; empty for its root; bytes that are not UTF-8 as \xNN
   path_raw BLOB,                    -- the exact bytes, where they are not UTF-8
@@ -49,6 +49,15 @@ CREATE TABLE file (
   link_raw BLOB                     -- the exact bytes of link, where they are not UTF-8
 ) STRICT;
 
+-- Extended attributes of directories of layers and of regular files that somebody may execute: file capabilities, access
+-- control lists, notes. Not here: overlayfs's own (see overlay and redirect above), SELinux labels, and those of other files.
+CREATE TABLE file_xattr (
+  file_id INTEGER NOT NULL,         -- REFERENCES file, not declared: see event
+  name    TEXT NOT NULL,            -- e.g. security.capability; bytes that are not UTF-8 as \xNN
+  value   BLOB NOT NULL,
+  PRIMARY KEY (file_id, name)
+) STRICT, WITHOUT ROWID;
+
 -- The time index: one row a file and distinct time. Query this by ts, then join file.
 CREATE TABLE event (
   ts      INTEGER NOT NULL,
@@ -64,7 +73,8 @@ CREATE TABLE tree_label (
   container TEXT,                   -- names of the containers that own or mount it, comma-joined
   image     TEXT,                   -- names of the images that hold it, comma-joined
   host      TEXT,                 -- name of its host
-  layer     TEXT                    -- cache ID of a layer, name of a volume, host path of a bind source
+  layer     TEXT,                   -- cache ID of a layer, name of a volume, host path of a bind source
+  role      TEXT NOT NULL           -- of a layer: container, init, image, unowned; else volume or bind
 ) STRICT;
 
 -- Where a tree is seen in a container; filled when an ingest ends (derived.sql).
@@ -74,4 +84,27 @@ CREATE TABLE tree_container (
   container_path TEXT NOT NULL,     -- of the tree's root, without a trailing slash; empty for /
   via            TEXT NOT NULL,     -- own (the container's layer), init, image, mount
   PRIMARY KEY (tree_id, container_id, container_path)
+) STRICT, WITHOUT ROWID;
+
+-- What is mounted in a container, and where; filled when an ingest ends (derived.sql). Docker's own mounts (/proc, /sys, /dev,
+-- /etc/hosts, /etc/hostname, /etc/resolv.conf) are not here: they are on no disk, or of no content of the container's.
+CREATE TABLE mount_place (
+  id           INTEGER PRIMARY KEY,
+  container_id INTEGER NOT NULL REFERENCES container,
+  place        TEXT NOT NULL,       -- in the container, without a trailing slash; symbolic links of the layers on the way followed
+  kind         TEXT NOT NULL,       -- bind, volume, tmpfs, ...; nested = a tree within one that is mounted, which hides nothing
+  source       TEXT,                -- name of the volume, path on the host of a bind source or nested tree
+  tree_id      INTEGER REFERENCES tree -- its files, where they were ingested
+) STRICT;
+
+-- What can be merged (merged.sql): each container and image, and each container against what it was started from; filled when
+-- an ingest ends (derived.sql).
+CREATE TABLE merged_root (
+  what         TEXT NOT NULL,       -- container, image, change
+  id           INTEGER NOT NULL,    -- of the container or image
+  container_id INTEGER REFERENCES container,
+  image_id     INTEGER REFERENCES image,
+  views        INTEGER NOT NULL,    -- 1, or 3 where two views are compared
+  kind_bits    INTEGER NOT NULL,    -- file type bits that make a directory of an entry to the engine that compares; 0 where none does
+  PRIMARY KEY (what, id)
 ) STRICT, WITHOUT ROWID;

@@ -5,11 +5,14 @@ DELETE FROM log_file WHERE container_id IN (SELECT c.id FROM container c JOIN en
 DELETE FROM log_attrs WHERE id NOT IN (SELECT attrs_id FROM log_entry WHERE attrs_id IS NOT NULL);
 DELETE FROM event WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.host_id = :host);
 DELETE FROM file_hash WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.host_id = :host);
+DELETE FROM file_xattr WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.host_id = :host);
 DELETE FROM file WHERE dir_id IN (SELECT d.id FROM tree t JOIN directory d ON d.tree_id = t.id WHERE t.host_id = :host);
 DELETE FROM directory WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_container WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_nesting WHERE outer_id IN (SELECT id FROM tree WHERE host_id = :host);
+DELETE FROM mount_place WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM tree_label WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
+DELETE FROM merged_root WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host) OR image_id IN (SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
 DELETE FROM container_layer WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_env WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_label WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);

@@ -1,6 +1,6 @@
 //! Rows that come by the million, packed for the way from the producers to the writer.
 
-use crate::evidence::Meta;
+use crate::evidence::{Meta, Xattrs};
 use crate::problem::Problem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -121,12 +121,16 @@ pub struct FileBatch {
     pub dir_marks: u8,
     /// Overlay redirect of the directory itself.
     pub dir_redirect: Option<Vec<u8>>,
+    /// Extended attributes of the directory itself.
+    pub dir_xattrs: Xattrs,
     /// Names and link targets.
     pub names: Vec<u8>,
     /// The entries.
     pub rows: Vec<FileRow>,
     /// Overlay redirects: index of the row, and where its content lies.
     pub redirects: Vec<(usize, Vec<u8>)>,
+    /// Extended attributes: index of the row, and what it has.
+    pub xattrs: Vec<(usize, Xattrs)>,
     /// Subdirectories among the entries: index of the row, and the directory.
     pub children: Vec<(usize, Arc<DirNote>)>,
     /// Trees whose roots stand here: row id of the tree, and the path of its root within this tree.
@@ -156,9 +160,11 @@ impl FileBatch {
             first,
             dir_marks: 0,
             dir_redirect: None,
+            dir_xattrs: Xattrs::new(),
             names: Vec::new(),
             rows: Vec::new(),
             redirects: Vec::new(),
+            xattrs: Vec::new(),
             children: Vec::new(),
             nested: Vec::new(),
             problems: Vec::new(),

@@ -22,6 +22,7 @@ pub const TABLES: &str = concat!(
     include_str!("../../schema/trace.sql"),
     include_str!("../../schema/views.sql"),
     include_str!("../../schema/osquery.sql"),
+    include_str!("../../schema/merged.sql"),
     include_str!("../../schema/changes.sql"),
 );
 

@@ -2,7 +2,8 @@
 
 use super::events::Events;
 use super::{Error, schema, sqlite};
-use crate::batch::{Batch, FileBatch, HashBatch, LogBatch, Stream, overlay};
+use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream, overlay};
+use crate::evidence::Xattrs;
 use crate::problem::{Problem, Severity};
 use crate::record::Record;
 use crate::text;
@@ -68,6 +69,16 @@ fn bind_name(
     }
 }
 
+fn put_xattrs(stmt: &mut Statement<'_>, file: i64, all: &Xattrs) -> rusqlite::Result<()> {
+    for (name, value) in all {
+        stmt.raw_bind_parameter(1, file)?;
+        stmt.raw_bind_parameter(2, text::lossless(name).as_ref())?;
+        stmt.raw_bind_parameter(3, Blob(value))?;
+        stmt.raw_execute()?;
+    }
+    Ok(())
+}
+
 /// Writes one host's rows. SQLite's errors come back with the case's path.
 pub struct Writer<'c> {
     db: &'c Connection,
@@ -77,10 +88,10 @@ pub struct Writer<'c> {
     dir: Statement<'c>,
     file: Statement<'c>,
     hash: Statement<'c>,
+    xattr: Statement<'c>,
     log: Statement<'c>,
     attrs: Statement<'c>,
     problem: Statement<'c>,
-    next_dir: i64,
     next_file: i64,
     next_log: i64,
     next_attrs: i64,
@@ -112,11 +123,11 @@ impl<'c> Writer<'c> {
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
             hash: db.prepare("INSERT INTO file_hash (file_id, sha256) VALUES (?, ?)")?,
+            xattr: db.prepare("INSERT OR REPLACE INTO file_xattr (file_id, name, value) VALUES (?, ?, ?)")?,
             log: db.prepare("INSERT INTO log_entry (id, log_file_id, offset, ts, stream, line, partial, attrs_id, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
-            next_dir: next("directory")?,
-            next_file: next("file")?,
+            next_file: next("file")?.max(next("directory")?),
             next_log: next("log_entry")?,
             next_attrs: next("log_attrs")?,
             attrs_ids: HashMap::new(),
@@ -258,15 +269,22 @@ impl<'c> Writer<'c> {
 
     fn files(&mut self, b: &FileBatch) -> rusqlite::Result<()> {
         if b.first {
-            b.dir.id.store(self.next_dir, Relaxed);
-            self.dir.raw_bind_parameter(1, self.next_dir)?;
+            // A directory goes by the id of its own row in `file`; a tree's root has that row in its first batch.
+            let id = match b.dir.entry.load(Relaxed) {
+                0 => self.next_file,
+                entry => entry,
+            };
+            b.dir.id.store(id, Relaxed);
+            self.dir.raw_bind_parameter(1, id)?;
             self.dir.raw_bind_parameter(2, b.dir.tree)?;
             bind_name(&mut self.dir, 3, 4, &b.dir.path)?;
             self.dir
                 .raw_bind_parameter(5, b.dir.dev.map(|d| d as i64))?;
             self.dir.raw_execute()?;
-            self.next_dir += 1;
             let entry = b.dir.entry.load(Relaxed);
+            if entry == 0 && b.rows.is_empty() {
+                self.next_file += 1; // a root that could not be read has no row
+            }
             if entry != 0 && (b.dir_marks != 0 || b.dir_redirect.is_some()) {
                 let redirect = b.dir_redirect.as_deref().map(text::lossless);
                 self.db.execute(
@@ -279,7 +297,9 @@ impl<'c> Writer<'c> {
         if let Some(first) = &b.first_row {
             first.store(self.next_file, Relaxed);
         }
+        put_xattrs(&mut self.xattr, dir, &b.dir_xattrs)?;
         let mut redirects = b.redirects.iter().peekable();
+        let mut xattrs = b.xattrs.iter().peekable();
         let mut children = b.children.iter().peekable();
         let f = &mut self.file;
         for (i, row) in b.rows.iter().enumerate() {
@@ -314,6 +334,9 @@ impl<'c> Writer<'c> {
             let is_device = matches!(m.mode & 0o170_000, 0o020_000 | 0o060_000);
             f.raw_bind_parameter(17, is_device.then_some(m.rdev as i64))?;
             f.raw_execute()?;
+            if let Some((_, all)) = xattrs.next_if(|x| x.0 == i) {
+                put_xattrs(&mut self.xattr, self.next_file, all)?;
+            }
             if let Some((_, child)) = children.next_if(|c| c.0 == i) {
                 child.entry.store(self.next_file, Relaxed);
             }
@@ -322,6 +345,14 @@ impl<'c> Writer<'c> {
                 .add(self.next_file, m.atime, m.mtime, m.ctime, m.crtime)
                 .map_err(io)?;
             self.next_file += 1;
+        }
+        let is_mark = |row: &FileRow| row.overlay & overlay::OPAQUE != 0 && row.name_len > 0;
+        if b.rows.iter().any(is_mark) {
+            // Marked by the name of a file in it.
+            self.db.execute(
+                "UPDATE file SET overlay = ? WHERE id = ?",
+                rusqlite::params![overlay::words(overlay::OPAQUE | b.dir_marks), dir],
+            )?;
         }
         for (inner, path) in &b.nested {
             self.db.execute(

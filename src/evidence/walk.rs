@@ -320,6 +320,26 @@ pub struct OverlayXattrs {
 }
 
 impl OverlayXattrs {
+    /// The marks among these attributes, which are taken out with all of overlayfs's own, those whose names begin with one of
+    /// `prefixes`.
+    pub fn take(prefixes: &[&str], attributes: &mut Xattrs) -> OverlayXattrs {
+        let mut found = OverlayXattrs::default();
+        attributes.retain(|(name, value)| {
+            let own = prefixes
+                .iter()
+                .find_map(|p| name.strip_prefix(p.as_bytes()));
+            if let Some(mark) = own.and_then(|m| std::str::from_utf8(m).ok()) {
+                found.note(mark, |out| {
+                    let n = value.len().min(out.len());
+                    out[..n].copy_from_slice(&value[..n]);
+                    Ok(n)
+                });
+            }
+            own.is_none()
+        });
+        found
+    }
+
     fn note(&mut self, mark: &str, value: impl Fn(&mut [u8]) -> Result<usize, Errno>) {
         if !OVERLAY_MARKS.contains(&mark) {
             return;

@@ -4,7 +4,7 @@ use super::hashes::{HashTask, Hashing};
 use crate::batch::{DirNote, FileBatch, FileRow, overlay};
 use crate::engine::TreePlan;
 use crate::evidence::walk::{Buffer, OpenDir, OverlayXattrs, Top};
-use crate::evidence::{self, Evidence, Meta};
+use crate::evidence::{self, Evidence, Meta, Xattrs};
 use crate::problem::{Defect, Severity};
 use rustix::fs::FileType;
 use std::collections::HashMap;
@@ -137,8 +137,10 @@ impl<'e> Walk<'e> {
             }
         };
         if first && !marks.attributes().is_empty() {
-            match dir.overlay_xattrs(marks.attributes()) {
-                Ok(x) => {
+            match dir.xattrs() {
+                Ok(mut all) => {
+                    let x = OverlayXattrs::take(marks.attributes(), &mut all);
+                    batch.dir_xattrs = worth_keeping(all);
                     whiteouts_by_xattr = x.has_xattr_whiteouts;
                     batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
@@ -224,21 +226,36 @@ impl<'e> Walk<'e> {
         let mut redirect = None;
         let kind = meta.kind();
         let written = tree.plan.marks;
-        if written.by_device() {
-            if kind == FileType::CharacterDevice && meta.rdev == 0 {
-                marks |= overlay::WHITEOUT;
-            } else if kind == FileType::RegularFile
-                && ((meta.size > 0 && meta.blocks == 0) || (by_xattr && meta.size == 0))
-            {
-                // A metacopy has a size and no blocks (and so have some sparse or inline files: hence the look).
-                let OverlayXattrs {
-                    metacopy,
-                    whiteout,
-                    redirect: to,
-                    ..
-                } = dir.entry_overlay_xattrs(name, written.attributes())?;
-                marks |= overlay::bits(whiteout, false, metacopy);
-                redirect = to;
+        if written.by_device() && kind == FileType::CharacterDevice && meta.rdev == 0 {
+            marks |= overlay::WHITEOUT;
+        }
+        // A metacopy has a size and no blocks but those of its attributes (as have some sparse or inline files: hence the look).
+        let marked = written.by_device()
+            && (meta.size > meta.blocks.saturating_mul(512) || (by_xattr && meta.size == 0));
+        // Capabilities matter for what can be executed; to look at every file would be one more system call each.
+        if kind == FileType::RegularFile && (marked || meta.mode & 0o111 != 0) {
+            match dir.entry_xattrs(name) {
+                Ok(mut all) => {
+                    let x = OverlayXattrs::take(written.attributes(), &mut all);
+                    if marked {
+                        marks |= overlay::bits(x.whiteout, false, x.metacopy);
+                        redirect = x.redirect;
+                    }
+                    let kept = worth_keeping(all);
+                    if !kept.is_empty() {
+                        batch.xattrs.push((batch.rows.len(), kept));
+                    }
+                }
+                Err(e) => {
+                    let path = tree.plan.path.join(&note.path).join(bytes);
+                    batch.problems.push(
+                        Defect::new(
+                            format!("extended attributes cannot be read: {e}"),
+                            "everything else",
+                        )
+                        .in_file(Severity::Warning, path.host()),
+                    );
+                }
             }
         }
         if written.by_name() && bytes.starts_with(b".wh.") {
@@ -302,6 +319,13 @@ impl<'e> Walk<'e> {
         });
         Ok(())
     }
+}
+
+/// All but the SELinux label, which every file of some hosts has.
+fn worth_keeping(mut attributes: Xattrs) -> Xattrs {
+    attributes.retain(|(name, _)| name != b"security.selinux");
+    attributes.sort();
+    attributes
 }
 
 /// The row of a tree's own root, which has no name.

@@ -106,10 +106,10 @@ fn same(ours: &Path, truth: &Path, what: &str) {
 }
 
 /// An overlay the kernel writes to, gone when dropped.
-struct Writable<'a>(&'a Path);
+pub struct Writable<'a>(&'a Path);
 
 impl<'a> Writable<'a> {
-    fn new(dir: &Path, lower: &[PathBuf], upper: &Path, at: &'a Path) -> Option<Self> {
+    pub fn new(dir: &Path, lower: &[PathBuf], upper: &Path, at: &'a Path) -> Option<Self> {
         let work = dir.join(format!("{}.work", upper.display()));
         fs::create_dir_all(&work).unwrap();
         let lower: Vec<_> = lower.iter().map(|p| p.to_str().unwrap()).collect();
@@ -134,7 +134,7 @@ impl Drop for Writable<'_> {
 }
 
 /// A shell with what a container's root may do to its files.
-fn shell(dir: &Path, script: &str) {
+pub fn shell(dir: &Path, script: &str) {
     let dir = dir.to_str().unwrap();
     let done = run("bash", &["-ec", &format!("cd '{dir}'; {script}")]).unwrap();
     assert_eq!(done.code, 0, "{script}: {}", done.err);
@@ -142,7 +142,7 @@ fn shell(dir: &Path, script: &str) {
 
 /// What the kernel's overlayfs writes for it: whiteouts, opaque directories, absolute and relative redirects, metacopies
 /// and chains of them over several layers; and everything that tells files apart.
-const STORY: [&str; 5] = [
+pub const STORY: [&str; 5] = [
     "mkdir -p a/deep/er b/c gone keep 'na me' swap
      echo one > a/f1; echo two > a/deep/f2; echo three > a/deep/er/f3; echo x > gone/x; echo y > b/c/y
      head -c 3000000 /dev/urandom > big; head -c 100000 /dev/urandom > a/deep/big2

@@ -27,3 +27,4 @@ mod support;
 mod timeline;
 mod truth;
 mod verify;
+mod views;

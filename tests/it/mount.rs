@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::export::extract;
-use crate::support::{dof, folder, is_root, run, sample, skip};
+use crate::support::{Ran, dof, folder, is_root, run, sample, skip};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -15,6 +15,17 @@ impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         dof(["unmount-container", self.0.to_str().unwrap()]);
     }
+}
+
+/// Names and places of the containers that `mount-container --all` mounted with all their mounts. One that never ran may lack
+/// the places of these: nothing can be mounted there.
+pub fn whole(ran: &Ran) -> impl Iterator<Item = (&str, &str)> {
+    let mounted = ran.out.lines().map(|line| {
+        line.strip_prefix("Mounted container ")
+            .and_then(|l| l.split_once(" at "))
+            .unwrap()
+    });
+    mounted.filter(|(name, _)| !ran.err.contains(&format!("dof: {name}: ")))
 }
 
 /// Entries whose time of modification is another. Docker writes whole seconds, which tar takes for exact in the entries

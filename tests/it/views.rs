@@ -1,0 +1,1070 @@
+//! Merged views, drift and whose-file answers: against a plain model, the kernel's overlay mounts, and `docker diff`.
+
+use crate::engine::Engine;
+use crate::export::{STORY, Writable, shell};
+use crate::support::{dof, folder, ingest, is_root, one, open, run, sample, skip};
+use dof::text::lossless;
+use proptest::prelude::*;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A host made by hand, of one storage driver: images of layers, and a container on each.
+struct Host {
+    dir: TempDir,
+    driver: &'static str,
+}
+
+impl Host {
+    fn new(driver: &'static str) -> Host {
+        let host = Host {
+            dir: folder(),
+            driver,
+        };
+        host.write("etc/hostname", "made");
+        host
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Where the files of a layer stand.
+    fn layer(&self, cache_id: &str) -> PathBuf {
+        self.dir
+            .path()
+            .join(format!("var/lib/docker/{}/{cache_id}/diff", self.driver))
+    }
+
+    /// A container over these layers, base first, the last its own; with an image of the others, named as it is.
+    fn container(&self, name: &str, layers: &[String]) {
+        let (own, image) = layers.split_last().unwrap();
+        let store = format!("var/lib/docker/image/{}", self.driver);
+        let sha = |text: &str| format!("{:x}", Sha256::digest(text.as_bytes()));
+        let mut chain: Option<String> = None;
+        let mut diffs = Vec::new();
+        for cache_id in image {
+            let diff = format!("sha256:{}", sha(cache_id));
+            let id = match &chain {
+                None => diff[7..].to_owned(),
+                Some(below) => sha(&format!("sha256:{below} {diff}")),
+            };
+            let at = format!("{store}/layerdb/sha256/{id}");
+            self.write(&format!("{at}/diff"), &diff);
+            self.write(&format!("{at}/cache-id"), cache_id);
+            self.write(&format!("{at}/size"), "0");
+            if let Some(below) = &chain {
+                self.write(&format!("{at}/parent"), &format!("sha256:{below}"));
+            }
+            diffs.push(diff);
+            chain = Some(id);
+        }
+        let id = sha(name);
+        let at = format!("{store}/layerdb/mounts/{id}");
+        self.write(&format!("{at}/mount-id"), own);
+        if let Some(top) = &chain {
+            self.write(&format!("{at}/parent"), &format!("sha256:{top}"));
+        }
+        let config =
+            serde_json::json!({"rootfs": {"type": "layers", "diff_ids": diffs}, "comment": name})
+                .to_string();
+        let image_id = sha(&config);
+        self.write(
+            &format!("{store}/imagedb/content/sha256/{image_id}"),
+            &config,
+        );
+        let config = serde_json::json!({"Name": format!("/{name}"), "Driver": self.driver, "Image": format!("sha256:{image_id}"), "State": {}, "Config": {}});
+        let at = format!("var/lib/docker/containers/{id}");
+        self.write(&format!("{at}/config.v2.json"), &config.to_string());
+        self.write(&format!("{at}/hostconfig.json"), "{}");
+    }
+}
+
+/// The rows of a query.
+#[track_caller]
+fn rows(case: &Path, args: &[&str]) -> Vec<Value> {
+    let case = case.to_str().unwrap();
+    let args = [&["query"], args, &["--case", case, "--format", "jsonl"]].concat();
+    let ran = dof(args).with(0);
+    ran.out
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+fn str_of(row: &Value, column: &str) -> String {
+    row[column].as_str().unwrap_or_default().to_owned()
+}
+
+fn time(seconds: i64, nanoseconds: i64) -> String {
+    chrono::DateTime::from_timestamp(seconds, nanoseconds as u32)
+        .unwrap()
+        .format("%Y-%m-%dT%H:%M:%S%.9fZ")
+        .to_string()
+}
+
+/// What a walk of a mounted file system shows: all that a row of `container-files` says too.
+fn walked(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root) {
+        let entry = entry.unwrap();
+        // The kernel lists a whiteout that hides nothing, and then has nothing there.
+        let Ok(m) = fs::symlink_metadata(entry.path()) else {
+            continue;
+        };
+        let inside = entry.path().strip_prefix(root).unwrap();
+        let link = fs::read_link(entry.path()).unwrap_or_default();
+        let kind = match m.mode() & 0o170_000 {
+            0o100_000 => "file",
+            0o040_000 => "directory",
+            0o120_000 => "symlink",
+            0o010_000 => "fifo",
+            0o140_000 => "socket",
+            0o020_000 => "chardev",
+            _ => "blockdev",
+        };
+        let said = format!(
+            "{kind} {:04o} {}:{} {} m{} c{} -> {}",
+            m.mode() & 0o7777,
+            m.uid(),
+            m.gid(),
+            m.size(),
+            time(m.mtime(), m.mtime_nsec()),
+            time(m.ctime(), m.ctime_nsec()),
+            lossless(link.as_os_str().as_bytes())
+        );
+        let path = format!("/{}", lossless(inside.as_os_str().as_bytes()));
+        all.entry(path).or_default().insert(said);
+    }
+    all
+}
+
+/// The same of the query's rows.
+fn shown(rows: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for r in rows {
+        let said = format!(
+            "{} {} {}:{} {} m{} c{} -> {}",
+            str_of(r, "type"),
+            str_of(r, "mode"),
+            r["uid"],
+            r["gid"],
+            r["size"],
+            str_of(r, "mtime"),
+            str_of(r, "ctime"),
+            str_of(r, "link_target")
+        );
+        // Two names may be printed alike (\xff, and a byte 0xff), but no file is there twice.
+        let new = all.entry(str_of(r, "path")).or_default().insert(said);
+        assert!(new, "{r}: one row a path");
+    }
+    all
+}
+
+#[track_caller]
+fn equal<V: PartialEq + std::fmt::Debug>(
+    ours: &BTreeMap<String, V>,
+    truth: &BTreeMap<String, V>,
+    what: &str,
+) {
+    let keys: BTreeSet<&String> = ours.keys().chain(truth.keys()).collect();
+    let differ: Vec<String> = keys
+        .into_iter()
+        .filter(|k| ours.get(*k) != truth.get(*k))
+        .map(|k| format!("{k}\n  truth {:?}\n  ours  {:?}", truth.get(k), ours.get(k)))
+        .collect();
+    assert!(
+        differ.is_empty(),
+        "{what}: {}\n{}",
+        differ.len(),
+        differ.join("\n")
+    );
+}
+
+/// `docker diff` of two trees that a walk showed, as moby's pkg/archive compares them: what is different, and then up.
+fn diff(now: &Path, before: &Path) -> BTreeMap<String, String> {
+    let stat = |root: &Path| -> BTreeMap<String, fs::Metadata> {
+        walkdir::WalkDir::new(root)
+            .min_depth(1)
+            .into_iter()
+            .filter_map(|e| {
+                let e = e.unwrap();
+                let inside = e.path().strip_prefix(root).unwrap().as_os_str().as_bytes();
+                let meta = fs::symlink_metadata(e.path()).ok()?;
+                Some((format!("/{}", lossless(inside)), meta))
+            })
+            .collect()
+    };
+    let (new, old) = (stat(now), stat(before));
+    changes(&new, &old, fs::Metadata::is_dir, |n, o| {
+        n.mode() != o.mode()
+            || (n.uid(), n.gid(), n.rdev()) != (o.uid(), o.gid(), o.rdev())
+            || !o.is_dir()
+                && (n.size(), n.mtime(), n.mtime_nsec()) != (o.size(), o.mtime(), o.mtime_nsec())
+    })
+}
+
+/// A, C and D of two trees.
+fn changes<V>(
+    new: &BTreeMap<String, V>,
+    old: &BTreeMap<String, V>,
+    is_dir: impl Fn(&V) -> bool,
+    differ: impl Fn(&V, &V) -> bool,
+) -> BTreeMap<String, String> {
+    let parent = |p: &str| p[..p.rfind('/').unwrap()].to_owned();
+    let mut found = BTreeMap::new();
+    for (path, n) in new {
+        match old.get(path) {
+            None => drop(found.insert(path.clone(), "A".to_owned())),
+            Some(o) if differ(n, o) => drop(found.insert(path.clone(), "C".to_owned())),
+            Some(_) => {}
+        }
+    }
+    for path in old.keys().filter(|p| !new.contains_key(*p)) {
+        let above = parent(path);
+        if above.is_empty() || new.get(&above).is_some_and(&is_dir) {
+            found.insert(path.clone(), "D".to_owned());
+        }
+    }
+    for path in found.keys().cloned().collect::<Vec<_>>() {
+        let mut above = parent(&path);
+        while !above.is_empty() {
+            found.entry(above.clone()).or_insert_with(|| "C".to_owned());
+            above = parent(&above);
+        }
+    }
+    found
+}
+
+fn drift(rows: &[Value]) -> BTreeMap<String, String> {
+    rows.iter()
+        .map(|r| (str_of(r, "path"), str_of(r, "change")))
+        .collect()
+}
+
+/// A read-only overlay mount of layers, topmost first, gone when dropped.
+struct Mounted(TempDir);
+
+impl Mounted {
+    fn new(layers: &[PathBuf]) -> Option<Mounted> {
+        let dir = folder();
+        let [first, second, at] = ["first", "second", "at"].map(|n| dir.path().join(n));
+        for d in [&first, &second, &at] {
+            fs::create_dir(d).unwrap();
+        }
+        // One layer alone is no overlay; empty ones below show nothing.
+        let lower: Vec<&str> = layers
+            .iter()
+            .chain([&first, &second])
+            .map(|p| p.to_str().unwrap())
+            .collect();
+        let options = format!(
+            "ro,redirect_dir=follow,metacopy=on,lowerdir={}",
+            lower.join(":")
+        );
+        let done = run(
+            "mount",
+            &["-t", "overlay", "overlay", "-o", &options, at.to_str()?],
+        )?;
+        assert_eq!(done.code, 0, "{}", done.err);
+        Some(Mounted(dir))
+    }
+
+    fn at(&self) -> PathBuf {
+        self.0.path().join("at")
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        run("umount", &[self.at().to_str().unwrap()]);
+    }
+}
+
+/// Whiteouts, opaque directories, absolute and relative redirects, metacopies and chains of them over several layers, as
+/// the kernel writes them.
+#[test]
+fn the_merged_view_and_its_changes_are_the_kernels() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let host = Host::new("overlay2");
+    let work = folder();
+    let at = work.path().join("at");
+    fs::create_dir(&at).unwrap();
+    let mut layers: Vec<PathBuf> = Vec::new();
+    let mut names = Vec::new();
+    for (i, script) in STORY.iter().enumerate() {
+        let name = format!("layer{i}");
+        let upper = host.layer(&name);
+        fs::create_dir_all(&upper).unwrap();
+        if layers.is_empty() {
+            shell(&upper, script);
+        } else {
+            let aside = work.path().join(&name);
+            fs::create_dir(&aside).unwrap();
+            fs::remove_dir(&upper).unwrap();
+            let made = Writable::new(work.path(), &layers, &aside, &at);
+            let made = made.expect("the kernel mounts an overlay");
+            shell(&at, script);
+            drop(made);
+            fs::rename(&aside, &upper).unwrap();
+        }
+        layers.insert(0, upper);
+        names.push(name);
+    }
+    for i in 0..STORY.len() {
+        // A layer is a container's or an image's: each stack is a host of its own, of the same layers.
+        let name = format!("upto{i}");
+        let root = host.dir.path().join("var/lib/docker");
+        for records in ["image", "containers"] {
+            let _ = fs::remove_dir_all(root.join(records));
+        }
+        host.container(&name, &names[..=i]);
+        let (_dir, case) = ingest(host.dir.path(), 0);
+        let stack = &layers[STORY.len() - 1 - i..];
+        let mounted = Mounted::new(stack).expect("mount");
+        let all = rows(&case, &["container-files", "--container", &name]);
+        equal(&shown(&all), &walked(&mounted.at()), &name);
+        let below = Mounted::new(&stack[1..]).expect("mount");
+        let ours = drift(&rows(&case, &["drift", "--container", &name]));
+        let truth = diff(&mounted.at(), &below.at());
+        equal(&ours, &truth, &format!("changes of {name}"));
+        assert!(truth.len() > 5, "{name} changes something");
+        if i > 0 {
+            let image: String = one(
+                &open(&case),
+                &format!("SELECT image_full_id FROM container WHERE name = '{name}'"),
+            );
+            let all = rows(&case, &["image-files", "--image", &image]);
+            equal(&shown(&all), &walked(&below.at()), &image);
+        }
+        // A metacopy names the layer of its content.
+        for row in all.iter().filter(|r| !r["data_layer"].is_null()) {
+            let lies = layers.iter().any(|l| {
+                l.to_str()
+                    .unwrap()
+                    .contains(row["data_layer"].as_str().unwrap())
+            });
+            assert!(lies && row["data_layer"] != row["layer"], "{row}");
+        }
+        if i == 1 {
+            let big = all.iter().find(|r| r["path"] == "/big").unwrap();
+            assert_eq!(
+                (&big["layer"], &big["data_layer"]),
+                (&"layer1".into(), &"layer0".into())
+            );
+        }
+    }
+}
+
+/// What a layer has at a path.
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Dir { opaque: bool, mode: u32 },
+    File { size: u8, mode: u32, mtime: i64 },
+    Link(bool),
+    Whiteout,
+}
+
+type Layer = BTreeMap<String, Kind>;
+
+/// An entry of the merged view: what it is, and the layer it comes from.
+type View = BTreeMap<String, (Kind, usize)>;
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    let mode = prop_oneof![Just(0o644u32), Just(0o755), Just(0o4755)];
+    let of_dir = prop_oneof![4 => Just(0o755u32), 1 => Just(0o700)];
+    prop_oneof![
+        3 => (any::<bool>(), of_dir).prop_map(|(opaque, mode)| Kind::Dir { opaque, mode }),
+        3 => (0u8..3, mode, 1_000i64..1_002).prop_map(|(size, mode, mtime)| Kind::File { size, mode, mtime }),
+        1 => any::<bool>().prop_map(Kind::Link),
+        3 => Just(Kind::Whiteout),
+    ]
+}
+
+/// A layer: few names, so that layers meet. `b.d` sorts before `b/...`, and `%`, `_` and `[` mean something to SQL.
+fn layer() -> impl Strategy<Value = Layer> {
+    let name = prop_oneof![Just("a"), Just("b"), Just("b.d"), Just("[%_*]")];
+    let path = prop::collection::vec(name, 1..4).prop_map(|n| format!("/{}", n.join("/")));
+    prop::collection::vec((path, kinds()), 0..9).prop_map(|entries| {
+        let mut layer = Layer::new();
+        for (path, kind) in entries {
+            let above: Vec<String> = path
+                .match_indices('/')
+                .skip(1)
+                .map(|(i, _)| path[..i].to_owned())
+                .collect();
+            let blocked = above
+                .iter()
+                .any(|a| layer.get(a).is_some_and(|k| !matches!(k, Kind::Dir { .. })));
+            if blocked || layer.contains_key(&path) {
+                continue;
+            }
+            for a in above {
+                layer.entry(a).or_insert(Kind::Dir {
+                    opaque: false,
+                    mode: 0o755,
+                });
+            }
+            layer.insert(path, kind);
+        }
+        layer
+    })
+}
+
+/// The plain model: layers one over the other, base first.
+fn merged(layers: &[Layer]) -> View {
+    let mut view = View::new();
+    for (i, layer) in layers.iter().enumerate() {
+        for (path, kind) in layer {
+            let below = format!("{path}/");
+            let was_dir = matches!(view.get(path), Some((Kind::Dir { .. }, _)));
+            if !was_dir || !matches!(kind, Kind::Dir { opaque: false, .. }) {
+                // What this layer itself has below comes later, in the order of paths.
+                view.retain(|p, (_, from)| !p.starts_with(&below) || *from == i);
+            }
+            match kind {
+                Kind::Whiteout => drop(view.remove(path)),
+                _ => drop(view.insert(path.clone(), (kind.clone(), i))),
+            }
+        }
+    }
+    view
+}
+
+/// Writes a layer. By name, so that neither root nor a kernel that marks like this is needed, or as overlayfs does.
+fn build(layer: &Layer, at: &Path, by_name: bool) {
+    fs::create_dir_all(at).unwrap();
+    for (path, kind) in layer {
+        let path = at.join(&path[1..]);
+        match kind {
+            Kind::Dir { opaque, mode } => {
+                fs::create_dir(&path).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+                if *opaque && by_name {
+                    fs::write(path.join(".wh..wh..opq"), "").unwrap();
+                } else if *opaque {
+                    let flags = rustix::fs::XattrFlags::empty();
+                    rustix::fs::setxattr(&path, "trusted.overlay.opaque", b"y", flags).unwrap();
+                }
+            }
+            Kind::File { size, mode, mtime } => {
+                fs::write(&path, vec![b'x'; *size as usize]).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+                set_mtime(&path, *mtime);
+            }
+            Kind::Link(to) => {
+                std::os::unix::fs::symlink(if *to { "a" } else { "../b" }, &path).unwrap();
+                set_mtime(&path, 1_000);
+            }
+            Kind::Whiteout if by_name => {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                fs::write(path.with_file_name(format!(".wh.{name}")), "").unwrap();
+            }
+            Kind::Whiteout => {
+                let mode = rustix::fs::Mode::empty();
+                rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::CharacterDevice, mode, 0)
+                    .unwrap();
+            }
+        }
+    }
+}
+
+fn set_mtime(path: &Path, seconds: i64) {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 7,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+fn holds(stacks: &[Vec<Layer>], by_name: bool) {
+    let host = Host::new(if by_name {
+        "fuse-overlayfs"
+    } else {
+        "overlay2"
+    });
+    for (s, stack) in stacks.iter().enumerate() {
+        let names: Vec<String> = (0..stack.len()).map(|i| format!("s{s}l{i}")).collect();
+        for (layer, name) in stack.iter().zip(&names) {
+            build(layer, &host.layer(name), by_name);
+        }
+        host.container(&format!("c{s}"), &names);
+    }
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let files = rows(&case, &["container-files"]);
+    let drifts = rows(&case, &["drift"]);
+    let images = rows(&case, &["image-files"]);
+    let whose = rows(&case, &["whose"]);
+    let of = |all: &[Value], column: &str, name: &str| -> Vec<Value> {
+        all.iter().filter(|r| r[column] == name).cloned().collect()
+    };
+    for (s, stack) in stacks.iter().enumerate() {
+        let name = format!("c{s}");
+        let what = format!("{name} {stack:?}");
+        let kind = |k: &Kind| match k {
+            Kind::Dir { .. } => "directory",
+            Kind::File { .. } => "file",
+            Kind::Link(_) => "symlink",
+            Kind::Whiteout => "whiteout",
+        };
+        let model = |view: &View| -> BTreeMap<String, String> {
+            let place = |(k, i): &(Kind, usize)| format!("{} s{s}l{i}", kind(k));
+            view.iter().map(|(p, v)| (p.clone(), place(v))).collect()
+        };
+        let ours = |rows: Vec<Value>| -> BTreeMap<String, String> {
+            let row = |r: &Value| {
+                (
+                    str_of(r, "path"),
+                    format!("{} {}", str_of(r, "type"), str_of(r, "layer")),
+                )
+            };
+            rows.iter().map(row).filter(|(p, _)| p != "/").collect()
+        };
+        let now = merged(stack);
+        let before = merged(&stack[..stack.len() - 1]);
+        equal(&ours(of(&files, "container", &name)), &model(&now), &what);
+        let differ = |(n, _): &(Kind, usize), (o, _): &(Kind, usize)| match (n, o) {
+            (Kind::Dir { mode: n, .. }, Kind::Dir { mode: o, .. }) => n != o,
+            (Kind::Link(n), Kind::Link(o)) => n != o, // their lengths differ
+            _ => n != o,
+        };
+        let is_dir = |v: &(Kind, usize)| matches!(v.0, Kind::Dir { .. });
+        let mut truth = changes(&now, &before, is_dir, differ);
+        let mut found = drift(&of(&drifts, "container", &name));
+        equal(&found, &truth, &format!("changes of {what}"));
+        let image: String = one(
+            &open(&case),
+            &format!("SELECT image_full_id FROM container WHERE name = '{name}'"),
+        );
+        if stack.len() > 1 {
+            equal(
+                &ours(of(&images, "image", &image)),
+                &model(&before),
+                &format!("image of {what}"),
+            );
+        }
+        // Whose file: effective is what the view has.
+        let ids = |rows: Vec<Value>| -> BTreeMap<String, i64> {
+            let row = |r: &Value| (str_of(r, "path"), r["file_id"].as_i64().unwrap());
+            rows.iter().map(row).collect()
+        };
+        let mut effective = of(&whose, "container", &name);
+        effective.retain(|r| r["effective"] == 1);
+        assert_eq!(effective.len(), now.len() + 1, "one is effective, {what}");
+        let seen = ids(of(&files, "container", &name));
+        equal(&ids(effective), &seen, &format!("whose, {what}"));
+        if by_name {
+            continue;
+        }
+        // The kernel, and what dof's own merging in Rust shows is that of the kernel too (export.rs).
+        let paths: Vec<PathBuf> = (0..stack.len())
+            .rev()
+            .map(|i| host.layer(&format!("s{s}l{i}")))
+            .collect();
+        let mounted = Mounted::new(&paths).unwrap();
+        let all = shown(&of(&files, "container", &name));
+        equal(&all, &walked(&mounted.at()), &format!("kernel, {what}"));
+        let below = Mounted::new(&paths[1..]).unwrap();
+        truth = diff(&mounted.at(), &below.at());
+        found = drift(&of(&drifts, "container", &name));
+        equal(&found, &truth, &format!("kernel, changes of {what}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Random stacks of layers, their deletions marked by names: the view and its changes are the model's.
+    #[test]
+    fn random_stacks_are_the_models(stacks in prop::collection::vec(prop::collection::vec(layer(), 1..6), 1..8)) {
+        holds(&stacks, true);
+    }
+
+    /// The same, marked as overlayfs does: they are the model's and the kernel's.
+    #[test]
+    fn random_stacks_are_the_kernels(stacks in prop::collection::vec(prop::collection::vec(layer(), 1..6), 1..8)) {
+        if is_root() {
+            holds(&stacks, false);
+        } else {
+            skip("whiteouts of overlayfs need root");
+        }
+    }
+}
+
+/// The image of the live test: what the container then changes.
+const IMAGE: &str = r#"
+mkdir -p bin etc tmp proc sys dev gone/x/y opq/old2 swapdf/in ren/deep data var/lib/app "$(printf 'dir\377')" run
+ln -s /run var/run
+cp /bin/busybox bin/busybox; for a in sh rm mkdir mv ln chmod touch; do ln -s busybox bin/$a; done
+for f in del mode owner same copied cap size mtime; do echo $f > etc/$f; done
+cp etc/size etc/exec; chmod 755 etc/exec; chmod 755 etc/cap
+echo x > gone/x/y/z; echo x > opq/old1; echo x > opq/old2/x; echo x > swapfd; echo x > swapdf/in/f; echo x > ren/deep/f; echo x > ren/f
+echo x > hl1; ln hl1 hl3; echo x > data/hidden; mkdir data/sub; echo x > data/sub/hidden
+echo raw > "$(printf 'bad\377')"; echo raw > "$(printf 'dir\377')/file"; echo x > 'bad\xff'; echo x > '%_['; ln -s etc/del link; mkfifo fifo
+p=deep; for i in $(seq 200); do p=$p/d$i; done; mkdir -p $p; echo x > $p/bottom
+truncate -s 30M sparse
+"#;
+
+/// Every kind of change a container can make.
+const CHANGES: &str = r#"
+rm /etc/del; rm -r /gone; rm -r /opq; mkdir /opq; echo n > /opq/new; rm /swapfd; mkdir /swapfd; echo n > /swapfd/f; rm -r /swapdf; echo n > /swapdf
+chmod 4600 /etc/mode; busybox chown 5:6 /etc/owner; chmod 600 /etc/copied; chmod 644 /etc/copied; echo longer than before > /etc/size; busybox touch -d '2020-01-02 03:04:05' /etc/mtime
+echo other > /etc/exec; mv /ren /ren2; echo n > /ren2/n; ln /hl1 /hl2; rm "$(printf 'bad\377')"; echo n > "$(printf 'new\377')"; echo other > 'new\xff'; echo more >> "$(printf 'dir\377')/file"
+p=/deep; for i in $(busybox seq 200); do p=$p/d$i; done; echo n > $p/added; busybox truncate -s 50M /sparse2; busybox dd if=/dev/zero of=/large bs=1048576 count=9 2>/dev/null
+rm /link; ln -s /etc/same /link; rm /fifo; busybox mkfifo /fifo; busybox mknod /tmp/null c 1 3; cp=busybox; busybox cp /bin/busybox /tmp/suid; chmod 6755 /tmp/suid; touch '/%_[2'; chmod 700 /var/lib/app
+echo n > /data/volume-file; echo n > /run/gone-with-memory
+"#;
+
+#[test]
+fn a_live_container_with_every_kind_of_change() {
+    let mut engine = match Engine::start("views") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    let tree = engine.scratch().join("tree");
+    fs::create_dir(&tree).unwrap();
+    shell(&tree, IMAGE);
+    let tar = |dir: &Path, what: &str| {
+        std::process::Command::new("tar")
+            .args(["--xattrs", "--xattrs-include=*", "-C"])
+            .arg(dir)
+            .args(["-c", what])
+            .output()
+            .unwrap()
+            .stdout
+    };
+    engine
+        .docker_in(&["import", "-", "every:1"], &tar(&tree, "."))
+        .text();
+    // A second layer of the image, which deletes, replaces and adds too.
+    engine
+        .docker(&["run", "--name", "builder", "every:1", "sh", "-c", "rm -r /data/sub; echo 2 > /data/sub; rm /etc/same; echo 2 > /etc/same; mkdir /second; echo x > /second/f"])
+        .text();
+    engine.docker(&["commit", "builder", "every:2"]).text();
+    engine
+        .docker(&[
+            "create",
+            "--name",
+            "every",
+            "-v",
+            "things:/data",
+            "--tmpfs",
+            "/var/run",
+            "every:2",
+            "sh",
+            "-c",
+            CHANGES,
+        ])
+        .text();
+    engine.docker(&["start", "-a", "every"]).text();
+    // Attributes only: a file capability, and a note of an attacker's. busybox cannot set them, an archive can.
+    let cap = engine.scratch().join("cap");
+    fs::create_dir(&cap).unwrap();
+    fs::copy(tree.join("etc/cap"), cap.join("cap")).unwrap();
+    shell(
+        &cap,
+        "touch -r ../tree/etc/cap cap; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 cap; cp cap noted; setfattr -n user.note -v evil noted; chmod 755 noted",
+    );
+    for file in ["cap", "noted"] {
+        let copied = engine.docker_in(&["cp", "-", "every:/etc"], &tar(&cap, file));
+        assert!(copied.ok, "{copied:?}");
+    }
+    let said = engine.api("/containers/every/changes");
+    let truth: BTreeMap<String, String> = said
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| {
+            (
+                str_of(c, "Path"),
+                ["C", "A", "D"][c["Kind"].as_u64().unwrap() as usize].to_owned(),
+            )
+        })
+        .collect();
+    engine.kill();
+    engine.install_binaries().expect("binaries");
+    let (_dir, case) = ingest(&engine.root(), 0);
+    let changed = rows(&case, &["drift", "--container", "every"]);
+
+    // Names that are not UTF-8 reach JSON as U+FFFD, and the case as \xNN.
+    let as_json: BTreeMap<String, String> = changed
+        .iter()
+        .map(|r| {
+            let raw = ["/new\\xff", "/bad\\xff", "/dir\\xff"];
+            let path = str_of(r, "path");
+            let is_raw = r["file_id"].is_null() || one::<bool>(&open(&case), &format!("SELECT max(name_raw IS NOT NULL OR dir_id IN (SELECT id FROM directory WHERE path_raw IS NOT NULL)) FROM file WHERE id = {}", r["file_id"]));
+            let path = if is_raw && raw.iter().any(|p| path.starts_with(p)) { path.replace("\\xff", "\u{fffd}") } else { path };
+            (path, str_of(r, "change"))
+        })
+        .collect();
+    equal(&as_json, &truth, "docker diff");
+    assert_eq!(
+        changed.len(),
+        truth.len(),
+        "both names of one printed form are there"
+    );
+    assert_eq!(truth["/etc/cap"], "C", "a capability alone is a change");
+    assert!(
+        !truth.contains_key("/etc/copied"),
+        "copied up and as it was"
+    );
+
+    // What docker diff does not say.
+    let of = |path: &str| {
+        changed
+            .iter()
+            .find(|r| r["path"] == path)
+            .unwrap_or_else(|| panic!("{path}"))
+            .clone()
+    };
+    for (path, differs, only) in [
+        ("/etc/mode", "mode", 1),
+        ("/etc/owner", "owner", 1),
+        ("/etc/cap", "capability", 1),
+        ("/etc/mtime", "mtime", 0),
+        ("/etc/size", "size,mtime", 0),
+        ("/var/lib/app", "mode", 1),
+        ("/etc", "children", 0),
+    ] {
+        let row = of(path);
+        assert_eq!(
+            (str_of(&row, "differs"), row["metadata_only"].as_i64()),
+            (differs.to_owned(), Some(only)),
+            "{row}"
+        );
+    }
+    let row = of("/swapdf");
+    assert_eq!(
+        (str_of(&row, "type"), str_of(&row, "type_before")),
+        ("file".into(), "directory".into())
+    );
+    for (path, executable, gained) in [
+        ("/tmp/suid", "new", "setuid,setgid"),
+        ("/etc/exec", "replaced", ""),
+        ("/etc/mode", "", "setuid"),
+        ("/etc/cap", "", "capability"),
+        ("/etc/noted", "new", ""),
+    ] {
+        let row = of(path);
+        assert_eq!(
+            (str_of(&row, "executable"), str_of(&row, "gained")),
+            (executable.into(), gained.into()),
+            "{row}"
+        );
+    }
+    assert_eq!(
+        str_of(&of("/etc/cap"), "capability"),
+        "0100000200040000000000000000000000000000"
+    );
+    let before = fs::metadata(tree.join("etc/mode")).unwrap();
+    let row = of("/etc/mode");
+    assert_eq!(
+        (str_of(&row, "mode"), str_of(&row, "mode_before")),
+        ("4600".into(), format!("{:04o}", before.mode() & 0o7777))
+    );
+    assert_eq!(row["size_before"], before.size());
+    let note: String = one(
+        &open(&case),
+        "SELECT CAST(x.value AS TEXT) FROM file_xattr x JOIN file f ON f.id = x.file_id WHERE x.name = 'user.note' AND f.name = 'noted'",
+    );
+    assert_eq!(note, "evil");
+
+    // The merged view is what the kernel shows of the same layers, as the driver's own file lists them.
+    let db = open(&case);
+    let layer = |sql: &str| -> String { one(&db, sql) };
+    let own = layer(
+        "SELECT l.host_path FROM layer l JOIN container c ON c.layer_id = l.id WHERE c.name = 'every'",
+    );
+    let lower = layer(
+        "SELECT l.lower FROM layer l JOIN container c ON c.layer_id = l.id WHERE c.name = 'every'",
+    );
+    let data = engine.data_root().join("overlay2");
+    let stack: Vec<PathBuf> = [engine.root().join(&own[1..])]
+        .into_iter()
+        .chain(
+            lower
+                .split(':')
+                .map(|l| data.join(l).canonicalize().unwrap()),
+        )
+        .collect();
+    assert_eq!(stack.len(), 4, "own, init, two of the image");
+    let mounted = Mounted::new(&stack).unwrap();
+    let all = rows(&case, &["container-files", "--container", "every"]);
+    let (things, of_layers): (Vec<Value>, Vec<Value>) =
+        all.into_iter().partition(|r| r["role"] == "volume");
+    equal(
+        &shown(&of_layers),
+        &walked(&mounted.at()),
+        "the kernel's view",
+    );
+
+    // The volume, and what it and the tmpfs hide. /var/run is a link to /run.
+    let volume = engine.data_root().join("volumes/things/_data");
+    let placed: BTreeMap<String, BTreeSet<String>> = walked(&volume)
+        .into_iter()
+        .map(|(p, v)| (format!("/data{}", p.trim_end_matches('/')), v))
+        .collect();
+    equal(&shown(&things), &placed, "the volume");
+    assert!(
+        placed.contains_key("/data/volume-file") && placed.contains_key("/data/sub"),
+        "{placed:?}"
+    );
+    for row in &of_layers {
+        let path = str_of(row, "path");
+        let under = |place: &str| path == place || path.starts_with(&format!("{place}/"));
+        let hidden = if under("/data") {
+            "/data (volume things)"
+        } else if under("/run") {
+            "/run (tmpfs)"
+        } else {
+            ""
+        };
+        assert_eq!(str_of(row, "hidden_by"), hidden, "{row}");
+    }
+    assert!(
+        things
+            .iter()
+            .all(|r| r["hidden_by"].is_null() && r["layer"] == "things")
+    );
+    let some = rows(
+        &case,
+        &[
+            "container-files",
+            "--container",
+            "every",
+            "--path",
+            "/data/*",
+        ],
+    );
+    assert_eq!(
+        some.len(),
+        things.len() - 1
+            + of_layers
+                .iter()
+                .filter(|r| str_of(r, "path").starts_with("/data/"))
+                .count()
+    );
+
+    // Whose: what is effective is what the merged view has, for every path, in every layer.
+    let mut effective: BTreeMap<String, i64> = BTreeMap::new();
+    for r in rows(&case, &["whose", "--container", "every"])
+        .iter()
+        .filter(|r| r["effective"] == 1)
+    {
+        let twice = effective.insert(str_of(r, "path"), r["file_id"].as_i64().unwrap());
+        assert!(
+            twice.is_none() || str_of(r, "path").contains("\\xff"),
+            "{r}"
+        );
+    }
+    let visible: BTreeMap<String, i64> = things
+        .iter()
+        .chain(&of_layers)
+        .filter(|r| r["hidden_by"].is_null())
+        .map(|r| (str_of(r, "path"), r["file_id"].as_i64().unwrap()))
+        .collect();
+    equal(&effective, &visible, "whose");
+    let versions = rows(
+        &case,
+        &["whose", "--path", "/etc/same", "--container", "every"],
+    );
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    assert_eq!(
+        (&versions[0]["effective"], &versions[1]["effective"]),
+        (&1.into(), &0.into())
+    );
+    assert!(
+        str_of(&versions[1], "hidden_by").contains(&str_of(&versions[0], "layer")),
+        "{versions:?}"
+    );
+    let deleted = rows(
+        &case,
+        &["whose", "--path", "/etc/del", "--container", "every"],
+    );
+    assert_eq!(
+        deleted
+            .iter()
+            .map(|r| str_of(r, "hidden_by").ends_with("whiteout")
+                || str_of(r, "hidden_by").ends_with("(whiteout)"))
+            .collect::<Vec<_>>(),
+        [true, true],
+        "{deleted:?}"
+    );
+    // From a host path, and back.
+    let host_path = format!("{own}/tmp/suid");
+    for asked in [
+        host_path.as_str(),
+        "diff/tmp/suid",
+        "/var/lib/docker/*/tmp/su?d",
+        "/tmp/suid",
+    ] {
+        let found = rows(&case, &["whose", "--path", asked]);
+        assert_eq!(found.len(), 1, "{asked}: {found:?}");
+        assert_eq!(
+            (
+                str_of(&found[0], "container"),
+                str_of(&found[0], "path"),
+                str_of(&found[0], "host_path")
+            ),
+            ("every".into(), "/tmp/suid".into(), host_path.clone())
+        );
+    }
+    let found = rows(
+        &case,
+        &[
+            "whose",
+            "--path",
+            "/var/lib/docker/volumes/things/_data/volume-file",
+        ],
+    );
+    assert_eq!(
+        (
+            found.len(),
+            str_of(&found[0], "path"),
+            &found[0]["effective"]
+        ),
+        (1, "/data/volume-file".into(), &1.into())
+    );
+}
+
+/// With volumes and bind sources at their places: what is not hidden is what the mounted containers show. Returns how many
+/// containers there are, and how many of them with something mounted.
+fn as_mounted(mount: &Path) -> (usize, usize) {
+    let (_case_dir, case) = ingest(mount, 0);
+    let dir = folder();
+    let _undo = crate::mount::Mounted(dir.path());
+    let at = dir.path().to_str().unwrap();
+    let mount = mount.to_str().unwrap();
+    let ran = dof(["mount-container", "--all", "--at-mountpoint", at, mount]);
+    let (mut compared, mut mounts) = (0, 0);
+    for (name, place) in crate::mount::whole(&ran) {
+        let mut all = rows(&case, &["container-files", "--container", name]);
+        // A tmpfs is on no disk, so what it hid is what is mounted.
+        all.retain(|r| r["hidden_by"].is_null() || str_of(r, "hidden_by").ends_with(" (tmpfs)"));
+        equal(&shown(&all), &walked(Path::new(place)), name);
+        compared += 1;
+        let mounted = |r: &Value| r["role"] == "volume" || r["role"] == "bind";
+        mounts += usize::from(all.iter().any(mounted));
+    }
+    (compared, mounts)
+}
+
+#[test]
+fn every_container_of_the_sample_is_as_mounted() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let (_host, mount) = sample();
+    let (containers, mounts) = as_mounted(&mount);
+    assert!(containers > 10 && mounts > 3, "{containers} {mounts}");
+}
+
+/// Layers that are full copies; and those of a user's own engine.
+#[test]
+fn containers_of_other_drivers_are_as_mounted() {
+    for name in ["vfs-docker20", "rootless-docker26"] {
+        if let Some((host, _)) = crate::oracle::recorded(name) {
+            let (containers, _) = as_mounted(host.path());
+            assert!(containers > 1, "{name}: {containers}");
+        }
+    }
+}
+
+/// A path that is given whole is searched for, and one container costs what it costs: no step of the plans walks all files.
+#[test]
+fn what_is_asked_for_is_searched_not_scanned() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    for name in ["container-files", "image-files", "drift", "whose"] {
+        let sql = dof::query::find(name).unwrap().sql;
+        let mut stmt = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut plan: Vec<String> = Vec::new();
+        let mut steps = stmt.raw_query();
+        while let Some(row) = steps.next().unwrap() {
+            plan.push(row.get(3).unwrap());
+        }
+        for step in &plan {
+            let scanned = step.strip_prefix("SCAN ").unwrap_or_default();
+            let big = [
+                "f",
+                "g",
+                "n",
+                "o",
+                "d",
+                "sd",
+                "cl",
+                "il",
+                "file",
+                "directory",
+            ];
+            assert!(!big.contains(&scanned), "{name}: {step}\n{plan:#?}");
+            let lacks =
+                step.contains("AUTOMATIC") && !step.contains(" b ") && !step.contains(" q ");
+            assert!(!lacks || name == "whose", "{name}: {step}\n{plan:#?}");
+        }
+        let searched = |what: &str| plan.iter().any(|s| s.contains(what));
+        assert!(searched("file_dir (dir_id=?)"), "{name}: {plan:#?}");
+        let by_path = "directory_path (tree_id=? AND path=?)";
+        assert!(searched(by_path), "{name}: {plan:#?}");
+    }
+}
+
+/// Links of the layers on the way to the place of a mount are followed as the topmost layer has them, and never for ever.
+#[test]
+fn the_places_of_mounts() {
+    use std::os::unix::fs::symlink;
+    let host = Host::new("fuse-overlayfs");
+    let (base, own) = (host.layer("base"), host.layer("own"));
+    for dir in [base.join("var/lib"), base.join("opt"), own.join("opt")] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    symlink("../run", base.join("var/run")).unwrap();
+    symlink("/circle", base.join("circle")).unwrap();
+    symlink("/var/run/deep", base.join("chain")).unwrap();
+    symlink("/nowhere", base.join("opt/old")).unwrap();
+    fs::write(own.join("opt/.wh..wh..opq"), "").unwrap();
+    host.container("c", &["base".into(), "own".into()]);
+    let places = [
+        ("/var/run", "/run"),
+        ("/var/run/x/", "/run/x"),
+        ("/chain/../y", "/run/y"),
+        ("/circle/z", "/circle/z"),
+        ("/opt/old/w", "/opt/old/w"),
+        ("/not/there", "/not/there"),
+    ];
+    let tmpfs: serde_json::Map<String, Value> = places
+        .iter()
+        .map(|(p, _)| ((*p).into(), "".into()))
+        .collect();
+    let hostconfig = serde_json::json!({ "Tmpfs": tmpfs }).to_string();
+    let id = format!("{:x}", Sha256::digest(b"c"));
+    host.write(
+        &format!("var/lib/docker/containers/{id}/hostconfig.json"),
+        &hostconfig,
+    );
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let db = open(&case);
+    let mut stmt = db.prepare("SELECT place FROM mount_place").unwrap();
+    let ours: BTreeSet<String> = stmt
+        .query_map([], |r| r.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let truth: BTreeSet<String> = places.iter().map(|(_, p)| (*p).to_owned()).collect();
+    assert_eq!(ours, truth);
+}
