@@ -15,6 +15,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("json_log", json_log),
     ("local_log", local_log),
     ("node_cert", node_cert),
+    ("tar_split", tar_split),
     ("times", times),
     ("unit", unit),
     ("version", version),
@@ -292,5 +293,22 @@ pub fn resolve(data: &[u8]) {
         if let Ok((names, _)) = evidence.list(&path, 100) {
             assert!(!names.contains(&b"root".to_vec()), "{path} is outside");
         }
+    }
+}
+
+pub fn tar_split(data: &[u8]) {
+    use dof::parse::tar_split::{CHECKSUM, Reader, pax_records};
+    let mut reader = Reader::default();
+    for line in data.split(|&b| b == b'\n') {
+        if reader.line(line).is_err() {
+            break;
+        }
+    }
+    let _ = (reader.end(), CHECKSUM.checksum(data));
+    for (key, value) in pax_records(data) {
+        assert!(
+            key.len() + value.len() < data.len(),
+            "records are parts of the input"
+        );
     }
 }

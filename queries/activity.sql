@@ -11,8 +11,8 @@
 -- :kind       file | container | image | image-step | volume | network | log; all when unset
 -- Example: dof query activity --by hour
 WITH bounds (first, past, unit) AS MATERIALIZED (
-  SELECT iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000),
-         iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000),
+  SELECT iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0))),
+         iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0))),
          CASE :by WHEN 'minute' THEN 60 WHEN 'hour' THEN 3600 ELSE 86400 END * 1000000000),
 wanted (id) AS MATERIALIZED (
   SELECT c.id FROM container c WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),

@@ -34,8 +34,8 @@ first (a, b, c, d) AS MATERIALIZED (
          (SELECT substr(pattern, 10) FROM lead ORDER BY alternative LIMIT 1 OFFSET 3))
 SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (entry.ts % 1000000000 + 1000000000) % 1000000000) AS time, c.name AS container, entry.stream, entry.partial, entry.line, a.json AS attrs, h.name AS host
   FROM (SELECT * FROM log_entry
-         WHERE ts >= iif(:since IS NULL, -9223372036854775807, strftime('%s', :since) * 1000000000 + substr(strftime('%f', :since), 4) * 1000000)
-           AND ts < iif(:until IS NULL, 9223372036854775807, strftime('%s', :until) * 1000000000 + substr(strftime('%f', :until), 4) * 1000000)
+         WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
+           AND ts < iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
            AND (:since IS NOT NULL OR :until IS NOT NULL OR :match IS NULL AND :like IS NULL)
         UNION ALL
         SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND :match IS NULL AND :like IS NULL

@@ -133,7 +133,8 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
       FROM (SELECT now, below, path FROM entry WHERE parts IS NULL OR typeof(parts) = 'integer' OR parts < '{'
              UNION ALL
             SELECT f.id, p.id, NULL FROM mount_place p CROSS JOIN directory d ON d.tree_id = p.tree_id CROSS JOIN file f ON f.dir_id = d.id
-             WHERE r.what = 'container' AND p.container_id = r.id))) j;
+             WHERE r.what = 'container' AND p.container_id = r.id
+               AND (p.kind <> 'nested' OR f.name <> '')))) j; -- the root of a tree within a tree is an entry of the outer one
 
 -- Every file of a container as the container has it: what the layers show, and what is mounted. What a mount hides, of the
 -- layers or of another mount, is there too, and hidden_by says what hides it: place, kind and source of the mount. Ask for it

@@ -49,7 +49,7 @@ impl ExportContainer {
         let view = View::open(&evidence, &found.made_of, &mut problems)?;
         let progress = Progress::on_stderr();
         progress.phase("writing the archive");
-        let written = archive::write(&view, self.output.open()?, |p| problems.push(p))?;
+        let written = archive::write(&view, self.output.open(&mount)?, |p| problems.push(p))?;
         progress.finish();
         let code = found.report(&problems, code);
         if written.sockets > 0 {

@@ -4,7 +4,7 @@ use super::{Cli, Failure, Output, exit};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dof completions`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub struct ManPage {
 impl Completions {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
-        let mut out = self.output.open()?;
+        let mut out = self.output.open(Path::new(""))?;
         // In memory first: the generator panics on a closed pipe.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "dof", &mut script);
@@ -67,7 +67,7 @@ impl ManPage {
                 }
             },
         };
-        let mut out = self.output.open()?;
+        let mut out = self.output.open(Path::new(""))?;
         clap_mangen::Man::new(page).render(&mut out)?;
         out.flush()?;
         Ok(exit::OK)

@@ -67,6 +67,9 @@ impl Ingest {
             ));
         }
         let case = default_case(self.case.as_deref());
+        if self.mount.is_dir() && super::parent(&case).is_dir() {
+            crate::rootfs::outside(&self.mount, super::parent(&case))?;
+        }
         let options = Options {
             jobs: self.jobs.unwrap_or(0),
             files: !self.no_files,

@@ -24,7 +24,7 @@ mod verify;
 use crate::render::Format;
 use clap::{Args, Parser, Subcommand};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -130,9 +130,18 @@ pub struct Output {
 }
 
 impl Output {
-    fn open(&self) -> Result<Box<dyn Write>, Failure> {
+    /// Whether it goes to a person.
+    fn is_terminal(&self) -> bool {
+        self.output.is_none() && io::stdout().is_terminal()
+    }
+
+    /// Opens it. A file is never made within the evidence, `source` where that is a mounted host.
+    fn open(&self, source: &Path) -> Result<Box<dyn Write>, Failure> {
         Ok(match &self.output {
             Some(path) => {
+                if source.is_dir() {
+                    crate::rootfs::outside(source, parent(path))?;
+                }
                 let file = File::create(path)
                     .map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
                 Box::new(BufWriter::with_capacity(1 << 16, file))

@@ -11,7 +11,7 @@ use clap::{Arg, Args, FromArgMatches, ValueEnum};
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Arguments of `dof query`. Those behind the name are the query's own, see [`QueryOptions`].
@@ -154,7 +154,7 @@ impl QueryCommand {
             given.and_then(|(_, value)| time::iso8601(value))
         };
         let window = (bound("since"), bound("until"));
-        let mut render = options.format.renderer(options.output.open()?, window);
+        let mut render = options.format.renderer(options.output.open(&case)?, window);
         query.run(opened.case.db(), &arguments, render.as_mut())?;
         Ok(opened.code)
     }
@@ -218,7 +218,7 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
     if options.format.of_files() {
         return Err(Failure::usage("the list of queries has no body lines"));
     }
-    let out = options.output.open()?;
+    let out = options.output.open(Path::new(""))?;
     let mut render = options.format.renderer(out, (None, None));
     render.begin(&["NAME".into(), "ANSWERS".into(), "PARAMETERS".into()])?;
     for q in query::catalogue() {

@@ -105,12 +105,20 @@ impl ShowContainerLog {
         if self.follow_rotated == Switch::Off {
             arguments.push(("rotated".into(), "no".into()));
         }
+        // All of it, as it stands on the disk.
+        let whole = self.format == LogFormat::Json
+            && self.grep.is_none()
+            && self.tail.is_none()
+            && [&self.since, &self.until, &self.stream]
+                .iter()
+                .all(|f| f.is_none());
         let mut render = DockerLog {
-            out: self.output.open()?,
+            out: self.output.open(&self.source.path())?,
             format: self.format,
             grep: self.grep,
             tail: self.tail.map(|n| (n, VecDeque::new())),
             any: false,
+            place: whole.then_some(Place::default()),
         };
         query::find("show-container-log")?.run(db, &arguments, &mut render)?;
         if !render.any {
@@ -163,11 +171,54 @@ struct DockerLog<W: Write> {
     grep: Option<Regex>,
     tail: Option<(usize, VecDeque<Vec<u8>>)>,
     any: bool,
+    /// Where in the files the output is, when all of a log is asked for.
+    place: Option<Place>,
+}
+
+/// A place in a json-file log.
+#[derive(Default)]
+struct Place {
+    file: i64,
+    /// Behind the last entry, without its newline.
+    at: u64,
+    /// The file's size, where it is known.
+    size: Option<u64>,
+}
+
+/// Most NULs that are written where a power cut left some.
+const MOST_NULS: u64 = 64 << 20;
+
+impl Place {
+    /// What stands between the last entry and the next one, which begins at `next`, or the end: its newline, and lines of
+    /// NULs, which are no entries.
+    fn between(&self, next: Option<u64>) -> Vec<u8> {
+        let end = match next.or(self.size) {
+            Some(end) => end,
+            None => self.at + 1, // of a compressed file, which ends with a line
+        };
+        let gap = end.saturating_sub(self.at);
+        if gap > MOST_NULS {
+            eprintln!(
+                "dof: {gap} bytes that hold nothing are left out at byte {}",
+                self.at
+            );
+            return b"\n".to_vec();
+        }
+        let mut out = vec![0; usize::try_from(gap).unwrap_or(0)];
+        if let Some(first) = out.first_mut() {
+            *first = b'\n';
+        }
+        if let (Some(_), Some(last)) = (next, out.last_mut()) {
+            *last = b'\n';
+        }
+        out
+    }
 }
 
 impl<W: Write> DockerLog<W> {
+    /// An entry, without its newline.
     fn entry(&self, values: &[ValueRef<'_>]) -> Vec<u8> {
-        let [ts, stream, line, partial, attrs, raw_hex, format] = values else {
+        let [ts, stream, line, partial, attrs, raw_hex, format, ..] = values else {
             return Vec::new();
         };
         let (stream, line) = (plain(stream), plain(line));
@@ -212,8 +263,37 @@ impl<W: Write> DockerLog<W> {
                 time.unwrap_or(0),
             );
         }
-        out.push(b'\n');
         out
+    }
+
+    /// Goes on to an entry of a json-file log, with all that stands before it.
+    fn go_on(&mut self, values: &[ValueRef<'_>], length: usize) -> io::Result<bool> {
+        let number = |i: usize| match values.get(i) {
+            Some(ValueRef::Integer(n)) => Some(*n),
+            _ => None,
+        };
+        let (Some(place), Some(file), Some(offset)) = (&mut self.place, number(7), number(8))
+        else {
+            return Ok(false);
+        };
+        if values.get(6).is_none_or(|f| plain(f) != "json-file") {
+            return Ok(false);
+        }
+        let offset = offset.unsigned_abs();
+        if place.file != file {
+            if place.file != 0 {
+                self.out.write_all(&place.between(None))?;
+            }
+            *place = Place {
+                file,
+                at: offset,
+                size: number(9).map(i64::unsigned_abs),
+            };
+        } else {
+            self.out.write_all(&place.between(Some(offset)))?;
+        }
+        place.at = offset + length as u64;
+        Ok(true)
     }
 }
 
@@ -231,7 +311,11 @@ impl<W: Write> Render for DockerLog<W> {
         {
             return Ok(());
         }
-        let entry = self.entry(values);
+        let mut entry = self.entry(values);
+        if self.go_on(values, entry.len())? {
+            return self.out.write_all(&entry);
+        }
+        entry.push(b'\n');
         match &mut self.tail {
             None => self.out.write_all(&entry),
             Some((n, last)) => {
@@ -248,6 +332,9 @@ impl<W: Write> Render for DockerLog<W> {
         if let Some((_, last)) = &self.tail {
             last.iter()
                 .try_for_each(|entry| self.out.write_all(entry))?;
+        }
+        if let Some(place) = self.place.as_ref().filter(|p| p.file != 0) {
+            self.out.write_all(&place.between(None))?;
         }
         self.out.flush()
     }

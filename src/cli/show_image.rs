@@ -34,12 +34,16 @@ impl ShowImage {
         W: FnOnce(Box<dyn std::io::Write>) -> Documents<Box<dyn std::io::Write>>,
     {
         let opened = self.source.open(false)?;
-        let mut render = documents(self.output.open()?);
+        let mut render = documents(self.output.open(&self.source.path())?);
         query::find(name)?.run(
             opened.case.db(),
             &[("image".into(), self.image)],
             &mut render,
         )?;
+        // The bytes of a config are its image's id; only people want a newline behind them.
+        if self.output.is_terminal() {
+            println!();
+        }
         Ok(opened.code)
     }
 }

@@ -23,7 +23,7 @@ impl Status {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let opened = self.source.open(true)?;
-        let out = self.format.output.open()?;
+        let out = self.format.output.open(&self.source.path())?;
         let mut render: Box<dyn Render> = match self.format.format {
             Some(format) => format.renderer(out),
             None => Box::new(Sentences {

@@ -145,7 +145,7 @@ impl Verify {
     }
 
     fn print(&self, case: &Case) -> Result<Tally, Failure> {
-        let out = self.format.output.open()?;
+        let out = self.format.output.open(&self.source.path())?;
         let inner: Box<dyn Render> = match self.format.format {
             Some(format) => format.renderer(out),
             None => Box::new(Plain {

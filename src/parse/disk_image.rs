@@ -7,7 +7,7 @@
 
 use crate::text::lossless;
 
-/// Bytes of an image's beginning that [`format`] wants.
+/// Bytes of an image's beginning that [`format()`] wants.
 pub const HEAD: usize = 64 * 1024;
 /// Largest text of a VMDK's descriptor, in bytes.
 pub const MOST_DESCRIPTOR: u64 = 1 << 20;

@@ -14,7 +14,7 @@ pub struct Documents<W: Write> {
 }
 
 impl<W: Write> Documents<W> {
-    /// Each document as it is, a newline behind it.
+    /// Each document as it is, a newline between them.
     pub fn one(out: W, column: &'static str) -> Self {
         Documents {
             out,
@@ -49,13 +49,11 @@ impl<W: Write> Render for Documents<W> {
             self.out
                 .write_all(if self.any { b",\n " } else { b"\n " })?;
         }
-        self.any = true;
-        self.out.write_all(plain(&values[self.at]).as_bytes())?;
-        if self.array {
-            Ok(())
-        } else {
-            self.out.write_all(b"\n")
+        if !self.array && self.any {
+            self.out.write_all(b"\n")?;
         }
+        self.any = true;
+        self.out.write_all(plain(&values[self.at]).as_bytes())
     }
 
     fn end(&mut self) -> io::Result<()> {

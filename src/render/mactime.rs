@@ -8,7 +8,7 @@
 //! Sorting needs all rows: some 200 bytes a file are held until the end.
 
 use super::Render;
-use super::bodyfile::{Columns, Entry, mode_string};
+use super::bodyfile::{Columns, Entry, has_escape, mode_string};
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 use std::collections::HashMap;
@@ -91,9 +91,12 @@ impl<W: Write> Mactime<W> {
 
 /// A name as mactime shows it: what the body file encodes for it comes out as it was, control characters stay text.
 fn shown(name: &[u8], out: &mut Vec<u8>) {
+    let doubled = has_escape(name);
     for &b in name {
         if b.is_ascii_control() {
             out.extend_from_slice(format!("\\x{b:02x}").as_bytes());
+        } else if b == b'\\' && doubled {
+            out.extend_from_slice(b"\\\\");
         } else {
             out.push(b);
         }

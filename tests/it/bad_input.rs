@@ -73,7 +73,8 @@ fn config(name: &str) -> String {
 fn a_missing_mount_and_a_mount_without_docker_are_usage_errors() {
     let dir = folder();
     let nowhere = dir.path().join("nowhere");
-    let case = dir.path().join("case.db");
+    let elsewhere = folder();
+    let case = elsewhere.path().join("case.db");
     let ran = dof([Path::new("ingest"), &nowhere, &case]).with(2);
     assert!(
         ran.err.contains("nowhere") && ran.err.contains("not there"),
@@ -87,10 +88,12 @@ fn a_missing_mount_and_a_mount_without_docker_are_usage_errors() {
         ran.err
     );
     dof([Path::new("list-containers"), dir.path()]).with(2);
-    assert!(
-        fs::read_dir(dir.path()).unwrap().next().is_none(),
-        "a failed ingest leaves nothing behind"
-    );
+    for place in [&dir, &elsewhere] {
+        assert!(
+            fs::read_dir(place.path()).unwrap().next().is_none(),
+            "a failed ingest leaves nothing behind"
+        );
+    }
 }
 
 #[test]
@@ -567,42 +570,80 @@ fn names_out_of_the_evidence_cannot_forge_lines_or_colours() {
     );
 }
 
-/// Nothing of the host changes by reading it: contents, metadata, and not even access times.
+/// A log that a power cut left with a torn end or NULs comes out as it stands; removed ones, and gaps in rotated ones, are said.
 #[test]
-fn the_evidence_stays_as_it_was() {
-    let (_host, mount) = crate::support::sample();
-    let state = || {
-        let mut out = Vec::new();
-        for entry in walkdir::WalkDir::new(&mount).sort_by_file_name() {
-            use std::os::unix::fs::MetadataExt;
-            let entry = entry.unwrap();
-            let m = entry.metadata().unwrap();
-            out.push((
-                entry.path().to_owned(),
-                m.mode(),
-                m.uid(),
-                m.size(),
-                m.atime(),
-                m.atime_nsec(),
-                m.mtime(),
-                m.mtime_nsec(),
-                m.ctime(),
-                m.ctime_nsec(),
-            ));
-        }
-        out
+fn damaged_and_missing_logs() {
+    let line = |n: u32| {
+        format!(
+            "{{\"log\":\"line {n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}.000000001Z\"}}\n"
+        )
     };
-    // The first walk moves directories' access times itself, unless they are newer than their contents.
-    state();
-    let before = state();
-    let (_dir, case) = ingest(&mount, 0);
-    for command in ["status", "list-containers", "list-images"] {
-        dof([Path::new(command), &mount]).with(0);
-        dof([Path::new(command), &case]).with(0);
+    let started =
+        r#"{"Name":"/a","State":{"StartedAt":"2024-01-01T00:00:00Z"},"Driver":"overlay2"}"#;
+    let show = |host: &Host| {
+        let mount = host.mount();
+        let out = crate::support::dof_command()
+            .args(["show-container-log", "--container", "a"])
+            .arg(mount)
+            .output()
+            .unwrap();
+        (
+            out.status.code().unwrap(),
+            out.stdout,
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+        )
+    };
+    for end in [
+        "",
+        "{\"log\":\"torn",
+        "{\"log\":\"torn{\"log\":\"x\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:09Z\"}\n",
+        "\0\0\0\0\0\0",
+        "\0\0\0\n",
+    ] {
+        let host = Host::new();
+        let id = host.container('a', started);
+        host.write(
+            &format!("var/lib/docker/containers/{id}/hostconfig.json"),
+            r#"{"LogConfig":{"Type":"json-file"}}"#,
+        );
+        for middle in ["", "\0\0\0\0", "\n"] {
+            let whole = [line(1), middle.into(), line(2), end.into()].concat();
+            host.log(&id, &whole);
+            let (_, out, err) = show(&host);
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                whole,
+                "{end:?} {middle:?}: {err}"
+            );
+        }
     }
-    let after = state();
-    assert_eq!(before.len(), after.len());
-    for (b, a) in before.iter().zip(&after) {
-        assert_eq!(b, a);
+    let host = Host::new();
+    let id = host.container('a', started);
+    host.write(
+        &format!("var/lib/docker/containers/{id}/hostconfig.json"),
+        r#"{"LogConfig":{"Type":"json-file"}}"#,
+    );
+    let (code, out, err) = show(&host);
+    assert_eq!((code, out.as_slice()), (1, &b""[..]));
+    assert!(
+        err.contains("the log is not there, though the container has run"),
+        "{err}"
+    );
+    for n in [0, 2] {
+        let name = if n == 0 {
+            format!("{id}-json.log")
+        } else {
+            format!("{id}-json.log.{n}")
+        };
+        host.write(
+            &format!("var/lib/docker/containers/{id}/{name}"),
+            line(5 - n),
+        );
     }
+    let (code, out, err) = show(&host);
+    assert_eq!((code, out), (1, [line(3), line(5)].concat().into_bytes()));
+    assert!(
+        err.contains("json.log.1: this log file is not there"),
+        "{err}"
+    );
 }

@@ -64,6 +64,8 @@ fn every_name_at_every_time() {
         b"x -> y",
         b"-dash",
         b"new\nline",
+        b"new\\x0aline",
+        b"both\\\n",
         b"esc\x1b[31m",
         b"caf\xe9",
         "ünï".as_bytes(),
@@ -103,17 +105,36 @@ fn every_name_at_every_time() {
     let db = open(&case);
     let mut stmt = db
         .prepare(
-            "SELECT CAST(tc.container_path || coalesce(d.path_raw, d.path) || '/' || coalesce(f.name_raw, f.name) AS BLOB), CAST(coalesce(f.link, '') AS BLOB), f.overlay = 'whiteout', e.ts, f.name = ''
+            "SELECT CAST(tc.container_path || coalesce(d.path_raw, d.path) || '/' || coalesce(f.name_raw, f.name) AS BLOB), CAST(coalesce(f.link, '') AS BLOB), f.overlay = 'whiteout', e.ts, f.name = '', c.id, iif(tc.via = 'own', '', tc.container_path)
                FROM container c JOIN tree_container tc ON tc.container_id = c.id AND tc.via IN ('own', 'mount') JOIN tree t ON t.id = tc.tree_id AND (tc.via = 'own' OR t.kind <> 'layer')
                JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id JOIN event e ON e.file_id = f.id WHERE c.name IN ('apache', 'web') AND e.ts >= 1000000000",
         )
         .unwrap();
     let mut rows = stmt.query([]).unwrap();
+    let mut mounts = db
+        .prepare("SELECT container_id, destination FROM container_mount")
+        .unwrap();
+    let mounts: Vec<(i64, String)> = mounts
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
     let mut wanted = BTreeSet::new();
     while let Some(r) = rows.next().unwrap() {
         let mut path: Vec<u8> = r.get(0).unwrap();
         if r.get(4).unwrap() && path.len() > 1 {
             path.pop();
+        }
+        // What is mounted over it hides it.
+        let (container, tree): (i64, String) = (r.get(5).unwrap(), r.get(6).unwrap());
+        let below = |place: &str| {
+            path == place.as_bytes() || path.starts_with(format!("{place}/").as_bytes())
+        };
+        if mounts
+            .iter()
+            .any(|(c, place)| *c == container && place.len() > tree.len() && below(place))
+        {
+            path.extend(b" (hidden)");
         }
         let link: Vec<u8> = r.get(1).unwrap();
         if !link.is_empty() {
@@ -122,14 +143,14 @@ fn every_name_at_every_time() {
         if r.get::<_, Option<bool>>(2).unwrap() == Some(true) {
             path.extend(b" (deleted)");
         }
+        let ambiguous = path.iter().any(u8::is_ascii_control)
+            || memchr::memmem::find(&path, b"\\x0a").is_some();
         let shown: Vec<u8> = path
             .iter()
-            .flat_map(|&b| {
-                if b < 0x20 || b == 0x7f {
-                    format!("\\x{b:02x}").into_bytes()
-                } else {
-                    vec![b]
-                }
+            .flat_map(|&b| match b {
+                b'\\' if ambiguous => vec![b, b],
+                0..0x20 | 0x7f => format!("\\x{b:02x}").into_bytes(),
+                b => vec![b],
             })
             .collect();
         let time = chrono::DateTime::from_timestamp(

@@ -10,6 +10,7 @@ mod crash;
 mod determinism;
 mod disk;
 mod engine;
+mod evidence;
 mod export;
 mod extract;
 mod files;

@@ -122,6 +122,32 @@ fn logs_are_filtered_and_a_driver_without_a_log_is_said() {
             .lines()
             .all(|l| serde_json::from_str::<Value>(l).unwrap()["stream"].is_string())
     );
+    // Bounds count to the nanosecond, from the entry of that very time on.
+    for at in [5, 11, 17] {
+        let time = |n: usize| -> String {
+            let entry: Value = serde_json::from_str(lines[n]).unwrap();
+            entry["time"].as_str().unwrap().to_owned()
+        };
+        let (from, to) = (time(at), time(at + 3));
+        let cut = run(&[
+            "--container",
+            "log-rotated",
+            "--since",
+            &from,
+            "--until",
+            &to,
+        ])
+        .with(0)
+        .out;
+        let want: Vec<&str> = lines
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| (from.as_str()..to.as_str()).contains(&time(*n).as_str()))
+            .map(|(_, l)| *l)
+            .collect();
+        assert_eq!(cut.lines().collect::<Vec<_>>(), want, "{from} {to}");
+        assert!(!want.is_empty());
+    }
     let newest = run(&["--container", "log-rotated", "--follow-rotated", "off"])
         .with(0)
         .out;
@@ -186,7 +212,7 @@ fn container_and_image_configs_lose_nothing() {
     .out;
     let id = format!(
         "{:x}",
-        <sha2::Sha256 as sha2::Digest>::digest(image.trim_end().as_bytes())
+        <sha2::Sha256 as sha2::Digest>::digest(image.as_bytes())
     );
     let config = std::fs::read_to_string(
         mount

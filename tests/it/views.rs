@@ -955,7 +955,12 @@ fn as_mounted(mount: &Path) -> (usize, usize) {
         let mut all = rows(&case, &["container-files", "--container", name]);
         // A tmpfs is on no disk, so what it hid is what is mounted.
         all.retain(|r| r["hidden_by"].is_null() || str_of(r, "hidden_by").ends_with(" (tmpfs)"));
-        equal(&shown(&all), &walked(Path::new(place)), name);
+        // In a bind of the whole host lie Docker's own layers, each of which the view shows as what it is, not there again.
+        let mut truth = walked(Path::new(place));
+        truth.retain(|path, _| {
+            !(path.starts_with("/host/") && path.contains("/overlay2/") && path.contains("/diff/"))
+        });
+        equal(&shown(&all), &truth, name);
         compared += 1;
         let mounted = |r: &Value| r["role"] == "volume" || r["role"] == "bind";
         mounts += usize::from(all.iter().any(mounted));

@@ -1,0 +1,378 @@
+//! The evidence stays as it was and leads nowhere: every command, traced; a canary beside the mount that no one opens.
+
+use crate::support::{dof, folder, is_root, run, sample, skip};
+use sha2::Digest;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+/// All there is to say of a tree: metadata to the nanosecond, access times too, link targets, contents.
+fn state(mount: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    for entry in walkdir::WalkDir::new(mount).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let m = entry.metadata().unwrap();
+        out.push(format!(
+            "{} {:o} {}:{} {} {} {} {}.{} {}.{} {}.{}",
+            entry.path().display(),
+            m.mode(),
+            m.uid(),
+            m.gid(),
+            m.nlink(),
+            m.size(),
+            m.ino(),
+            m.atime(),
+            m.atime_nsec(),
+            m.mtime(),
+            m.mtime_nsec(),
+            m.ctime(),
+            m.ctime_nsec()
+        ));
+    }
+    out
+}
+
+fn contents(mount: &Path) -> String {
+    let mut sum = sha2::Sha256::new();
+    for entry in walkdir::WalkDir::new(mount).sort_by_file_name() {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            sum.update(fs::read(entry.path()).unwrap());
+        } else if entry.file_type().is_symlink() {
+            sum.update(
+                fs::read_link(entry.path())
+                    .unwrap()
+                    .as_os_str()
+                    .as_encoded_bytes(),
+            );
+        }
+    }
+    format!("{:x}", sum.finalize())
+}
+
+/// Every command that takes a mount, with what it needs besides.
+fn commands(mount: &Path, scratch: &Path) -> Vec<Vec<String>> {
+    let m = mount.to_str().unwrap();
+    let to = |name: &str| scratch.join(name).to_str().unwrap().to_owned();
+    let mut all: Vec<Vec<String>> = [
+        "ingest M CASE",
+        "ingest --hash sha256 M CASE2",
+        "status M",
+        "list-containers M",
+        "list-images M",
+        "show-image-history --image shop/web:1.0 M",
+        "show-image-config --image shop/web:1.0 M",
+        "show-container-config --container apache M",
+        "show-container-log --container web M",
+        "macrobber-container-layer --container apache M",
+        "macrobber-volumes --container toolbox M",
+        "export-container --container apache -o TAR M",
+        "verify M",
+        "verify --full M",
+        "extract --container apache /tmp -o OUT --host M",
+        "query timeline --case M",
+        "query drift --case M",
+        "query orphans --case M",
+    ]
+    .iter()
+    .map(|line| {
+        line.split(' ')
+            .map(|word| match word {
+                "M" => m.to_owned(),
+                "CASE" => to("case.db"),
+                "CASE2" => to("case2.db"),
+                "TAR" => to("apache.tar"),
+                "OUT" => to("out"),
+                word => word.to_owned(),
+            })
+            .collect()
+    })
+    .collect();
+    if is_root() {
+        let words = [
+            "mount-container",
+            "--container",
+            "apache",
+            "--at-mountpoint",
+            &to("at"),
+            m,
+        ];
+        all.push(words.map(str::to_owned).to_vec());
+        all.push(vec!["unmount-container".into(), to("at")]);
+    }
+    all
+}
+
+#[test]
+fn no_command_changes_it() {
+    let (_host, mount) = sample();
+    let before = contents(&mount);
+    // The first look moves access times itself, unless they are newer than what they are times of.
+    state(&mount);
+    let was = state(&mount);
+    let scratch = folder();
+    fs::create_dir(scratch.path().join("at")).unwrap();
+    for args in commands(&mount, scratch.path()) {
+        let ran = dof(&args);
+        assert!(ran.code <= 1, "{args:?}: {}", ran.err);
+        let is = state(&mount);
+        let moved: Vec<_> = was.iter().zip(&is).filter(|(a, b)| a != b).collect();
+        assert!(
+            moved.is_empty() && was.len() == is.len(),
+            "{args:?}: {moved:#?}"
+        );
+    }
+    assert_eq!(contents(&mount), before);
+}
+
+/// A call that strace saw.
+struct Call {
+    name: String,
+    line: String,
+}
+
+/// Runs dof under strace: the calls that name files, with the paths descriptors stand for.
+fn traced(args: &[String]) -> Option<(i32, Vec<Call>)> {
+    let dir = folder();
+    let log = dir.path().join("trace");
+    let mut strace = std::process::Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-y",
+            "-qq",
+            "-s",
+            "4096",
+            "-e",
+            "trace=%file,%desc",
+            "-e",
+            "signal=none",
+            "-o",
+        ])
+        .arg(&log)
+        .arg(env!("CARGO_BIN_EXE_dof"))
+        .args(args)
+        .env_remove("DOF_CASE")
+        .env_remove("DOF_IMAGE_MOUNTPOINT");
+    let out = strace.output().ok()?;
+    let text = String::from_utf8_lossy(&fs::read(&log).ok()?).into_owned();
+    let call = |line: &str| {
+        let (_, call) = line.split_once(' ')?;
+        let call = call.trim_start();
+        // A call that another thread's came between: `<... readlinkat resumed>`.
+        let resumed = call.strip_prefix("<... ").and_then(|c| c.split(' ').next());
+        let name = resumed.or(call.split('(').next())?.to_owned();
+        Some(Call {
+            name,
+            line: call.to_owned(),
+        })
+    };
+    Some((
+        out.status.code().unwrap_or(128),
+        text.lines().filter_map(call).collect(),
+    ))
+}
+
+/// Opens for reading only, but for the case, its temporary files and what the command is told to write; nothing is made,
+/// renamed, removed or given another time, mode or owner anywhere else.
+#[test]
+fn all_opens_are_for_reading() {
+    if run("strace", &["-V"]).is_none() {
+        return skip("strace is not installed");
+    }
+    let (_host, mount) = sample();
+    let scratch = folder();
+    fs::create_dir(scratch.path().join("at")).unwrap();
+    let mine = scratch.path().to_str().unwrap();
+    let mut opens = 0;
+    for args in commands(&mount, scratch.path()) {
+        if args[0].contains("mount-container") {
+            continue; // its calls are not those of files
+        }
+        let Some((code, calls)) = traced(&args) else {
+            return skip("strace cannot trace here");
+        };
+        assert!(code <= 1, "{args:?}: exit code {code}");
+        for call in &calls {
+            let line = &call.line;
+            let there = |place: &str| {
+                line.contains(&format!("\"{place}")) || line.contains(&format!("<{place}"))
+            };
+            // Anonymous and temporary files of our own, the null device, the terminal.
+            let own = there(mine)
+                || there("/tmp/.tmp")
+                || there("/dev/null")
+                || there("/dev/tty")
+                || line.contains("O_TMPFILE")
+                || there("/tmp/etilqs_")
+                || there("/var/tmp/etilqs_");
+            match call.name.as_str() {
+                "open" | "openat" | "openat2" | "creat" => {
+                    opens += 1;
+                    let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND"]
+                        .iter()
+                        .any(|f| line.contains(f));
+                    assert!(!writes || own, "{args:?}: {line}");
+                }
+                "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat" | "mkdir"
+                | "mkdirat" | "mknod" | "mknodat" | "link" | "linkat" | "symlink" | "symlinkat"
+                | "truncate" | "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "chown"
+                | "lchown" | "fchown" | "fchownat" | "utime" | "utimes" | "utimensat"
+                | "futimesat" | "setxattr" | "lsetxattr" | "fsetxattr" | "removexattr"
+                | "lremovexattr" | "fremovexattr" | "execve" | "mount" | "umount2" => {
+                    assert!(
+                        own || call.name == "execve" && line.contains(env!("CARGO_BIN_EXE_dof")),
+                        "{args:?}: {line}"
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(opens > 2000, "{opens} opens seen");
+}
+
+/// Links, records and paths of every kind point at a canary beside the mount: nothing opens or even asks for it.
+#[test]
+fn no_one_opens_the_canary() {
+    if run("strace", &["-V"]).is_none() {
+        return skip("strace is not installed");
+    }
+    let (_host, mount) = sample();
+    let outside = folder();
+    let canary = outside.path().join("canary");
+    fs::write(&canary, "the analyst's own secret").unwrap();
+    let canary_text = canary.to_str().unwrap();
+    let root = mount.join("var/lib/docker");
+    let dots = format!(
+        "{}{}",
+        "../".repeat(30),
+        canary_text.trim_start_matches('/')
+    );
+    let apache = fs::read_dir(root.join("containers"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| {
+            fs::read_to_string(p.join("config.v2.json")).is_ok_and(|t| t.contains("\"/apache\""))
+        })
+        .unwrap();
+    let id = apache.file_name().unwrap().to_str().unwrap().to_owned();
+    // In the container's layer, in a volume, and in place of Docker's own files and folders.
+    let mount_id =
+        fs::read_to_string(root.join(format!("image/overlay2/layerdb/mounts/{id}/mount-id")))
+            .unwrap();
+    let layer = root.join("overlay2").join(mount_id.trim()).join("diff");
+    for (i, target) in [
+        canary_text,
+        &dots,
+        "/proc/self/root/etc/passwd",
+        "/proc/1/cwd",
+    ]
+    .iter()
+    .enumerate()
+    {
+        symlink(target, layer.join(format!("tmp/evil{i}"))).unwrap();
+        symlink(
+            outside.path(),
+            mount.join(format!("srv/shop/uploads/evil{i}")),
+        )
+        .unwrap();
+    }
+    for gone in [
+        apache.join("hostconfig.json"),
+        apache.join(format!("{id}-json.log")),
+        root.join("image/overlay2/repositories.json"),
+        root.join("network/files/local-kv.db"),
+        mount.join("etc/machine-id"),
+    ] {
+        fs::remove_file(&gone).unwrap();
+        symlink(canary_text, &gone).unwrap();
+    }
+    let config = apache.join("config.v2.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace(
+        &format!("\"LogPath\":\"/var/lib/docker/containers/{id}/{id}-json.log\""),
+        &format!("\"LogPath\":\"{dots}\""),
+    );
+    let text = text.replacen(
+        "\"Source\":\"\"",
+        &format!("\"Source\":\"{canary_text}\""),
+        1,
+    );
+    fs::write(&config, text).unwrap();
+    let scratch = folder();
+    fs::create_dir(scratch.path().join("at")).unwrap();
+    for args in commands(&mount, scratch.path()) {
+        if args[0].contains("mount-container") {
+            continue;
+        }
+        let Some((code, calls)) = traced(&args) else {
+            return skip("strace cannot trace here");
+        };
+        assert!(code <= 2, "{args:?}: exit code {code}");
+        for call in calls {
+            // A descriptor of the canary or its folder, whichever way it was reached.
+            let reached = call
+                .line
+                .contains(&format!("<{}", outside.path().display()));
+            // By its name only as a link's text, or resolved within the evidence.
+            let named = call.line.contains(canary_text)
+                && !call.name.starts_with("readlink")
+                && !matches!(
+                    call.name.as_str(),
+                    "openat2" | "read" | "write" | "pwrite64" | "pread64" | "writev"
+                );
+            assert!(!reached && !named, "{args:?}: {}", call.line);
+        }
+    }
+    for entry in walkdir::WalkDir::new(scratch.path()) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let bytes = fs::read(entry.path()).unwrap();
+            assert!(
+                memchr::memmem::find(&bytes, b"the analyst's own secret").is_none(),
+                "{}",
+                entry.path().display()
+            );
+        }
+    }
+    assert_eq!(
+        fs::read_to_string(&canary).unwrap(),
+        "the analyst's own secret"
+    );
+}
+
+/// What cannot be written is refused: a case, an archive or a directory within the evidence.
+#[test]
+fn nothing_is_written_into_it() {
+    let (_host, mount) = sample();
+    let was = state(&mount);
+    let inside = |name: &str| mount.join(name).to_str().unwrap().to_owned();
+    let m = mount.to_str().unwrap().to_owned();
+    let refused: Vec<Vec<String>> = vec![
+        vec!["ingest".into(), m.clone(), inside("case.db")],
+        vec![
+            "list-containers".into(),
+            m.clone(),
+            "-o".into(),
+            inside("list"),
+        ],
+        vec![
+            "export-container".into(),
+            "--container".into(),
+            "web".into(),
+            "-o".into(),
+            inside("tar"),
+            m.clone(),
+        ],
+    ];
+    for args in refused {
+        let ran = dof(&args).with(2);
+        assert!(
+            ran.err.contains("lies in the evidence"),
+            "{args:?}: {}",
+            ran.err
+        );
+    }
+    assert_eq!(state(&mount), was);
+}
