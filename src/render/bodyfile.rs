@@ -239,8 +239,12 @@ mod tests {
         };
         assert_eq!(
             encoded(Dialect::Mactime, b"a|b%41\n\\x"),
-            "a%7Cb%2541\\x0a\\x"
+            "a%7Cb%2541\\x0a\\\\x"
         );
+        // Two names stay two; a backslash that means nothing stays one.
+        assert_eq!(encoded(Dialect::Mactime, b"a\\x0ab"), "a\\\\x0ab");
+        assert_eq!(encoded(Dialect::Mactime, b"a\nb"), "a\\x0ab");
+        assert_eq!(encoded(Dialect::Mactime, b"a\\b"), "a\\b");
         assert_eq!(
             encoded(Dialect::Plaso, b"a|b%41\n\\x\xff"),
             "a\\|b%41\\x0a\\\\x\\xff"
