@@ -13,7 +13,7 @@ mod sweep;
 use crate::batch::{Batch, FileBatch, LogBatch};
 use crate::case::{self, Case, Counts, Target, Writer, now};
 use crate::engine::{self, ENGINES, Survey, TreePlan};
-use crate::evidence::walk::Buffer;
+use crate::evidence::walk::{Buffer, working_directory};
 use crate::evidence::{self, Evidence, EvidencePath};
 use crate::problem::{Problem, Severity};
 use crate::record;
@@ -244,7 +244,7 @@ fn sweep_all(
         .into_iter()
         .filter(|_| options.logs)
         .map(|l| Task::Log(LogTask::Open(l)));
-    let sweep: Sweep<Task, Batch> = Sweep::new(trees.chain(logs));
+    let sweep: Sweep<Task, Vec<Batch>> = Sweep::new(trees.chain(logs));
     if !(options.files || options.logs) {
         return Ok(());
     }
@@ -261,12 +261,13 @@ fn sweep_all(
         for _ in 0..jobs {
             scope.spawn(|_| {
                 let mut buffer = Buffer::default();
+                working_directory::part();
                 sweep.work(|task| step(evidence, &walk, task, &mut buffer));
             });
         }
         let mut write = || -> Result<(), case::Error> {
             while let Some(batches) = sweep.next() {
-                for mut batch in batches {
+                for mut batch in batches.into_iter().flatten() {
                     for problem in batch.problems() {
                         note(writer, &problem, progress)?;
                     }
@@ -308,18 +309,45 @@ fn hashed_trees(records: &[record::Record], hash: Hash) -> HashSet<i64> {
         .collect()
 }
 
+/// Weight a worker gathers before it hands over: most directories are small.
+const GATHER: usize = 2048;
+
+/// Does a task, and those of the directories that follow it until enough is gathered: outputs in order, their weight, and the
+/// tasks that are left.
 fn step(
     evidence: &Evidence,
     walk: &Walk<'_>,
     task: Task,
     buffer: &mut Buffer,
-) -> (Batch, usize, Vec<Task>) {
+) -> (Vec<Batch>, usize, Vec<Task>) {
+    let (mut batches, mut weight) = (Vec::new(), 0);
+    // The next one last.
+    let mut todo = vec![task];
+    while let Some(task) = todo.pop() {
+        let (batch, more) = single(evidence, walk, task, buffer);
+        weight += batch.weight();
+        batches.push(batch);
+        todo.extend(more.into_iter().rev());
+        if weight >= GATHER || !matches!(todo.last(), Some(Task::Dir(_))) {
+            break;
+        }
+    }
+    todo.reverse();
+    (batches, weight, todo)
+}
+
+fn single(
+    evidence: &Evidence,
+    walk: &Walk<'_>,
+    task: Task,
+    buffer: &mut Buffer,
+) -> (Batch, Vec<Task>) {
     let files = |(batch, hashes, more): (FileBatch, Vec<HashTask>, Vec<DirTask>)| {
         let hashes = hashes.into_iter().map(Task::Hash);
         let more = more.into_iter().map(Task::Dir);
         (Batch::Files(batch), hashes.chain(more).collect::<Vec<_>>())
     };
-    let (batch, more) = match task {
+    match task {
         Task::Tree(plan) => files(walk.start(plan)),
         Task::Dir(task) => files(walk.step(task, buffer)),
         Task::Hash(task) => (Batch::Hashes(walk.hashing.step(evidence, task)), Vec::new()),
@@ -327,9 +355,7 @@ fn step(
             let (batch, more): (LogBatch, Vec<LogTask>) = logs::step(evidence, task);
             (Batch::Log(batch), more.into_iter().map(Task::Log).collect())
         }
-    };
-    let weight = batch.weight();
-    (batch, weight, more)
+    }
 }
 
 fn note(
