@@ -1266,16 +1266,25 @@ fn a_killed_mount_is_undone() {
     fs::create_dir(&at).unwrap();
     for image in [&raw, &qcow2] {
         for n in 0..25 {
+            use std::os::unix::process::CommandExt;
             let mut child = dof_command()
                 .args(["mount-image", "--at", text(&at), text(image)])
                 .stdout(std::process::Stdio::null())
+                .process_group(0)
                 .spawn()
                 .unwrap();
             std::thread::sleep(std::time::Duration::from_millis(n * 4));
             let _ = child.kill();
             child.wait().unwrap();
-            // A tool that was under way goes on for a moment.
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            // A tool that was under way goes on for a moment, and its work counts.
+            let group = child.id().to_string();
+            while run("pgrep", &["-r", "R,S,D", "-g", &group])
+                .expect("pgrep")
+                .code
+                == 0
+            {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
             dof(["unmount-image", text(image)]);
             assert_eq!(
                 must("losetup", &["-j", text(image)]),
