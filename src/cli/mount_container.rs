@@ -40,7 +40,9 @@ pub struct UnmountContainer {
 impl From<mount::Error> for Failure {
     fn from(e: mount::Error) -> Self {
         match e {
-            mount::Error::NotOurs(_) | mount::Error::Within(_) => Failure::usage(e.to_string()),
+            mount::Error::NotOurs(_) | mount::Error::Within(_) | mount::Error::Taken(_) => {
+                Failure::usage(e.to_string())
+            }
             mount::Error::Container(e) => e.into(),
             _ => Failure::io(e.to_string()),
         }

@@ -39,7 +39,7 @@ pub struct ShowContainerLog {
     /// Only the last N entries of what is left
     #[arg(long, value_name = "N")]
     tail: Option<usize>,
-    /// Only lines that match a regular expression
+    /// Only entries that match a regular expression; Docker splits lines over 16 KiB into several
     #[arg(long, value_name = "RE")]
     grep: Option<Regex>,
     /// Whether to read the rotated files too, oldest first; off reads the newest alone

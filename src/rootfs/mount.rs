@@ -60,6 +60,9 @@ pub enum Error {
         /// What is wrong with the tool.
         source: tools::Error,
     },
+    /// Something of dof's is mounted there already.
+    #[error("{} is taken: dof unmount-container first", .0.display())]
+    Taken(PathBuf),
     /// Something else is mounted within.
     #[error("{} is mounted in it, not by dof; unmount that first", .0.display())]
     Within(PathBuf),
@@ -255,6 +258,11 @@ fn overlay_by_tool(layers: &[OwnedFd], at: &OwnedFd) -> Result<(), tools::Error>
 /// When nothing could be mounted; then nothing is.
 pub fn container(evidence: &Path, made_of: &Container, at: &Path) -> Result<Vec<String>, Error> {
     super::outside(evidence, at)?;
+    let table = mounts::table().map_err(step("/proc/self/mountinfo"))?;
+    let place = real(at)?;
+    if table.iter().any(|m| m.at == place && m.ours) {
+        return Err(Error::Taken(place));
+    }
     let stack = made_of.stack()?;
     crate::evidence::raise_descriptor_limit();
     let stage = Stage::new(evidence)?;

@@ -253,6 +253,16 @@ fn other_driver(driver: &str) {
             .with(0);
             let place = at.join(if name == "all" { "data" } else { "new/place" });
             assert!(place.is_dir(), "{driver}: {}", place.display());
+            let twice = dof([
+                "mount-container",
+                "--container",
+                name,
+                "--at-mountpoint",
+                at_text,
+                root,
+            ])
+            .with(2);
+            assert!(twice.err.contains("is taken"), "{}", twice.err);
             dof(["unmount-container", at_text]).with(0);
         }
     }
