@@ -1,7 +1,8 @@
 //! `dof mount-image` and `dof unmount-image`.
 
 use super::{Failure, Lines, exit};
-use crate::disk::{self, DockerHost, ImageFormat, Outcome, Told, Volume};
+use crate::disk::{self, DockerHost, Outcome, Told, Volume};
+use crate::parse::disk_image::Format;
 use crate::text::printable;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub struct MountImage {
     at: Option<PathBuf>,
     /// What the image is, where its first bytes are not to be believed
     #[arg(long, value_enum, value_name = "FORMAT")]
-    image_format: Option<ImageFormat>,
+    image_format: Option<Format>,
 }
 
 /// Arguments of `dof unmount-image`.

@@ -4,45 +4,11 @@ use super::setup::Setup;
 use super::{Error, step};
 use crate::parse::disk_image::{self as header, Format, Refusal};
 use crate::tools::{self, EWFMOUNT, QEMU_IMG};
-use clap::ValueEnum;
 use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-
-/// What the analyst says an image is, where its first bytes must not be believed: a guest may have written them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ImageFormat {
-    /// The disk's own bytes, in one file or in pieces
-    Raw,
-    /// QEMU
-    Qcow2,
-    /// VMware
-    Vmdk,
-    /// VirtualBox
-    Vdi,
-    /// Virtual PC
-    Vhd,
-    /// Hyper-V
-    Vhdx,
-    /// EnCase (E01, Ex01)
-    Ewf,
-}
-
-impl From<ImageFormat> for Format {
-    fn from(f: ImageFormat) -> Self {
-        match f {
-            ImageFormat::Raw => Format::Raw,
-            ImageFormat::Qcow2 => Format::Qcow2,
-            ImageFormat::Vmdk => Format::Vmdk,
-            ImageFormat::Vdi => Format::Vdi,
-            ImageFormat::Vhd => Format::Vhd,
-            ImageFormat::Vhdx => Format::Vhdx,
-            ImageFormat::Ewf => Format::Ewf,
-        }
-    }
-}
 
 /// An image as it was found.
 #[derive(Debug)]
@@ -61,11 +27,12 @@ const MOST_SEGMENTS: u32 = 14_000;
 /// Most sections of a segment.
 const MOST_SECTIONS: usize = 100_000;
 
-/// Looks at an image and refuses what would lead elsewhere.
+/// Looks at an image and refuses what would lead elsewhere. `said` is what the analyst says it is, where its first bytes must
+/// not be believed: a guest may have written them.
 ///
 /// # Errors
 /// When it cannot be read, is no image dof reads, or not the first piece of one.
-pub fn find(image: &Path, said: Option<ImageFormat>) -> Result<Found, Error> {
+pub fn find(image: &Path, said: Option<Format>) -> Result<Found, Error> {
     let shown = || image.display().to_string();
     let path = image.canonicalize().map_err(step(shown()))?;
     let (mut file, size) = open_file(&path)?;
@@ -75,10 +42,10 @@ pub fn find(image: &Path, said: Option<ImageFormat>) -> Result<Found, Error> {
         why,
     };
     let format = match said {
-        Some(ImageFormat::Raw) => Format::Raw,
+        Some(Format::Raw) => Format::Raw,
         // The header is looked at all the same, for what it would lead to.
         Some(said) => match header::format(&head).map_err(refuse)? {
-            found if found == said.into() => found,
+            found if found == said => found,
             _ => return Err(refuse(Refusal::Damaged("not of that format"))),
         },
         None => header::format(&head).map_err(refuse)?,

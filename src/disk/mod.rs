@@ -16,10 +16,9 @@ mod volumes;
 
 use crate::engine::{self, Install};
 use crate::evidence::{Evidence, EvidencePath};
-use crate::parse::disk_image::Refusal;
+use crate::parse::disk_image::{Format, Refusal};
 use crate::parse::superblock::Kind;
 use crate::tools;
-pub use image::ImageFormat;
 use setup::Setup;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,7 +117,7 @@ pub enum Told<'a> {
 /// When the image cannot be read at all; then nothing is left of what was tried. When no volume could be mounted, neither.
 pub fn mount(
     image: &Path,
-    format: Option<ImageFormat>,
+    format: Option<Format>,
     parent: &Path,
     mut tell: impl FnMut(Told<'_>),
 ) -> Result<(), Error> {

@@ -13,21 +13,21 @@ pub const HEAD: usize = 64 * 1024;
 pub const MOST_DESCRIPTOR: u64 = 1 << 20;
 
 /// How a disk is kept in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// The disk's own bytes.
+    /// The disk's own bytes, in one file or in pieces
     Raw,
-    /// QEMU's, versions 2 and 3.
+    /// QEMU's, versions 2 and 3
     Qcow2,
-    /// VMware's: a descriptor, or a sparse extent that holds one.
+    /// VMware's: a descriptor, or a sparse extent that holds one
     Vmdk,
-    /// VirtualBox's.
+    /// VirtualBox's
     Vdi,
-    /// Virtual PC's, dynamic: the header is doubled at the beginning.
+    /// Virtual PC's
     Vhd,
-    /// Hyper-V's.
+    /// Hyper-V's
     Vhdx,
-    /// EnCase's, and its successor.
+    /// EnCase's (E01, Ex01)
     Ewf,
 }
 

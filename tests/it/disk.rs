@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::mactime::mactime;
-use crate::support::{dof, dof_command, evidence, folder, is_root, run, skip};
+use crate::support::{Ran, dof, dof_command, evidence, folder, is_root, run, skip};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,13 +32,21 @@ fn digest(path: &Path) -> String {
     line.split_whitespace().next().unwrap().to_owned()
 }
 
+fn mount_image(at: &Path, image: &Path) -> Ran {
+    dof(["mount-image", "--at", text(at), text(image)])
+}
+
+fn unmount_image(image: &Path) -> Ran {
+    dof(["unmount-image", text(image)])
+}
+
 /// An image mounted by dof, undone also when a test fails.
 struct Image(PathBuf, String, String);
 
 impl Image {
     #[track_caller]
     fn mount(image: &Path, at: &Path) -> Image {
-        let ran = dof(["mount-image", "--at", text(at), text(image)]);
+        let ran = mount_image(at, image);
         let mounted = Image(image.to_path_buf(), ran.out.clone(), ran.err.clone());
         ran.with(0);
         mounted
@@ -71,7 +79,7 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        dof(["unmount-image", text(&self.0)]);
+        unmount_image(&self.0);
     }
 }
 
@@ -396,7 +404,7 @@ fn tour(image: &Path, said: &Said, body: &mut Vec<u8>) {
         .unwrap();
     assert_eq!(String::from_utf8(from_case.stdout).unwrap(), csv);
 
-    let undone = super::support::dof(["unmount-image", text(image)]).with(0);
+    let undone = unmount_image(image).with(0);
     assert_eq!(undone.out.lines().count(), 2, "{}", undone.out);
     assert!(!root.exists(), "its directory stays");
     assert_eq!(digest(image), before, "the image changed");
@@ -804,8 +812,8 @@ fn logical_volumes_without_device_mapper() {
         assert_eq!(fs::read(at.join("var/lib/known")).unwrap(), known);
     }
     assert_eq!(digest(&image), before);
-    let ran = dof(["mount-image", "--at", text(dir.path()), text(&image)]).with(0);
-    dof(["unmount-image", text(&image)]).with(0);
+    let ran = mount_image(dir.path(), &image).with(0);
+    unmount_image(&image).with(0);
     assert!(ran.err.contains("2.3: striped over 2"), "{}", ran.err);
 }
 
@@ -929,7 +937,7 @@ fn no_header_leads_elsewhere() {
         (&link, "leads to another file"),
         (&packed, "packed (zstd)"),
     ] {
-        let ran = dof(["mount-image", "--at", text(dir.path()), text(image)]).with(2);
+        let ran = mount_image(dir.path(), image).with(2);
         assert!(ran.err.contains(why), "{}", ran.err);
         assert_eq!(ran.out, "");
     }
@@ -939,7 +947,7 @@ fn no_header_leads_elsewhere() {
     let head = fs::read(&backed).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&forged).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &head[..400], 0).unwrap();
-    dof(["mount-image", "--at", text(dir.path()), text(&forged)]).with(2);
+    mount_image(dir.path(), &forged).with(2);
     let ran = dof([
         "mount-image",
         "--image-format",
@@ -948,7 +956,7 @@ fn no_header_leads_elsewhere() {
         text(dir.path()),
         text(&forged),
     ]);
-    dof(["unmount-image", text(&forged)]);
+    unmount_image(&forged);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("4:Ext4 / [Linux]"), "{}", ran.out);
 }
@@ -969,7 +977,7 @@ fn failures_leave_nothing() {
     drop(file);
     let at = dir.path().join("at");
     fs::create_dir(&at).unwrap();
-    let ran = dof(["mount-image", "--at", text(&at), text(&image)]).with(1);
+    let ran = mount_image(&at, &image).with(1);
     let mounted = Image(image.clone(), ran.out.clone(), ran.err.clone());
     assert!(
         ran.err.contains("4:Ext4 / [Linux] is not mounted"),
@@ -980,16 +988,16 @@ fn failures_leave_nothing() {
     assert_eq!(fs::read_dir(&at).unwrap().count(), 1);
     // In use: said, kept, and undone the next time.
     let held = fs::File::open(&boot).unwrap();
-    let busy = dof(["unmount-image", text(&boot)]).with(3);
+    let busy = unmount_image(&boot).with(3);
     assert!(busy.err.contains(text(&boot)), "{}", busy.err);
     drop(held);
-    let done = dof(["unmount-image", text(&boot)]).with(0);
+    let done = unmount_image(&boot).with(0);
     assert_eq!(done.out, format!("Unmounted {}\n", boot.display()));
     assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
-    dof(["unmount-image", text(&image)]).with(2);
+    unmount_image(&image).with(2);
     let nothing = dir.path().join("nothing.raw");
     fs::write(&nothing, [1; 4096]).unwrap();
-    dof(["mount-image", "--at", text(&at), text(&nothing)]).with(3);
+    mount_image(&at, &nothing).with(3);
     assert_eq!(must("losetup", &["-j", text(&image)]), "");
     // A tool that is missing is named with its package.
     let qcow2 = dir.path().join("d.qcow2");
@@ -1031,8 +1039,8 @@ fn images_that_are_not_whole() {
         fs::write(mounted.0.join("noise"), &noise).unwrap();
     }
     let warned = |image: &Path, why: &str| {
-        let ran = dof(["mount-image", "--at", text(at.path()), text(image)]);
-        dof(["unmount-image", text(image)]);
+        let ran = mount_image(at.path(), image);
+        unmount_image(image);
         assert!(ran.err.contains(why), "{}: {}", image.display(), ran.err);
         assert!(
             ran.code == 1 || ran.code == 3 && ran.out.is_empty(),
@@ -1042,8 +1050,8 @@ fn images_that_are_not_whole() {
         );
     };
     let sane = |image: &Path| {
-        let ran = dof(["mount-image", "--at", text(at.path()), text(image)]).with(0);
-        dof(["unmount-image", text(image)]).with(0);
+        let ran = mount_image(at.path(), image).with(0);
+        unmount_image(image).with(0);
         assert_eq!(ran.err, "", "{}", image.display());
     };
     // EWF: a segment gone, the last ones gone, one cut off.
@@ -1153,8 +1161,8 @@ fn damaged_partition_tables() {
         std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).unwrap();
     };
     let mount = || {
-        let ran = dof(["mount-image", "--at", text(dir.path()), text(&image)]);
-        dof(["unmount-image", text(&image)]);
+        let ran = mount_image(dir.path(), &image);
+        unmount_image(&image);
         ran
     };
     let gpt = "label: gpt\nstart=2048,size=20480\nstart=24576,size=20480\n";
@@ -1230,7 +1238,7 @@ fn an_image_in_use_stays() {
             text(&root),
         ])
         .with(0);
-        let refused = dof(["unmount-image", text(image)]).with(3);
+        let refused = unmount_image(image).with(3);
         assert!(
             refused.err.contains("dof unmount-container"),
             "{}",
@@ -1241,7 +1249,7 @@ fn an_image_in_use_stays() {
             b"after the commit\n"
         );
         dof(["unmount-container", text(&at)]).with(0);
-        dof(["unmount-image", text(image)]).with(0);
+        unmount_image(image).with(0);
         assert_eq!(must("losetup", &["-j", text(image)]), "");
         drop(mounted);
         let _ = fs::remove_dir(&at);
@@ -1285,7 +1293,7 @@ fn a_killed_mount_is_undone() {
             {
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
-            dof(["unmount-image", text(image)]);
+            unmount_image(image);
             assert_eq!(
                 must("losetup", &["-j", text(image)]),
                 "",

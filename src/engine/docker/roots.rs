@@ -126,29 +126,22 @@ impl Found {
         config: Option<i64>,
         rootless: bool,
     ) -> bool {
-        let meta = match survey.evidence.stat(root) {
+        // Docker lets nobody but root into its data root.
+        let looked = survey.evidence.stat(root).and_then(|meta| {
+            match survey.evidence.stat(&root.join("containers")) {
+                Err(e @ evidence::Error::Io(_)) => Err(e),
+                _ => Ok(meta),
+            }
+        });
+        let meta = match looked {
             Ok(meta) => meta,
             Err(evidence::Error::Missing) => return false,
             Err(e) => {
-                survey.problem(
-                    Severity::Error,
-                    root,
-                    format!("cannot be looked into: {e}"),
-                    "nothing",
-                );
+                let what = format!("cannot be looked into: {e}");
+                survey.problem(Severity::Error, root, what, "nothing");
                 return false;
             }
         };
-        // Docker lets nobody but root in.
-        if let Err(e @ evidence::Error::Io(_)) = survey.evidence.stat(&root.join("containers")) {
-            survey.problem(
-                Severity::Error,
-                root,
-                format!("cannot be looked into: {e}"),
-                "nothing",
-            );
-            return false;
-        }
         if self.seen.contains(&meta.identity()) {
             return true;
         }
