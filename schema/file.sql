@@ -49,7 +49,7 @@ CREATE TABLE file (
   link_raw BLOB                     -- the exact bytes of link, where they are not UTF-8
 ) STRICT;
 
--- Extended attributes of directories of layers and of regular files that somebody may execute: file capabilities, access
+-- Extended attributes of directories of layers and of regular files: file capabilities, access
 -- control lists, notes. Not here: overlayfs's own (see overlay and redirect above), SELinux labels, and those of other files.
 CREATE TABLE file_xattr (
   file_id INTEGER NOT NULL,         -- REFERENCES file, not declared: see event

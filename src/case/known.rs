@@ -50,7 +50,14 @@ impl Target {
         let mut file = BufReader::with_capacity(1 << 20, File::open(list).map_err(io)?);
         let mut line = Vec::new();
         file.read_until(b'\n', &mut line).map_err(io)?;
-        file.rewind().map_err(io)?;
+        // What Windows programs put in front of UTF-8.
+        let mark = if line.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        file.seek(io::SeekFrom::Start(mark)).map_err(io)?;
+        line.drain(..mark as usize);
         let cells: Vec<&[u8]> = line.split(|&b| b == b',').collect();
         match Layout::of(&cells) {
             Layout::Lines => loop {

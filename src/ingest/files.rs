@@ -232,8 +232,7 @@ impl<'e> Walk<'e> {
         // A metacopy has a size and no blocks but those of its attributes (as have some sparse or inline files: hence the look).
         let marked = written.by_device()
             && (meta.size > meta.blocks.saturating_mul(512) || (by_xattr && meta.size == 0));
-        // Capabilities matter for what can be executed; to look at every file would be one more system call each.
-        if kind == FileType::RegularFile && (marked || meta.mode & 0o111 != 0) {
+        if kind == FileType::RegularFile {
             match dir.entry_xattrs(name) {
                 Ok(mut all) => {
                     let x = OverlayXattrs::take(written.attributes(), &mut all);
