@@ -229,16 +229,14 @@ impl<'e> Walk<'e> {
         if written.by_device() && kind == FileType::CharacterDevice && meta.rdev == 0 {
             marks |= overlay::WHITEOUT;
         }
-        // A metacopy has a size and no blocks but those of its attributes (as have some sparse or inline files: hence the look).
-        let marked = written.by_device()
-            && (meta.size > meta.blocks.saturating_mul(512) || (by_xattr && meta.size == 0));
         if kind == FileType::RegularFile {
             match dir.entry_xattrs(name) {
                 Ok(mut all) => {
                     let x = OverlayXattrs::take(written.attributes(), &mut all);
-                    if marked {
-                        marks |= overlay::bits(x.whiteout, false, x.metacopy);
-                        redirect = x.redirect;
+                    if written.by_device() {
+                        let whiteout = x.whiteout && by_xattr && meta.size == 0;
+                        marks |= overlay::bits(whiteout, false, x.metacopy);
+                        redirect = x.redirect.filter(|_| x.metacopy);
                     }
                     let kept = worth_keeping(all);
                     if !kept.is_empty() {

@@ -611,7 +611,7 @@ mkdir -p bin etc tmp proc sys dev gone/x/y opq/old2 swapdf/in ren/deep data var/
 ln -s /run var/run
 cp /bin/busybox bin/busybox; for a in sh rm mkdir mv ln chmod touch; do ln -s busybox bin/$a; done
 for f in del mode owner same copied cap size mtime; do echo $f > etc/$f; done
-cp etc/size etc/exec; chmod 755 etc/exec; chmod 755 etc/cap
+cp etc/size etc/exec; chmod 755 etc/exec; chmod 644 etc/cap
 echo x > gone/x/y/z; echo x > opq/old1; echo x > opq/old2/x; echo x > swapfd; echo x > swapdf/in/f; echo x > ren/deep/f; echo x > ren/f
 echo x > hl1; ln hl1 hl3; echo x > data/hidden; mkdir data/sub; echo x > data/sub/hidden
 echo raw > "$(printf 'bad\377')"; echo raw > "$(printf 'dir\377')/file"; echo x > 'bad\xff'; echo x > '%_['; ln -s etc/del link; mkfifo fifo
