@@ -3,6 +3,7 @@
 //! Sources: LVM2's lib/format_text/layout.h (`pv_header`, `mda_header`, `raw_locn`), lib/label/label.h, and the text format
 //! of lib/format_text/export.c.
 
+use super::{u32_at, u64_at};
 use crate::text::lossless;
 
 /// Largest text of a volume group, in bytes.
@@ -321,18 +322,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn u32_at(b: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(
-        b.get(at..at.checked_add(4)?)?.try_into().ok()?,
-    ))
-}
-
-fn u64_at(b: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(
-        b.get(at..at.checked_add(8)?)?.try_into().ok()?,
-    ))
 }
 
 #[cfg(test)]

@@ -18,3 +18,15 @@ pub mod tar_split;
 pub mod time;
 pub mod unit;
 pub mod version;
+
+/// A little-endian number at a place, if there are bytes enough.
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let part = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(part.try_into().ok()?))
+}
+
+/// The same, of eight bytes.
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let part = bytes.get(at..at.checked_add(8)?)?;
+    Some(u64::from_le_bytes(part.try_into().ok()?))
+}

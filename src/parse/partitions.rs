@@ -3,6 +3,8 @@
 //! Sources: the UEFI specification (chapter 5, MBR and GPT) and, for the numbers investigators know partitions by, the slots
 //! that Sleuth Kit's `mmls` prints. Offsets and lengths are in sectors here, as in the tables.
 
+use super::{u32_at, u64_at};
+
 /// An entry of a table of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MbrEntry {
@@ -157,14 +159,6 @@ fn guid(b: &[u8]) -> Option<String> {
         b[14],
         b[15]
     ))
-}
-
-fn u32_at(b: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(b.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(b: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(b.get(at..at + 8)?.try_into().ok()?))
 }
 
 /// Something that has a line in `mmls`: where it begins and how long it is, in sectors, and whether it is metadata.
