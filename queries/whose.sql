@@ -1,35 +1,77 @@
 -- Whose file is this: which container, image and layer, at which path inside; and where are all versions of it?
 -- One row a file and container that has its layer or mounts it; versions in several layers follow each other, topmost first.
 -- effective = 1: this is what the container showed there. Else hidden_by is what hid it: a mount, a layer's entry, or it marks a deletion itself.
+-- A host path may have the mount's own path in front, lead through overlay2/l or merged (what the layers of that container have), or be of
+-- Docker's own files: those of a layer or volume give its root, those of a container or image a row of the role record.
+-- path_hex has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- Names that are not UTF-8 are told from those that only look like it (\xff) by the file itself, not by the directories above.
 -- Versions are those at one path within each layer: what a renamed directory (overlay redirect) brought along stands at its old path.
--- :path       a host path, a path in a container, a fragment of a host path, or a GLOB on the host path; all when unset
+-- :path       a host path, a path in a container, a fragment of a host path, or a GLOB on either path; all when unset
 -- :container  name, id or unique prefix of the id: only what this container has; all when unset
 -- Example: dof query whose --path /tmp/trojan
-WITH wanted (tree_id, inner) AS (
-  SELECT t.id, substr(rtrim(:path, '/'), length(t.host_path) + 1) FROM tree t
-   WHERE :path GLOB '/*' AND :path NOT GLOB '*[*?[]*' AND substr(rtrim(:path, '/') || '/', 1, length(t.host_path) + 1) = t.host_path || '/'
+WITH typed (path) AS (SELECT rtrim(replace(replace(replace(:path, '//', '/'), '//', '/'), '//', '/'), '/')),
+-- As it was typed (a path on the host = 1, in a container = 2), and without what stands before it on the analyst's machine.
+place (path, host_id, side) AS (
+  SELECT path, NULL, 3 FROM typed WHERE :path GLOB '/*'
    UNION
-  SELECT t.id, rtrim(:path, '/') FROM tree t
-   WHERE :path GLOB '/*' AND :path NOT GLOB '*[*?[]*' AND t.kind = 'layer'
+  SELECT substr(y.path, length(rtrim(h.mount, '/')) + 1), h.id, 1 FROM typed y, host h WHERE substr(y.path || '/', 1, length(rtrim(h.mount, '/')) + 1) = rtrim(h.mount, '/') || '/' AND h.mount <> '/'
    UNION
-  SELECT p.tree_id, substr(rtrim(:path, '/'), length(p.place) + 1) FROM mount_place p
-   WHERE :path GLOB '/*' AND :path NOT GLOB '*[*?[]*' AND p.tree_id IS NOT NULL AND substr(rtrim(:path, '/') || '/', 1, length(p.place) + 1) = p.place || '/'),
+  SELECT substr(y.path, instr(y.path, n.data_root || '/')), n.host_id, 1 FROM typed y, engine n WHERE instr(y.path, n.data_root || '/') > 1),
+-- And through a layer's short name, and the place of a container's whole view; `only` is that container.
+asked (path, host_id, side, only) AS (
+  SELECT path, host_id, side, NULL FROM place
+   UNION
+  SELECT l.host_path || substr(a.path, length(n.data_root || '/' || l.driver || '/l/' || l.link) + 1), n.host_id, 1, NULL
+    FROM place a, engine n, layer l
+   WHERE l.engine_id = n.id AND n.host_id = coalesce(a.host_id, n.host_id) AND substr(a.path || '/', 1, length(n.data_root || '/' || l.driver || '/l/' || l.link || '/')) = n.data_root || '/' || l.driver || '/l/' || l.link || '/'
+   UNION
+  SELECT substr(path, length(merged)), host_id, 2, only
+    FROM (SELECT a.path, n.host_id, c.id AS only, iif(l.driver = 'aufs', n.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged') || '/' AS merged
+            FROM place a, container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine n ON n.id = l.engine_id WHERE n.host_id = coalesce(a.host_id, n.host_id))
+   WHERE substr(path || '/', 1, length(merged)) = merged),
+wanted (tree_id, inner, only) AS (
+  SELECT t.id, substr(a.path, length(rtrim(t.host_path, '/')) + 1), NULL FROM asked a, tree t
+   WHERE a.side & 1 AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(rtrim(t.host_path, '/')) + 1) = rtrim(t.host_path, '/') || '/'
+   UNION
+  SELECT t.id, rtrim(a.path, '/'), a.only FROM asked a, tree t
+   WHERE a.side & 2 AND t.kind = 'layer' AND (a.only IS NULL OR t.id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only))
+   UNION
+  SELECT p.tree_id, substr(a.path, length(p.place) + 1), NULL FROM asked a, mount_place p
+   WHERE a.side & 2 AND a.only IS NULL AND p.tree_id IS NOT NULL AND substr(a.path || '/', 1, length(p.place) + 1) = p.place || '/'
+   UNION
+  SELECT t.id, '', NULL FROM place a, trace r CROSS JOIN engine n ON n.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
+   WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = n.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
+     AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
+     AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND NOT EXISTS (SELECT 1 FROM asked m WHERE m.only IS NOT NULL)),
+-- What is no exact path: all, a fragment or a GLOB (4), or a GLOB on paths as above.
+pattern (glob, host_id, side, only) AS (
+  SELECT NULL, NULL, 0, NULL WHERE :path IS NULL
+   UNION ALL
+  SELECT :path, NULL, 4, NULL WHERE :path NOT GLOB '/*'
+   UNION ALL
+  SELECT path, host_id, side, only FROM asked WHERE path GLOB '/*' AND path GLOB '*[*?[]*'),
 -- inner = the path within the tree; where a file's name marks a deletion (.wh.NAME), that of what it deletes.
-found (file_id, tree_id, dir_path, name, dir_raw, name_raw) AS (
-  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw
+found (file_id, tree_id, dir_path, name, dir_raw, name_raw, only) AS (
+  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.only
     FROM wanted w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.dir_id = d.id
    WHERE f.name = replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') OR f.name = '.wh.' || replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') AND f.overlay LIKE '%whiteout%'
-   UNION ALL
-  SELECT f.id, t.id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw
-    FROM tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.dir_id = d.id
-   WHERE (:path IS NULL OR :path NOT GLOB '/*' OR :path GLOB '*[*?[]*')
-     AND (:path IS NULL OR iif(:path GLOB '*[*?[]*', t.host_path || d.path || '/' || f.name GLOB :path, instr(t.host_path || d.path || '/' || f.name, :path)))),
+   UNION
+  SELECT file_id, tree, dir_path, name, dir_raw, name_raw, only
+    FROM (SELECT f.id AS file_id, t.id AS tree, t.kind, d.path AS dir_path, iif(f.overlay IS NOT NULL AND f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name) AS name, d.path_raw AS dir_raw, f.name_raw,
+                 a.only, a.side, a.glob, rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS on_host
+            FROM pattern a CROSS JOIN tree t ON t.host_id = coalesce(a.host_id, t.host_id) CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.dir_id = d.id
+           WHERE (:container IS NULL OR t.id IN (SELECT k.tree_id FROM tree_container k CROSS JOIN container c ON c.id = k.container_id WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
+             AND (a.only IS NULL OR t.id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only)))
+   WHERE side = 0
+      OR side = 4 AND (instr(on_host, glob) OR on_host GLOB glob)
+      OR side & 1 AND on_host GLOB glob
+      OR side & 2 AND (kind = 'layer' AND dir_path || '/' || name GLOB glob
+                       OR kind <> 'layer' AND EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = tree AND p.place || dir_path || iif(name = '', '', '/' || name) GLOB glob))),
 -- Who has it: by a layer (root = -1), or by a mount.
 seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, path) AS (
   SELECT file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner)
     FROM (SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, s.container_id, s.position, -1 AS root, '' AS place, x.dir_raw, x.name_raw
-            FROM found x LEFT JOIN tree t ON t.id = x.tree_id LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND s.sees & 1 WHERE t.kind = 'layer'
+            FROM found x LEFT JOIN tree t ON t.id = x.tree_id LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND s.sees & 1 AND s.container_id = coalesce(x.only, s.container_id) WHERE t.kind = 'layer'
            UNION ALL
           SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name), p.container_id, NULL, length(p.place), coalesce(p.place, ''), x.dir_raw, x.name_raw
             FROM found x JOIN tree t ON t.id = x.tree_id LEFT JOIN mount_place p ON p.tree_id = t.id WHERE t.kind <> 'layer')),
@@ -42,7 +84,7 @@ version AS (
            (WITH RECURSIVE up (path) AS (SELECT s.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
             SELECT y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
               FROM up u CROSS JOIN container_stack a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
-                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.dir_id = d.id CROSS JOIN layer y ON y.id = a.layer_id
+                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e INDEXED BY file_dir ON e.dir_id = d.id CROSS JOIN layer y ON y.id = a.layer_id
              WHERE s.position IS NOT NULL
                AND (e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
                AND (u.path = s.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
@@ -51,11 +93,22 @@ version AS (
              ORDER BY a.position DESC, length(u.path), e.id LIMIT 1),
            (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
     FROM seen s)
-SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL) AS effective, v.hiding AS hidden_by,
-       CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type, printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,
-       replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime, replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
-       f.overlay, f.link AS link_target, t.host_path || d.path || iif(f.name = '', '', '/' || f.name) AS host_path, f.id AS file_id, l.host
-  FROM version v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id CROSS JOIN tree_label l ON l.tree_id = t.id
-       LEFT JOIN container c ON c.id = v.container_id
- WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
- ORDER BY c.name, c.full_id, c.id, v.path, v.root DESC, v.position DESC, t.id, f.id;
+SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_hex, host_path, file_id, host
+  FROM (
+  SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL) AS effective, v.hiding AS hidden_by,
+         CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type, printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,
+         replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime, replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
+         f.overlay, f.link AS link_target, iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) AS path_hex,
+         rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS host_path, f.id AS file_id, l.host,
+         c.name AS by_name, c.full_id AS by_full_id, c.id AS by_id, v.root, v.position, t.id AS tree_id
+    FROM version v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id CROSS JOIN tree_label l ON l.tree_id = t.id
+         LEFT JOIN container c ON c.id = v.container_id
+   WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+   UNION ALL
+  SELECT coalesce(c.name, c.full_id), coalesce((SELECT min(y.reference) FROM image_reference y WHERE y.image_id = i.id AND y.tag IS NOT NULL), i.full_id), NULL, 'record', NULL, NULL, NULL,
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.path, NULL, h.name, c.name, c.full_id, c.id, NULL, NULL, r.id
+    FROM place a, trace r CROSS JOIN engine n ON n.id = r.engine_id CROSS JOIN host h ON h.id = n.host_id
+         LEFT JOIN container c ON c.engine_id = n.id AND c.full_id = r.belongs LEFT JOIN image i ON i.engine_id = n.id AND i.full_id = r.belongs
+   WHERE r.kind IN ('container', 'mount-record', 'image', 'image-metadata', 'task') AND n.host_id = coalesce(a.host_id, n.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
+     AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
+ ORDER BY by_name, by_full_id, by_id, path, root DESC, position DESC, tree_id, file_id;

@@ -30,6 +30,22 @@ pub fn lossless(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// The bytes that [`lossless`] shows this way: each `\xNN` of a byte that is not ASCII is that byte.
+pub fn spelled(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let byte = rest
+            .strip_prefix(b"\\x")
+            .and_then(|hex| std::str::from_utf8(hex.get(..2)?).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            .filter(|b| !b.is_ascii());
+        out.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &rest[4..] } else { after };
+    }
+    out
+}
+
 /// Whether a character could move the cursor, forge a line or reorder what stands on it.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -76,6 +92,12 @@ mod tests {
         #[test]
         fn nothing_unsafe_passes(s in any::<String>()) {
             prop_assert!(!printable(&s).chars().any(is_unsafe));
+        }
+
+        #[test]
+        fn what_is_shown_can_be_typed(bytes in proptest::collection::vec(1u8.., 0..20)) {
+            prop_assume!(!bytes.windows(2).any(|w| w == b"\\x"));
+            prop_assert_eq!(spelled(lossless(&bytes).as_bytes()), bytes);
         }
 
         #[test]

@@ -3,10 +3,11 @@
 use super::Failure;
 use super::filesystem::{FilesystemArgs, Found};
 use super::source::{Homes, SourceArgs};
-use crate::rootfs::extract::Extraction;
+use crate::query::Glob;
+use crate::rootfs::extract::{Extraction, named};
 use crate::rootfs::merge::View;
 use crate::rootfs::outside;
-use crate::text::printable;
+use crate::text::{lossless, printable};
 use clap::Args;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -15,14 +16,15 @@ use std::path::{Path, PathBuf};
 /// Arguments of `dof extract`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Paths are the container's, links followed inside it; a directory comes with all below it. Copies stand in DIR/files; \
+Paths are the container's, links followed inside it; a directory comes with all below it. What is no name in the container \
+is a GLOB, as in dof query; bytes that are not UTF-8 may be given as they are or as dof prints them (\\xNN). Copies stand in DIR/files; \
 DIR/SHA256SUMS is for `sha256sum -c`, DIR/manifest.csv has what a copy cannot keep: owners, all times, where on the host it \
 was, and what is no file (links, devices, FIFOs, sockets), which is not made.
 
 Example:
   dof extract --container apache /tmp/trojan /var/log -o loot --host /mnt/host")]
 pub struct Extract {
-    /// What to copy, as the container names it
+    /// What to copy, as the container names it, or a GLOB on its paths, quoted: '/tmp/*'
     #[arg(required = true, value_name = "PATH")]
     path: Vec<OsString>,
     /// Name, id or unique prefix of the id
@@ -59,17 +61,23 @@ impl Extract {
         let evidence = Found::open(&mount)?;
         let mut problems = Vec::new();
         let view = View::open(&evidence, &found.made_of, &mut problems)?;
+        let mut places = Vec::new();
         for path in &self.path {
-            if matches!(view.lookup(path.as_bytes()), Ok(None)) {
-                return Err(Failure::usage(format!(
-                    "{shown}: no {} in this container",
-                    printable(&path.to_string_lossy())
-                )));
+            let path = path.as_bytes();
+            let glob = Glob::new(format!("/{}", lossless(path).trim_matches('/')))?;
+            match named(&view, path, |p| glob.matches(p), &mut problems)? {
+                Some(found) => places.extend(found),
+                None => {
+                    return Err(Failure::usage(format!(
+                        "{shown}: no {} in this container",
+                        printable(&lossless(path))
+                    )));
+                }
             }
         }
         let mut out = Extraction::new(&view, &self.output, self.keep_owners)?;
-        for path in &self.path {
-            out.path(path.as_bytes(), &mut problems)?;
+        for place in places {
+            out.place(place, &mut problems)?;
         }
         let (files, bytes) = out.finish()?;
         let code = found.report(&problems, code);

@@ -6,11 +6,13 @@ use crate::ingest::Options;
 use crate::parse::time;
 use crate::query::{self, Query};
 use crate::render::{Bodyfile, Dialect, Format, Mactime, Render};
-use clap::builder::PossibleValue;
+use crate::text::lossless;
+use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Arg, Args, FromArgMatches, ValueEnum};
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -253,7 +255,10 @@ fn command(query: &Query) -> clap::Command {
             .help(p.help.clone());
         let choices: Vec<String> = p.choices().into_iter().map(str::to_owned).collect();
         let arg = if choices.is_empty() {
-            arg
+            // Bytes that are not UTF-8 stand in a case as they are printed.
+            arg.value_parser(
+                OsStringValueParser::new().map(|v| lossless(v.as_bytes()).into_owned()),
+            )
         } else {
             arg.value_parser(choices)
         };

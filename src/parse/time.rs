@@ -105,6 +105,12 @@ pub fn rfc3339_nano(ns: i64) -> String {
     s
 }
 
+/// `2026-11-23T23:31:46.600000000Z`: the same with all nine digits, as the queries print times.
+pub fn rfc3339_nine(ns: i64) -> String {
+    let t = Utc.timestamp_nanos(ns);
+    t.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -284,6 +284,33 @@ impl Query {
     }
 }
 
+/// SQLite's GLOB, as queries match paths with it.
+#[derive(Debug)]
+pub struct Glob {
+    db: Connection,
+    pattern: String,
+}
+
+impl Glob {
+    /// Of this pattern.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn new(pattern: String) -> Result<Self, Error> {
+        let db = Connection::open_in_memory()?;
+        Ok(Glob { db, pattern })
+    }
+
+    /// Whether a text is like it.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn matches(&self, text: &str) -> Result<bool, Error> {
+        let mut stmt = self.db.prepare_cached("SELECT ?1 GLOB ?2")?;
+        Ok(stmt.query_row((text, &self.pattern), |r| r.get(0))?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,9 +9,9 @@
 use super::Error;
 use super::merge::{Leaf, Node, View};
 use crate::evidence::{self, Fault, Meta};
-use crate::parse::time::rfc3339_nano;
+use crate::parse::time::rfc3339_nine;
 use crate::problem::{Defect, Problem, Severity};
-use crate::text::lossless;
+use crate::text::{is_plain, lossless, spelled};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
@@ -37,8 +37,9 @@ pub struct Extraction<'v> {
     pub bytes: u64,
 }
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "path",
+    "path_hex",
     "type",
     "size",
     "sha256",
@@ -54,6 +55,61 @@ const COLUMNS: [&str; 15] = [
     "layer",
     "host_path",
 ];
+
+/// The places that a path of the container names, as it stands, or as dof prints it (`\xNN`), links followed; where there is
+/// nothing of that name, those whose printed paths are `like` it, without what is below one of them. `None` when there is
+/// nothing. What cannot be read goes to `problems`.
+///
+/// # Errors
+/// What `like` returned.
+pub fn named<E>(
+    view: &View<'_>,
+    path: &[u8],
+    mut like: impl FnMut(&str) -> Result<bool, E>,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Vec<Vec<u8>>>, E> {
+    let bytes = spelled(path);
+    for name in [path, &bytes] {
+        match read(view.lookup(name), name, problems) {
+            Some(Some((place, _))) => return Ok(Some(vec![place])),
+            Some(None) => {}
+            None => return Ok(Some(Vec::new())),
+        }
+    }
+    if !path.iter().any(|b| b"*?[\\".contains(b)) {
+        return Ok(None);
+    }
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    view.walk(
+        |place, _| {
+            let below = found.last().is_some_and(|dir| {
+                place
+                    .strip_prefix(dir.as_slice())
+                    .is_some_and(|rest| dir.is_empty() || rest.starts_with(b"/"))
+            });
+            if !below && like(&format!("/{}", lossless(place)))? {
+                found.push(place.to_vec());
+            }
+            Ok(())
+        },
+        |_| {}, // told of again where it is copied
+    )?;
+    Ok((!found.is_empty()).then_some(found))
+}
+
+/// What was read, or `None` and a problem.
+fn read<T>(
+    found: Result<T, evidence::Error>,
+    path: &[u8],
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    found
+        .map_err(|e| {
+            let defect = Defect::new(format!("cannot be read: {e}"), "nothing");
+            problems.push(defect.in_file(Severity::Error, lossless(path).into_owned()));
+        })
+        .ok()
+}
 
 fn new_file(at: &OwnedFd, name: &str) -> Result<File, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -107,21 +163,14 @@ impl<'v> Extraction<'v> {
         })
     }
 
-    /// Copies what a path of the container leads to, with all below it. `false` when there is nothing.
+    /// Copies what stands at a place that [`named`] found, with all below it.
     ///
     /// # Errors
     /// When a copy cannot be written. What cannot be read goes to `problems`.
-    pub fn path(&mut self, path: &[u8], problems: &mut Vec<Problem>) -> Result<bool, Error> {
-        let found = match self.view.lookup(path) {
-            Ok(found) => found,
-            Err(e) => {
-                let defect = Defect::new(format!("cannot be read: {e}"), "nothing");
-                problems.push(defect.in_file(Severity::Error, lossless(path).into_owned()));
-                return Ok(true);
-            }
-        };
-        let Some((place, node)) = found else {
-            return Ok(false);
+    pub fn place(&mut self, place: Vec<u8>, problems: &mut Vec<Problem>) -> Result<(), Error> {
+        let Some((place, node)) = read(self.view.at(place.clone()), &place, problems).flatten()
+        else {
+            return Ok(());
         };
         let view = self.view;
         let mut late = Vec::new();
@@ -137,7 +186,7 @@ impl<'v> Extraction<'v> {
             |p| late.push(p),
         )?;
         problems.append(&mut late);
-        Ok(true)
+        Ok(())
     }
 
     /// Ends the lists.
@@ -311,9 +360,16 @@ impl<'v> Extraction<'v> {
             Some((path, layer)) => (path.map(|p| p.host()), Some(layer.host())),
             None => (None, None),
         };
-        let text = |ns: i64| rfc3339_nano(ns);
-        let fields: [String; 15] = [
+        let text = rfc3339_nine;
+        let fields: [String; 16] = [
             format!("/{}", lossless(place)),
+            if is_plain(place) {
+                String::new()
+            } else {
+                place
+                    .iter()
+                    .fold("2f".into(), |hex, b| hex + &format!("{b:02x}"))
+            },
             kind.into(),
             meta.size.to_string(),
             hash.unwrap_or_default(),

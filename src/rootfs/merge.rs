@@ -221,7 +221,14 @@ impl<'e> View<'e> {
     /// # Errors
     /// When a layer cannot be asked.
     pub fn lookup(&self, path: &[u8]) -> Result<Option<(Vec<u8>, Node)>, evidence::Error> {
-        let place = self.place(path);
+        self.at(self.place(path))
+    }
+
+    /// What stands at a place, which is taken as it is, without following links.
+    ///
+    /// # Errors
+    /// When a layer cannot be asked.
+    pub fn at(&self, place: Vec<u8>) -> Result<Option<(Vec<u8>, Node)>, evidence::Error> {
         let top = self.mounts.get(&b""[..]).cloned();
         let mut node = top.unwrap_or_else(|| Node::Dir(self.root.clone()));
         let mut way = Vec::new();
