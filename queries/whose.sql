@@ -16,18 +16,18 @@ place (path, host_id, side) AS (
    UNION
   SELECT substr(y.path, length(rtrim(h.mount, '/')) + 1), h.id, 1 FROM typed y, host h WHERE substr(y.path || '/', 1, length(rtrim(h.mount, '/')) + 1) = rtrim(h.mount, '/') || '/' AND h.mount <> '/'
    UNION
-  SELECT substr(y.path, instr(y.path, n.data_root || '/')), n.host_id, 1 FROM typed y, engine n WHERE instr(y.path, n.data_root || '/') > 1),
+  SELECT substr(y.path, instr(y.path, eng.data_root || '/')), eng.host_id, 1 FROM typed y, engine eng WHERE instr(y.path, eng.data_root || '/') > 1),
 -- And through a layer's short name, and the place of a container's whole view; `only` is that container.
 asked (path, host_id, side, only) AS (
   SELECT path, host_id, side, NULL FROM place
    UNION
-  SELECT l.host_path || substr(a.path, length(n.data_root || '/' || l.driver || '/l/' || l.link) + 1), n.host_id, 1, NULL
-    FROM place a, engine n, layer l
-   WHERE l.engine_id = n.id AND n.host_id = coalesce(a.host_id, n.host_id) AND substr(a.path || '/', 1, length(n.data_root || '/' || l.driver || '/l/' || l.link || '/')) = n.data_root || '/' || l.driver || '/l/' || l.link || '/'
+  SELECT l.host_path || substr(a.path, length(eng.data_root || '/' || l.driver || '/l/' || l.link) + 1), eng.host_id, 1, NULL
+    FROM place a, engine eng, layer l
+   WHERE l.engine_id = eng.id AND eng.host_id = coalesce(a.host_id, eng.host_id) AND substr(a.path || '/', 1, length(eng.data_root || '/' || l.driver || '/l/' || l.link || '/')) = eng.data_root || '/' || l.driver || '/l/' || l.link || '/'
    UNION
   SELECT substr(path, length(merged)), host_id, 2, only
-    FROM (SELECT a.path, n.host_id, c.id AS only, iif(l.driver = 'aufs', n.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged') || '/' AS merged
-            FROM place a, container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine n ON n.id = l.engine_id WHERE n.host_id = coalesce(a.host_id, n.host_id))
+    FROM (SELECT a.path, eng.host_id, c.id AS only, iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged') || '/' AS merged
+            FROM place a, container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id WHERE eng.host_id = coalesce(a.host_id, eng.host_id))
    WHERE substr(path || '/', 1, length(merged)) = merged),
 wanted (tree_id, inner, only) AS (
   SELECT t.id, substr(a.path, length(rtrim(t.host_path, '/')) + 1), NULL FROM asked a, tree t
@@ -39,8 +39,8 @@ wanted (tree_id, inner, only) AS (
   SELECT p.tree_id, substr(a.path, length(p.place) + 1), NULL FROM asked a, mount_place p
    WHERE a.side & 2 AND a.only IS NULL AND p.tree_id IS NOT NULL AND substr(a.path || '/', 1, length(p.place) + 1) = p.place || '/'
    UNION
-  SELECT t.id, '', NULL FROM place a, trace r CROSS JOIN engine n ON n.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
-   WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = n.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
+  SELECT t.id, '', NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
+   WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = eng.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
      AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND NOT EXISTS (SELECT 1 FROM asked m WHERE m.only IS NOT NULL)),
 -- What is no exact path: all, a fragment or a GLOB (4), or a GLOB on paths as above.
@@ -107,8 +107,8 @@ SELECT container, image, layer, role, path, effective, hidden_by, type, mode, ui
    UNION ALL
   SELECT coalesce(c.name, c.full_id), coalesce((SELECT min(y.reference) FROM image_reference y WHERE y.image_id = i.id AND y.tag IS NOT NULL), i.full_id), NULL, 'record', NULL, NULL, NULL,
          NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.path, NULL, h.name, c.name, c.full_id, c.id, NULL, NULL, r.id
-    FROM place a, trace r CROSS JOIN engine n ON n.id = r.engine_id CROSS JOIN host h ON h.id = n.host_id
-         LEFT JOIN container c ON c.engine_id = n.id AND c.full_id = r.belongs LEFT JOIN image i ON i.engine_id = n.id AND i.full_id = r.belongs
-   WHERE r.kind IN ('container', 'mount-record', 'image', 'image-metadata', 'task') AND n.host_id = coalesce(a.host_id, n.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
+    FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id CROSS JOIN host h ON h.id = eng.host_id
+         LEFT JOIN container c ON c.engine_id = eng.id AND c.full_id = r.belongs LEFT JOIN image i ON i.engine_id = eng.id AND i.full_id = r.belongs
+   WHERE r.kind IN ('container', 'mount-record', 'image', 'image-metadata', 'task') AND eng.host_id = coalesce(a.host_id, eng.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
  ORDER BY by_name, by_full_id, by_id, path, root DESC, position DESC, tree_id, file_id;

@@ -29,3 +29,4 @@ mod timeline;
 mod truth;
 mod verify;
 mod views;
+mod whose;
