@@ -10,13 +10,17 @@
 -- :container  name, id or unique prefix of the id: only what this container has; all when unset
 -- Example: dof query whose --path /tmp/trojan
 WITH typed (path) AS (SELECT rtrim(replace(replace(replace(:path, '//', '/'), '//', '/'), '//', '/'), '/')),
--- As it was typed (a path on the host = 1, in a container = 2), and without what stands before it on the analyst's machine.
+-- As it was typed (a path on the host = 1, in a container = 2), and without what stands before it on the analyst's machine: the
+-- mount, or what is before the data root, or before Docker's folders where the data root is another (a link, a disk of its own).
 place (path, host_id, side) AS (
   SELECT path, NULL, 3 FROM typed WHERE :path GLOB '/*'
    UNION
   SELECT substr(y.path, length(rtrim(h.mount, '/')) + 1), h.id, 1 FROM typed y, host h WHERE substr(y.path || '/', 1, length(rtrim(h.mount, '/')) + 1) = rtrim(h.mount, '/') || '/' AND h.mount <> '/'
    UNION
-  SELECT substr(y.path, instr(y.path, eng.data_root || '/')), eng.host_id, 1 FROM typed y, engine eng WHERE instr(y.path, eng.data_root || '/') > 1),
+  SELECT substr(y.path, instr(y.path, eng.data_root || '/')), eng.host_id, 1 FROM typed y, engine eng WHERE instr(y.path, eng.data_root || '/') > 1
+   UNION
+  SELECT eng.data_root || substr(y.path, instr(y.path, j.value)), eng.host_id, 1
+    FROM typed y, engine eng, json_each(json_array('/' || eng.driver || '/', '/image/' || eng.driver || '/', '/containers/')) j WHERE instr(y.path, j.value)),
 -- And through a layer's short name, and the place of a container's whole view; `only` is that container.
 asked (path, host_id, side, only) AS (
   SELECT path, host_id, side, NULL FROM place
@@ -84,7 +88,7 @@ version AS (
            (WITH RECURSIVE up (path) AS (SELECT s.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
             SELECT y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
               FROM up u CROSS JOIN container_stack a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
-                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e INDEXED BY file_dir ON e.dir_id = d.id CROSS JOIN layer y ON y.id = a.layer_id
+                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.dir_id = d.id) CROSS JOIN layer y ON y.id = a.layer_id
              WHERE s.position IS NOT NULL
                AND (e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
                AND (u.path = s.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')

@@ -118,6 +118,10 @@ fn what_docker_cp_copies() {
         ("symlink", "/loot/a/one")
     );
     assert!(to.join("files/loot/link").symlink_metadata().is_err());
+    assert_eq!(
+        row("/loot/a/b/two")["mtime"],
+        "2019-05-27T00:00:00.000000000Z"
+    );
     let one = row("/loot/a/one");
     assert_eq!(
         (

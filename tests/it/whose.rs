@@ -132,6 +132,7 @@ fn the_paths_a_running_host_shows() {
         format!("{mount}/{file}"),
         format!("/mnt/disk{file}"),
         format!("mnt/disk{file}"),
+        file.replace("/var/lib/docker", "/mnt/lv"),
         format!("/mnt/disk/var/lib/docker/overlay2/*/diff/a/ne?"),
     ] {
         assert_eq!(places(&whose(&case, &asked)), truth, "{asked}");
