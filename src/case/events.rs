@@ -14,8 +14,29 @@ const CHUNK: usize = 4 << 20;
 /// Bytes of one event in a run.
 const WIDTH: usize = 16;
 
-/// A file's time: the time, then the file's id and four bits of MACB.
-type Event = (i64, u64);
+/// Events given at once.
+const GIVEN: usize = 4096;
+
+/// A time of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Event {
+    /// The time; nanoseconds.
+    pub ts: i64,
+    /// The file's id and, in the last four bits, MACB: so that events of one time sort by file.
+    of: u64,
+}
+
+impl Event {
+    /// Row id of the file.
+    pub fn file(self) -> i64 {
+        (self.of >> 4) as i64
+    }
+
+    /// Which of its times it is: 1 = accessed, 2 = modified, 4 = changed, 8 = born.
+    pub fn macb(self) -> i64 {
+        (self.of & 15) as i64
+    }
+}
 
 /// Gathers events and gives them back sorted by time and file.
 pub struct Events {
@@ -62,7 +83,10 @@ impl Events {
             let macb = (i..4)
                 .filter(|&j| times[j] == *t)
                 .fold(0, |bits, j| bits | 1u64 << j);
-            self.held.push((ts, (file as u64) << 4 | macb));
+            self.held.push(Event {
+                ts,
+                of: (file as u64) << 4 | macb,
+            });
         }
         if self.held.len() >= self.chunk {
             self.spill()
@@ -78,9 +102,9 @@ impl Events {
             none => none.insert(tempfile::tempfile()?),
         };
         let mut out = BufWriter::with_capacity(1 << 20, file);
-        for (ts, rest) in &self.held {
-            out.write_all(&ts.to_le_bytes())?;
-            out.write_all(&rest.to_le_bytes())?;
+        for event in &self.held {
+            out.write_all(&event.ts.to_le_bytes())?;
+            out.write_all(&event.of.to_le_bytes())?;
         }
         out.flush()?;
         self.runs.push(self.held.len() as u64);
@@ -88,20 +112,18 @@ impl Events {
         Ok(())
     }
 
-    /// Calls `sink(ts, file, macb)` for every event in order; returns how many there were.
+    /// Gives `sink` all events in order, some at once; returns how many there were.
     ///
     /// # Errors
     /// Those of the temporary file and of `sink`.
     pub fn drain<E: From<io::Error>>(
         mut self,
-        mut sink: impl FnMut(i64, i64, i64) -> Result<(), E>,
+        mut sink: impl FnMut(&[Event]) -> Result<(), E>,
     ) -> Result<u64, E> {
         self.held.par_sort_unstable();
-        let mut give = |(ts, rest): Event| sink(ts, (rest >> 4) as i64, (rest & 15) as i64);
         let Some(spill) = self.spill else {
-            let n = self.held.len() as u64;
-            self.held.into_iter().try_for_each(give)?;
-            return Ok(n);
+            sink(&self.held)?;
+            return Ok(self.held.len() as u64);
         };
         let mut runs = Vec::new();
         let mut start = 0;
@@ -121,10 +143,14 @@ impl Events {
         }
         let memory = runs.len();
         heap.extend(held.next().map(|e| Reverse((e, memory))));
-        let mut n = 0;
+        let (mut n, mut some) = (0, Vec::with_capacity(GIVEN));
         while let Some(Reverse((event, i))) = heap.pop() {
-            give(event)?;
-            n += 1;
+            some.push(event);
+            if some.len() == GIVEN {
+                sink(&some)?;
+                n += GIVEN as u64;
+                some.clear();
+            }
             let next = if i == memory {
                 held.next()
             } else {
@@ -132,7 +158,8 @@ impl Events {
             };
             heap.extend(next.map(|e| Reverse((e, i))));
         }
-        Ok(n)
+        sink(&some)?;
+        Ok(n + some.len() as u64)
     }
 }
 
@@ -161,11 +188,9 @@ impl Run {
         let word = |b: &[u8]| <[u8; 8]>::try_from(b).unwrap_or_default();
         let block: Vec<Event> = bytes
             .chunks_exact(WIDTH)
-            .map(|b| {
-                (
-                    i64::from_le_bytes(word(&b[..8])),
-                    u64::from_le_bytes(word(&b[8..])),
-                )
+            .map(|b| Event {
+                ts: i64::from_le_bytes(word(&b[..8])),
+                of: u64::from_le_bytes(word(&b[8..])),
             })
             .collect();
         self.buf = block.into_iter();
@@ -194,7 +219,7 @@ mod tests {
                 }
             }
             let mut got = Vec::new();
-            let n = events.drain(|ts, id, macb| { got.push((ts, id, macb)); Ok::<_, io::Error>(()) }).unwrap();
+            let n = events.drain(|some| { got.extend(some.iter().map(|e| (e.ts, e.file(), e.macb()))); Ok::<_, io::Error>(()) }).unwrap();
             prop_assert_eq!(n as usize, got.len());
             prop_assert_eq!(got, want.into_iter().collect::<Vec<_>>());
         }

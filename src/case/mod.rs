@@ -6,6 +6,7 @@
 //! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
 
 mod events;
+mod insert;
 mod known;
 mod partial;
 mod schema;

@@ -1,13 +1,14 @@
 //! The one writer: rows in, prepared statements, row ids from counters, nothing looked up.
 
 use super::events::Events;
+use super::insert::{Insert, Row};
 use super::{Error, schema, sqlite};
 use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream, overlay};
 use crate::evidence::Xattrs;
 use crate::problem::{Problem, Severity};
 use crate::record::Record;
 use crate::text;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Distinct attribute texts remembered; beyond that a text may be stored twice.
 const ATTRS_REMEMBERED: usize = 4096;
+
+/// The columns of `file`, in the order they are set.
+const FILE: &[&str] = &[
+    "id", "dir_id", "name", "mode", "uid", "gid", "nlink", "size", "inode", "atime", "mtime",
+    "ctime", "crtime", "link", "overlay", "redirect", "rdev", "name_raw", "link_raw",
+];
 
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,20 +58,15 @@ impl ToSql for Blob<'_> {
 }
 
 /// Binds bytes as readable text at `at`, and at `raw_at` as they are when they are not UTF-8.
-fn bind_name(
-    stmt: &mut Statement<'_>,
-    at: usize,
-    raw_at: usize,
-    bytes: &[u8],
-) -> rusqlite::Result<()> {
+fn set_name(row: &mut Row<'_, '_>, at: usize, raw_at: usize, bytes: &[u8]) -> rusqlite::Result<()> {
     match std::str::from_utf8(bytes) {
         Ok(_) => {
-            stmt.raw_bind_parameter(at, Text(bytes))?;
-            stmt.raw_bind_parameter(raw_at, rusqlite::types::Null)
+            row.set(at, Text(bytes))?;
+            row.set(raw_at, Null)
         }
         Err(_) => {
-            stmt.raw_bind_parameter(at, text::lossless(bytes).as_ref())?;
-            stmt.raw_bind_parameter(raw_at, Blob(bytes))
+            row.set(at, text::lossless(bytes).as_ref())?;
+            row.set(raw_at, Blob(bytes))
         }
     }
 }
@@ -85,11 +87,11 @@ pub struct Writer<'c> {
     path: PathBuf,
     host: i64,
     tables: HashMap<&'static str, Statement<'c>>,
-    dir: Statement<'c>,
-    file: Statement<'c>,
-    hash: Statement<'c>,
+    dir: Insert<'c>,
+    file: Insert<'c>,
+    hash: Insert<'c>,
     xattr: Statement<'c>,
-    log: Statement<'c>,
+    log: Insert<'c>,
     attrs: Statement<'c>,
     problem: Statement<'c>,
     next_file: i64,
@@ -117,14 +119,11 @@ impl<'c> Writer<'c> {
             path: path.to_path_buf(),
             host: next("host")?,
             tables: HashMap::new(),
-            dir: db.prepare("INSERT INTO directory (id, tree_id, path, path_raw, dev) VALUES (?, ?, ?, ?, ?)")?,
-            file: db.prepare(
-                "INSERT INTO file (id, dir_id, name, mode, uid, gid, nlink, size, inode, atime, mtime, ctime, crtime, link, overlay, redirect, rdev, name_raw, link_raw)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )?,
-            hash: db.prepare("INSERT INTO file_hash (file_id, sha256) VALUES (?, ?)")?,
+            dir: Insert::new(db, "directory", &["id", "tree_id", "path", "path_raw", "dev"]),
+            file: Insert::new(db, "file", FILE),
+            hash: Insert::new(db, "file_hash", &["file_id", "sha256"]),
             xattr: db.prepare("INSERT OR REPLACE INTO file_xattr (file_id, name, value) VALUES (?, ?, ?)")?,
-            log: db.prepare("INSERT INTO log_entry (id, log_file_id, offset, ts, stream, line, partial, attrs_id, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            log: Insert::new(db, "log_entry", &["id", "log_file_id", "offset", "ts", "stream", "line", "partial", "attrs_id", "raw"]),
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
             next_file: next("file")?.max(next("directory")?),
@@ -275,12 +274,12 @@ impl<'c> Writer<'c> {
                 entry => entry,
             };
             b.dir.id.store(id, Relaxed);
-            self.dir.raw_bind_parameter(1, id)?;
-            self.dir.raw_bind_parameter(2, b.dir.tree)?;
-            bind_name(&mut self.dir, 3, 4, &b.dir.path)?;
-            self.dir
-                .raw_bind_parameter(5, b.dir.dev.map(|d| d as i64))?;
-            self.dir.raw_execute()?;
+            self.dir.all(&[&b.dir], |row, _, dir| {
+                row.set(1, id)?;
+                row.set(2, dir.tree)?;
+                set_name(row, 3, 4, &dir.path)?;
+                row.set(5, dir.dev.map(|d| d as i64))
+            })?;
             let entry = b.dir.entry.load(Relaxed);
             if entry == 0 && b.rows.is_empty() {
                 self.next_file += 1; // a root that could not be read has no row
@@ -298,54 +297,49 @@ impl<'c> Writer<'c> {
             first.store(self.next_file, Relaxed);
         }
         put_xattrs(&mut self.xattr, dir, &b.dir_xattrs)?;
+        let first = self.next_file;
         let mut redirects = b.redirects.iter().peekable();
-        let mut xattrs = b.xattrs.iter().peekable();
-        let mut children = b.children.iter().peekable();
-        let f = &mut self.file;
-        for (i, row) in b.rows.iter().enumerate() {
+        self.file.all(&b.rows, |f, i, row| {
             let (name, link) = b.text(row);
             let m = &row.meta;
-            f.raw_bind_parameter(1, self.next_file)?;
-            f.raw_bind_parameter(2, dir)?;
-            bind_name(f, 3, 18, name)?;
-            f.raw_bind_parameter(4, m.mode)?;
-            f.raw_bind_parameter(5, m.uid)?;
-            f.raw_bind_parameter(6, m.gid)?;
-            f.raw_bind_parameter(7, m.nlink)?;
-            f.raw_bind_parameter(8, m.size as i64)?;
-            f.raw_bind_parameter(9, m.inode as i64)?;
-            f.raw_bind_parameter(10, m.atime)?;
-            f.raw_bind_parameter(11, m.mtime)?;
-            f.raw_bind_parameter(12, m.ctime)?;
-            f.raw_bind_parameter(13, m.crtime)?;
+            f.set(1, first + i as i64)?;
+            f.set(2, dir)?;
+            set_name(f, 3, 18, name)?;
+            f.set(4, m.mode)?;
+            f.set(5, m.uid)?;
+            f.set(6, m.gid)?;
+            f.set(7, m.nlink)?;
+            f.set(8, m.size as i64)?;
+            f.set(9, m.inode as i64)?;
+            f.set(10, m.atime)?;
+            f.set(11, m.mtime)?;
+            f.set(12, m.ctime)?;
+            f.set(13, m.crtime)?;
             if link.is_empty() {
-                f.raw_bind_parameter(14, rusqlite::types::Null)?;
-                f.raw_bind_parameter(19, rusqlite::types::Null)?;
+                f.set(14, Null)?;
+                f.set(19, Null)?;
             } else {
-                bind_name(f, 14, 19, link)?;
+                set_name(f, 14, 19, link)?;
             }
-            f.raw_bind_parameter(15, overlay::words(row.overlay))?;
-            f.raw_bind_parameter(
-                16,
-                redirects
-                    .next_if(|r| r.0 == i)
-                    .map(|r| text::lossless(&r.1)),
-            )?;
+            f.set(15, overlay::words(row.overlay))?;
+            let redirect = redirects.next_if(|r| r.0 == i);
+            f.set(16, redirect.map(|r| text::lossless(&r.1)))?;
             let is_device = matches!(m.mode & 0o170_000, 0o020_000 | 0o060_000);
-            f.raw_bind_parameter(17, is_device.then_some(m.rdev as i64))?;
-            f.raw_execute()?;
-            if let Some((_, all)) = xattrs.next_if(|x| x.0 == i) {
-                put_xattrs(&mut self.xattr, self.next_file, all)?;
-            }
-            if let Some((_, child)) = children.next_if(|c| c.0 == i) {
-                child.entry.store(self.next_file, Relaxed);
-            }
-            let io = |e| rusqlite::Error::ToSqlConversionFailure(Box::new(e));
+            f.set(17, is_device.then_some(m.rdev as i64))
+        })?;
+        for (id, row) in (first..).zip(&b.rows) {
+            let m = &row.meta;
             self.events
-                .add(self.next_file, m.atime, m.mtime, m.ctime, m.crtime)
-                .map_err(io)?;
-            self.next_file += 1;
+                .add(id, m.atime, m.mtime, m.ctime, m.crtime)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
         }
+        for (i, all) in &b.xattrs {
+            put_xattrs(&mut self.xattr, first + *i as i64, all)?;
+        }
+        for (i, child) in &b.children {
+            child.entry.store(first + *i as i64, Relaxed);
+        }
+        self.next_file += b.rows.len() as i64;
         let is_mark = |row: &FileRow| row.overlay & overlay::OPAQUE != 0 && row.name_len > 0;
         if b.rows.iter().any(is_mark) {
             // Marked by the name of a file in it.
@@ -366,11 +360,10 @@ impl<'c> Writer<'c> {
 
     fn hashes(&mut self, b: &HashBatch) -> rusqlite::Result<()> {
         let first = b.first_row.load(Relaxed);
-        for (row, hash) in &b.rows {
-            self.hash.raw_bind_parameter(1, first + i64::from(*row))?;
-            self.hash.raw_bind_parameter(2, Blob(hash))?;
-            self.hash.raw_execute()?;
-        }
+        self.hash.all(&b.rows, |h, _, (row, hash)| {
+            h.set(1, first + i64::from(*row))?;
+            h.set(2, Blob(hash))
+        })?;
         self.counts.hashes += b.rows.len() as u64;
         Ok(())
     }
@@ -394,15 +387,18 @@ impl<'c> Writer<'c> {
     }
 
     fn log(&mut self, b: &LogBatch) -> rusqlite::Result<()> {
+        let mut attrs = Vec::with_capacity(b.rows.len());
         for row in &b.rows {
-            let (line, attrs, raw) = b.texts(row);
-            let attrs = self.attrs_id(attrs)?;
-            let s = &mut self.log;
-            s.raw_bind_parameter(1, self.next_log)?;
-            s.raw_bind_parameter(2, b.file)?;
-            s.raw_bind_parameter(3, row.head.offset as i64)?;
-            s.raw_bind_parameter(4, row.head.ts)?;
-            s.raw_bind_parameter(
+            attrs.push(self.attrs_id(b.texts(row).1)?);
+        }
+        let first = self.next_log;
+        self.log.all(&b.rows, |s, i, row| {
+            let (line, _, raw) = b.texts(row);
+            s.set(1, first + i as i64)?;
+            s.set(2, b.file)?;
+            s.set(3, row.head.offset as i64)?;
+            s.set(4, row.head.ts)?;
+            s.set(
                 5,
                 match row.head.stream {
                     Stream::Stdout => Some("stdout"),
@@ -411,16 +407,15 @@ impl<'c> Writer<'c> {
                 },
             )?;
             if text::is_plain(line) {
-                s.raw_bind_parameter(6, Text(line))?;
+                s.set(6, Text(line))?;
             } else {
-                s.raw_bind_parameter(6, text::lossless(line).as_ref())?;
+                s.set(6, text::lossless(line).as_ref())?;
             }
-            s.raw_bind_parameter(7, row.head.partial)?;
-            s.raw_bind_parameter(8, attrs)?;
-            s.raw_bind_parameter(9, (!raw.is_empty()).then_some(Blob(raw)))?;
-            s.raw_execute()?;
-            self.next_log += 1;
-        }
+            s.set(7, row.head.partial)?;
+            s.set(8, attrs[i])?;
+            s.set(9, (!raw.is_empty()).then_some(Blob(raw)))
+        })?;
+        self.next_log += b.rows.len() as i64;
         self.counts.log_entries += b.rows.len() as u64;
         Ok(())
     }
@@ -441,16 +436,15 @@ impl<'c> Writer<'c> {
 
     fn finish_rows(mut self, now: i64) -> rusqlite::Result<Counts> {
         let db = self.db;
-        let mut put = db.prepare("INSERT INTO event (ts, file_id, macb) VALUES (?, ?, ?)")?;
-        let events = self
-            .events
-            .drain(|ts, file, macb| -> Result<(), DrainError> {
-                put.raw_bind_parameter(1, ts)?;
-                put.raw_bind_parameter(2, file)?;
-                put.raw_bind_parameter(3, macb)?;
-                put.raw_execute()?;
-                Ok(())
-            });
+        let mut put = Insert::new(db, "event", &["ts", "file_id", "macb"]);
+        let events = self.events.drain(|some| -> Result<(), DrainError> {
+            put.all(some, |row, _, e| {
+                row.set(1, e.ts)?;
+                row.set(2, e.file())?;
+                row.set(3, e.macb())
+            })?;
+            Ok(())
+        });
         self.counts.events = events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
         run_with_host(db, schema::DERIVED, self.host)?;

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes of directory entries asked of the kernel at once.
 const BUFFER: usize = 64 * 1024;
@@ -31,7 +32,21 @@ pub fn entry_path(dir: &[u8], name: &CStr) -> Vec<u8> {
 
 /// An open directory of the evidence.
 #[derive(Debug)]
-pub struct OpenDir(OwnedFd);
+pub struct OpenDir {
+    fd: OwnedFd,
+    /// What no other open directory has, unlike `fd` also when this one is closed.
+    id: u64,
+}
+
+impl OpenDir {
+    fn new(fd: OwnedFd) -> OpenDir {
+        static OPENED: AtomicU64 = AtomicU64::new(1);
+        OpenDir {
+            fd,
+            id: OPENED.fetch_add(1, Relaxed),
+        }
+    }
+}
 
 /// What stands at the root of a tree.
 #[derive(Debug)]
@@ -53,7 +68,7 @@ impl Evidence {
             return Ok(Top::Other(meta));
         }
         let dir = self.open_dir(path)?;
-        Ok(Top::Dir(OpenDir(dir), meta))
+        Ok(Top::Dir(OpenDir::new(dir), meta))
     }
 }
 
@@ -88,7 +103,7 @@ impl OpenDir {
     /// What the kernel said.
     pub fn child(&self, name: &CStr) -> Result<OpenDir, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        Ok(OpenDir(self.open(name, flags)?))
+        Ok(OpenDir::new(self.open(name, flags)?))
     }
 
     /// Metadata of the directory itself.
@@ -96,12 +111,12 @@ impl OpenDir {
     /// # Errors
     /// What the kernel said.
     pub fn meta(&self) -> Result<Meta, Error> {
-        Ok(stat_fd(&self.0)?)
+        Ok(stat_fd(&self.fd)?)
     }
 
     /// Whether it lies on a file system that is no part of a disk (proc, sysfs, a mounted overlay, ...).
     pub fn is_pseudo(&self) -> bool {
-        rustix::fs::fstatfs(&self.0).is_ok_and(|s| PSEUDO.contains(&(s.f_type as u64)))
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|s| PSEUDO.contains(&(s.f_type as u64)))
     }
 
     /// Gives `each` at least `enough` further entries, where there are as many; `false` when that was all.
@@ -114,7 +129,7 @@ impl OpenDir {
         enough: usize,
         mut each: impl FnMut(&CStr),
     ) -> Result<bool, Error> {
-        let mut raw = RawDir::new(&self.0, &mut buffer.0);
+        let mut raw = RawDir::new(&self.fd, &mut buffer.0);
         let mut n = 0;
         loop {
             if n >= enough && raw.is_buffer_empty() {
@@ -137,7 +152,7 @@ impl OpenDir {
     /// # Errors
     /// What the kernel said.
     pub fn stat(&self, name: &CStr) -> Result<Meta, Error> {
-        Ok(stat_at(&self.0, name)?)
+        Ok(stat_at(&self.fd, name)?)
     }
 
     /// Appends the target of the symbolic link `name` to `out`; returns its length.
@@ -146,7 +161,7 @@ impl OpenDir {
     /// What the kernel said.
     pub fn read_link(&self, name: &CStr, out: &mut Vec<u8>) -> Result<usize, Error> {
         let mut space = [MaybeUninit::uninit(); 4096];
-        let (target, _) = rustix::fs::readlinkat_raw(&self.0, name, &mut space)?;
+        let (target, _) = rustix::fs::readlinkat_raw(&self.fd, name, &mut space)?;
         out.extend_from_slice(target);
         Ok(target.len())
     }
@@ -158,8 +173,8 @@ impl OpenDir {
     pub fn overlay_xattrs(&self, prefixes: &[&str]) -> Result<OverlayXattrs, Error> {
         overlay_xattrs(
             prefixes,
-            |out| rustix::fs::flistxattr(&self.0, out),
-            |name, out| rustix::fs::fgetxattr(&self.0, name, out),
+            |out| rustix::fs::flistxattr(&self.fd, out),
+            |name, out| rustix::fs::fgetxattr(&self.fd, name, out),
         )
     }
 
@@ -187,8 +202,8 @@ impl OpenDir {
     /// What the kernel said.
     pub fn xattrs(&self) -> Result<Xattrs, Error> {
         all_xattrs(
-            |out| rustix::fs::flistxattr(&self.0, out),
-            |name, out| rustix::fs::fgetxattr(&self.0, name, out),
+            |out| rustix::fs::flistxattr(&self.fd, out),
+            |name, out| rustix::fs::fgetxattr(&self.fd, name, out),
         )
     }
 
@@ -198,8 +213,7 @@ impl OpenDir {
     /// What the kernel said.
     pub fn entry_xattrs(&self, name: &CStr) -> Result<Xattrs, Error> {
         let own;
-        let path = if working_directory::is_own() {
-            rustix::process::fchdir(&self.0)?;
+        let path = if working_directory::enter(self)? {
             name.to_bytes()
         } else {
             own = self.own_path(name);
@@ -228,8 +242,8 @@ impl OpenDir {
     /// Opens without moving the access time; those who may not ask for that read all the same.
     fn open(&self, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.0, name, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(Errno::PERM) => rustix::fs::openat(&self.0, name, flags, Mode::empty()),
+        match rustix::fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(Errno::PERM) => rustix::fs::openat(&self.fd, name, flags, Mode::empty()),
             r => r,
         }
     }
@@ -237,7 +251,7 @@ impl OpenDir {
     /// A path to an entry. Linux reads the attributes of a file that is not open only by path: this is that of our own
     /// descriptor (`/proc/self/fd`), whose last component is not to be followed.
     fn own_path(&self, name: &CStr) -> Vec<u8> {
-        let fd = format!("/proc/self/fd/{}/", self.0.as_raw_fd());
+        let fd = format!("/proc/self/fd/{}/", self.fd.as_raw_fd());
         [fd.as_bytes(), name.to_bytes()].concat()
     }
 }
@@ -247,11 +261,14 @@ impl OpenDir {
 /// Linux reads the attributes of files that are not open only by path. A path through `/proc/self/fd` takes three times as
 /// long as a name in the working directory, which threads share unless they part from it (`unshare(CLONE_FS)`).
 pub mod working_directory {
+    use super::OpenDir;
+    use rustix::io::Errno;
     use rustix::thread::UnshareFlags;
     use std::cell::Cell;
 
     thread_local! {
-        static OWN: Cell<bool> = const { Cell::new(false) };
+        /// Of a thread that has its own: the `id` of the directory it is at, 0 at the beginning.
+        static AT: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
     /// Gives the calling thread a working directory of its own, if the kernel lets it. Paths of the analyst's must not be
@@ -261,11 +278,19 @@ pub mod working_directory {
         // SAFETY: CLONE_FS parts the thread's root, working directory and umask from the others'. No memory and no
         // descriptor is concerned, which is what makes unshare(2) unsafe with other flags.
         let parted = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) };
-        OWN.set(parted.is_ok());
+        AT.set(parted.is_ok().then_some(0));
     }
 
-    pub(super) fn is_own() -> bool {
-        OWN.get()
+    /// Makes a directory the thread's own working directory; `false` when it has none.
+    pub(super) fn enter(dir: &OpenDir) -> Result<bool, Errno> {
+        let Some(at) = AT.get() else {
+            return Ok(false);
+        };
+        if at != dir.id {
+            rustix::process::fchdir(&dir.fd)?;
+            AT.set(Some(dir.id));
+        }
+        Ok(true)
     }
 }
 
