@@ -288,8 +288,71 @@ fn the_timeline_as_a_body_file_names_every_file_once() {
     let out = crate::support::dof(asked).with(0).out;
     let names: Vec<&str> = out.lines().filter_map(|l| l.split('|').nth(1)).collect();
     assert_eq!(names, ["container/apache:/tmp/trojan"]);
-    assert_eq!(
-        crate::support::dof(["query", "hosts", "--format", "bodyfile", "--case", path]).code,
-        2
-    );
+}
+
+/// What the help of a query offers it can do, and what it cannot it does not offer.
+#[test]
+fn only_formats_that_a_query_has_are_offered() {
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let path = case.to_str().unwrap();
+    let mut of_files = Vec::new();
+    for q in dof::query::catalogue() {
+        let help = dof(["query", &q.name, "--help"]).with(0).out;
+        for format in [
+            "table",
+            "json",
+            "jsonl",
+            "csv",
+            "bodyfile",
+            "mactime",
+            "mactime-csv",
+        ] {
+            let offered = help.contains(&format!("- {format}:")) || {
+                let values = help.split_once("[possible values: ").map(|v| v.1);
+                let values = values.unwrap_or_default().split(']').next().unwrap();
+                values.split(", ").any(|v| v == format)
+            };
+            let ran = dof(["query", &q.name, "--format", format, "--case", path]);
+            assert_eq!(
+                ran.code,
+                if offered { 0 } else { 2 },
+                "{} {format}: {}",
+                q.name,
+                ran.err
+            );
+            if offered && format == "bodyfile" {
+                // Numbers where numbers belong: the times of some file are not 0.
+                assert!(
+                    ran.out.lines().any(|l| !l.ends_with("|0|0|0|0")),
+                    "{}",
+                    q.name
+                );
+                of_files.push(q.name.clone());
+            }
+        }
+    }
+    let want = [
+        "bodyfile",
+        "macrobber-container-layer",
+        "macrobber-volumes",
+        "timeline",
+    ];
+    assert_eq!(of_files, want);
+    // One's own query is looked at when it is run.
+    let own = dir.path().join("own.sql");
+    let own_query = |sql: &str| {
+        fs::write(&own, sql).unwrap();
+        dof([
+            "query",
+            own.to_str().unwrap(),
+            "--format",
+            "bodyfile",
+            "--case",
+            path,
+        ])
+    };
+    let said = own_query("SELECT 1 AS path_hex, 2 AS path").with(2).err;
+    assert!(said.contains("the column inode"), "{said}");
+    own_query("SELECT NULL AS path_hex, path, inode, mode, uid, gid, size, atime, mtime, ctime FROM file_path").with(0);
 }
