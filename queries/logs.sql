@@ -42,9 +42,14 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000
   FROM (SELECT * FROM log_entry
          WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
            AND ts < iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-           AND (:since IS NOT NULL OR :until IS NOT NULL OR trim(coalesce(:match, '')) = '' AND :like IS NULL)
+           AND (:since IS NOT NULL OR :until IS NOT NULL OR trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL)
         UNION ALL
-        SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
+        SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL
+        UNION ALL
+        -- A container and nothing else: by its files.
+        SELECT g.* FROM container o CROSS JOIN log_file w ON w.container_id = o.id CROSS JOIN log_entry g ON g.log_file_id = w.id
+         WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
+           AND (:container IN (o.name, '/' || o.name) OR substr(o.full_id, 1, length(:container)) = :container)
         UNION ALL
         -- Text without a time: all lines, in the order they stand in.
         SELECT whole.* FROM first need CROSS JOIN log_entry whole NOT INDEXED

@@ -148,66 +148,6 @@ fn the_examples_run() {
     }
 }
 
-/// With a time window given, no query walks the whole file table or the whole log.
-#[test]
-fn a_time_window_is_searched_not_scanned() {
-    let (_host, mount) = sample();
-    let (_dir, case) = ingest(&mount, 0);
-    let db = open(&case);
-    for q in dof::query::catalogue() {
-        if !q.parameters.iter().any(|p| p.name == "since") {
-            continue;
-        }
-        let mut stmt = db
-            .prepare(&format!("EXPLAIN QUERY PLAN {}", q.sql))
-            .unwrap();
-        let mut plan: Vec<String> = Vec::new();
-        let mut rows = stmt.raw_query();
-        while let Some(row) = rows.next().unwrap() {
-            plan.push(row.get(3).unwrap());
-        }
-        for step in &plan {
-            assert!(
-                ![
-                    "SCAN e",
-                    "SCAN f",
-                    "SCAN g",
-                    "SCAN file",
-                    "SCAN event",
-                    "SCAN log_entry"
-                ]
-                .contains(&step.as_str()),
-                "{}: {step}",
-                q.name
-            );
-        }
-        // By time, or by the container's own log files.
-        let searched = plan
-            .iter()
-            .any(|s| s.contains("(ts>? AND ts<?)") || s.contains("(log_file_id=?)"));
-        assert!(searched, "{}: {plan:#?}", q.name);
-    }
-}
-
-/// The whole timeline streams: its parts are merged by their time indexes, never gathered and sorted. (SQLite only does so
-/// while every column of the view has one affinity in all its arms.)
-#[test]
-fn the_timeline_is_merged_not_sorted() {
-    let (_host, mount) = sample();
-    let (_dir, case) = ingest(&mount, 0);
-    let db = open(&case);
-    let timeline = dof::query::find("timeline").unwrap();
-    let mut stmt = db
-        .prepare(&format!("EXPLAIN QUERY PLAN {}", timeline.sql))
-        .unwrap();
-    let mut rows = stmt.raw_query();
-    let mut plan = Vec::new();
-    while let Some(row) = rows.next().unwrap() {
-        plan.push(row.get::<_, String>(3).unwrap());
-    }
-    assert_eq!(plan[0], "MERGE (UNION ALL)", "{plan:#?}");
-}
-
 /// Queries written for osquery find its tables and columns.
 #[test]
 fn osquery_tables_are_there() {
