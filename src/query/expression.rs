@@ -242,7 +242,9 @@ fn combine(a: Vec<Group>, b: Vec<Group>, both: bool) -> Result<Vec<Group>, Strin
         for (x, y) in a.iter().flat_map(|x| b.iter().map(move |y| (x, y))) {
             let mut group = x.clone();
             group.extend(y.iter().filter(|t| !x.contains(t)).cloned());
-            all.push(group);
+            if !all.contains(&group) {
+                all.push(group);
+            }
         }
     } else {
         all.extend(b.into_iter().filter(|g| !a.contains(g)));
@@ -281,6 +283,7 @@ mod tests {
             ("a AND NOT (NOT b)", r#""a" "b""#),
             ("((a))", r#""a""#),
             ("a OR a a", r#""a""#),
+            ("(a OR b) (a OR a b)", r#""a" OR "a" "b" OR "b" "a""#),
             ("*php* or", r#""php" "or""#),
             (r#""say ""hi""" "(x) OR""#, r#""say ""hi""" "(x) OR""#),
             (r#""""""#, r#""""""#),
