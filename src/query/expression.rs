@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let deep = "(".repeat(DEEPEST + 1);
-        let wide = "(a OR b) ".repeat(9);
+        let wide: String = (0..9).map(|i| format!("(a{i} OR b{i}) ")).collect();
         let long = "x".repeat(LONGEST + 1);
         for (given, says) in [
             ("\"unclosed", "a quote that does not end"),
