@@ -10,6 +10,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("bolt", bolt),
     ("carve", carve),
+    ("expression", expression),
     ("hash_list", hash_list),
     ("json", json),
     ("json_log", json_log),
@@ -54,18 +55,28 @@ pub fn carve(data: &[u8]) {
     }
 }
 
-pub fn hash_list(data: &[u8]) {
-    use dof::parse::hash_list::{Layout, hash, line};
-    let mut lines = data.split(|&b| b == b'\n');
-    let cells: Vec<&[u8]> = lines
-        .clone()
-        .next()
-        .unwrap_or_default()
-        .split(|&b| b == b',')
-        .collect();
-    if let Layout::Csv(at, _) = Layout::of(&cells) {
-        assert!(at < cells.len());
+pub fn expression(data: &[u8]) {
+    use dof::query::expression::normal;
+    if let Ok(once) = normal(&String::from_utf8_lossy(data)) {
+        assert_eq!(
+            normal(&once),
+            Ok(once),
+            "what is read is written so that it is read again"
+        );
     }
+}
+
+pub fn hash_list(data: &[u8]) {
+    use dof::parse::hash_list::{Layout, hash, line, weaker};
+    let mut lines = data.split(|&b| b == b'\n');
+    let header = lines.clone().next().unwrap_or_default();
+    if let Layout::Csv {
+        separator, hash, ..
+    } = Layout::of(header)
+    {
+        assert!(hash < header.split(|&b| b == separator).count());
+    }
+    let _ = weaker(data);
     assert!(lines.all(|l| line(l).is_none() || l.len() >= 64));
     let _ = hash(data);
 }

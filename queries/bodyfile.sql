@@ -1,5 +1,6 @@
 -- Which files are there, as a body file has them?
 -- All layers, volumes and bind sources, each under a name of its own.
+-- A row has all times of its file, also those outside :since and :until.
 -- Times in nanoseconds; path_hex and link_hex are the exact bytes of names that are not UTF-8.
 -- Names begin container/NAME:, init/NAME:, layer/CACHE-ID:, volume/NAME: or bind/HOST-PATH:, since mactime keeps one mode, owner and size a name.
 -- :since      ISO 8601, UTC; files with a time from then on; no lower bound when unset

@@ -1,56 +1,84 @@
 -- What did the containers write to their logs?
 -- Entries that could not be read have no time; they come first, unless a time is asked for.
--- What :match looks for: words and "phrases", all of which must be there, anywhere in the line, within longer words and behind colour
--- sequences too, ASCII letters of either case. OR between such groups, NOT before a word; AND and a * behind a word change nothing.
+-- What :match looks for: words and "phrases" (two quotes within are one), anywhere in the line, within longer words, ASCII letters of
+-- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
+-- Escape sequences of a terminal are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
+-- In sqlite3, which checks nothing, :match is that without parentheses: groups of words between ORs.
 -- There is no index to be made or to miss anything: lines are read as they stand, a million in some tenths of a second.
 -- :container  name, id or unique prefix of the id; all when unset
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
 -- :stream     stdout | stderr; both when unset
--- :match      words to find, e.g. xmrig OR stratum; all when unset
+-- :match      words to find, e.g. xmrig OR (stratum NOT example); all when unset or empty
 -- :like       an SQL LIKE pattern on the line, e.g. %wget%; all when unset
 -- Example: dof query logs --match xmrig
 WITH RECURSIVE
-token (n, text, quoted, rest) AS (
-  SELECT 0, '', 0, ltrim(replace(replace(:match, char(9), ' '), char(10), ' ')) WHERE :match IS NOT NULL
+-- Each token of :match, the number of ORs before it, and whether it comes after a NOT.
+token (text, quoted, alternative, negated, rest) AS (
+  SELECT '', 1, 0, 0, ltrim(:match) WHERE :match <> ''
   UNION ALL
-  SELECT n + 1,
-         iif(substr(rest, 1, 1) = '"', substr(rest, 2, instr(substr(rest, 2) || '"', '"') - 1), rtrim(substr(rest, 1, instr(rest || ' ', ' ') - 1), '*')),
-         substr(rest, 1, 1) = '"',
-         ltrim(iif(substr(rest, 1, 1) = '"', substr(rest, instr(substr(rest, 2) || '"', '"') + 2), substr(rest, instr(rest || ' ', ' ') + 1)))
+  SELECT iif(substr(rest, 1, 1) = '"', replace(substr(replace(substr(rest, 2), '""', char(1)), 1, instr(replace(substr(rest, 2), '""', char(1)) || '"', '"') - 1), char(1), '"'),
+             trim(substr(rest, 1, instr(rest || ' ', ' ') - 1), '*')),
+         substr(rest, 1, 1) = '"', alternative + (text = 'OR' AND NOT quoted), text = 'NOT' AND NOT quoted,
+         ltrim(iif(substr(rest, 1, 1) = '"', replace(substr(replace(substr(rest, 2), '""', char(1)), instr(replace(substr(rest, 2), '""', char(1)) || '"', '"') + 1), char(1), '""'),
+                   substr(rest, instr(rest || ' ', ' ') + 1)))
     FROM token WHERE rest <> ''),
--- The groups between ORs, numbered from 0, and what each wants of a line.
-term (alternative, pattern, negated) AS MATERIALIZED (
-  SELECT (SELECT count(*) FROM token o WHERE o.n < t.n AND o.text = 'OR' AND NOT o.quoted),
-         '%' || replace(replace(replace(t.text, '\', '\\'), '%', '\%'), '_', '\_') || '%',
-         EXISTS (SELECT 1 FROM token p WHERE p.n = t.n - 1 AND p.text = 'NOT' AND NOT p.quoted)
+-- What each group wants of a line. What has the word has its letters one after the other, whatever stands between (loose).
+term (alternative, negated, size, pattern, loose) AS MATERIALIZED (
+  SELECT t.alternative, t.negated, length(t.text), '%' || replace(replace(replace(t.text, '\', '\\'), '%', '\%'), '_', '\_') || '%',
+         (WITH RECURSIVE letters (n, text) AS (
+            SELECT 0, '%' UNION ALL SELECT n + 1, text || iif(instr('\%_', substr(t.text, n + 1, 1)), '\', '') || substr(t.text, n + 1, 1) || '%' FROM letters WHERE n < min(length(t.text), 30))
+          SELECT text FROM letters ORDER BY n DESC LIMIT 1)
     FROM token t WHERE t.text <> '' AND (t.quoted OR t.text NOT IN ('AND', 'OR', 'NOT'))),
--- One pattern a group that it cannot do without, the longest: four of them are tried on each line before anything else.
-lead (alternative, pattern) AS MATERIALIZED (
-  SELECT alternative, coalesce(max(iif(negated, NULL, printf('%09d', length(pattern)) || pattern)), '000000001%') FROM term GROUP BY alternative),
-first (a, b, c, d) AS MATERIALIZED (
-  SELECT iif((SELECT count(*) FROM lead) > 4, '%', (SELECT substr(pattern, 10) FROM lead ORDER BY alternative LIMIT 1)),
-         (SELECT substr(pattern, 10) FROM lead ORDER BY alternative LIMIT 1 OFFSET 1), (SELECT substr(pattern, 10) FROM lead ORDER BY alternative LIMIT 1 OFFSET 2),
-         (SELECT substr(pattern, 10) FROM lead ORDER BY alternative LIMIT 1 OFFSET 3))
+-- One word a group that it cannot do without, the longest: those of four groups are tried on each line before anything else.
+lead (n, alternative, pattern, loose) AS MATERIALIZED (
+  SELECT row_number() OVER (ORDER BY alternative), alternative, iif(size < 0, '%', pattern), iif(size < 0, '%', loose)
+    FROM (SELECT alternative, pattern, loose, max(iif(negated, -1, size)) AS size FROM term GROUP BY alternative)),
+first (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) AS MATERIALIZED (
+  SELECT iif(count(*) BETWEEN 1 AND 4, max(pattern) FILTER (WHERE n = 1), '%'), iif(count(*) BETWEEN 1 AND 4, max(loose) FILTER (WHERE n = 1), '%'),
+         max(pattern) FILTER (WHERE n = 2), max(loose) FILTER (WHERE n = 2), max(pattern) FILTER (WHERE n = 3), max(loose) FILTER (WHERE n = 3),
+         max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
 SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (entry.ts % 1000000000 + 1000000000) % 1000000000) AS time, c.name AS container, entry.stream, entry.partial, entry.line, a.json AS attrs, h.name AS host
   FROM (SELECT * FROM log_entry
          WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
            AND ts < iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-           AND (:since IS NOT NULL OR :until IS NOT NULL OR :match IS NULL AND :like IS NULL)
+           AND (:since IS NOT NULL OR :until IS NOT NULL OR trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL)
         UNION ALL
-        SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND :match IS NULL AND :like IS NULL
+        SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL
+        UNION ALL
+        -- A container and nothing else: by its files.
+        SELECT g.* FROM container o CROSS JOIN log_file w ON w.container_id = o.id CROSS JOIN log_entry g ON g.log_file_id = w.id
+         WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
+           AND (:container IN (o.name, '/' || o.name) OR substr(o.full_id, 1, length(:container)) = :container)
         UNION ALL
         -- Text without a time: all lines, in the order they stand in.
-        SELECT whole.* FROM log_entry whole NOT INDEXED CROSS JOIN first need
-         WHERE :since IS NULL AND :until IS NULL AND (:match IS NOT NULL OR :like IS NOT NULL)
-           AND (:match IS NULL OR whole.line LIKE need.a ESCAPE '\' OR need.b IS NOT NULL AND (whole.line LIKE need.b ESCAPE '\'
-                OR need.c IS NOT NULL AND (whole.line LIKE need.c ESCAPE '\' OR need.d IS NOT NULL AND whole.line LIKE need.d ESCAPE '\')))
+        SELECT whole.* FROM first need CROSS JOIN log_entry whole NOT INDEXED
+         WHERE :since IS NULL AND :until IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL)
+           AND (whole.line LIKE need.loose1 ESCAPE '\' AND (whole.line LIKE need.pattern1 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%')
+                OR need.loose2 IS NOT NULL AND (whole.line LIKE need.loose2 ESCAPE '\' AND (whole.line LIKE need.pattern2 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%')
+                OR need.loose3 IS NOT NULL AND (whole.line LIKE need.loose3 ESCAPE '\' AND (whole.line LIKE need.pattern3 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%')
+                OR need.loose4 IS NOT NULL AND whole.line LIKE need.loose4 ESCAPE '\' AND (whole.line LIKE need.pattern4 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%'))))
            AND (:like IS NULL OR whole.line LIKE :like)) entry
   CROSS JOIN log_file lf ON lf.id = entry.log_file_id CROSS JOIN container c ON c.id = lf.container_id
   LEFT JOIN log_attrs a ON a.id = entry.attrs_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
    AND (:stream IS NULL OR entry.stream = :stream) AND (:like IS NULL OR entry.line LIKE :like)
-   AND (:match IS NULL
+   AND (trim(coalesce(:match, '')) = ''
         OR EXISTS (SELECT 1 FROM lead l
-                    WHERE NOT EXISTS (SELECT 1 FROM term t WHERE t.alternative = l.alternative AND (entry.line LIKE t.pattern ESCAPE '\') = t.negated)))
+                    WHERE entry.line LIKE l.loose ESCAPE '\'
+                      AND NOT EXISTS (SELECT 1 FROM term t
+                                       WHERE t.alternative = l.alternative
+                                         AND (entry.line LIKE t.pattern ESCAPE '\'
+                                              OR entry.line LIKE t.loose ESCAPE '\' AND entry.line LIKE '%' || char(27) || '%' AND (
+                                                -- The line without escape sequences: ESC [ ... to a letter, ESC ] ... to a BEL or the next ESC, ESC and a character.
+                                                WITH RECURSIVE plain (text, rest) AS (
+                                                  SELECT '', entry.line
+                                                  UNION ALL
+                                                  SELECT text || substr(rest, 1, instr(rest, char(27)) - 1), CASE substr(rest, instr(rest, char(27)) + 1, 1)
+                                                           WHEN '[' THEN substr(ltrim(ltrim(substr(rest, instr(rest, char(27)) + 2), '0123456789:;<=>?'), ' !"#$%&''()*+,-./'), 2)
+                                                           WHEN ']' THEN substr(rest, instr(rest, char(27)) + min(instr(substr(rest, instr(rest, char(27)) + 1) || char(7), char(7)) + 1, instr(substr(rest, instr(rest, char(27)) + 1) || char(27), char(27))))
+                                                           ELSE substr(ltrim(substr(rest, instr(rest, char(27)) + 1), ' !"#$%&''()*+,-./'), 2) END
+                                                    FROM plain WHERE instr(rest, char(27)))
+                                                SELECT text || rest FROM plain WHERE NOT instr(rest, char(27))) LIKE t.pattern ESCAPE '\')
+                                             = t.negated)))
  ORDER BY entry.ts, entry.id;

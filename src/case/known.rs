@@ -1,7 +1,8 @@
 //! Lists of known hashes into a case.
 
-use super::{Error, Target, sqlite};
+use super::{Case, Error, Target, sqlite};
 use crate::parse::hash_list::{self, Entry, Layout};
+use rusqlite::Connection;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::path::Path;
@@ -15,7 +16,30 @@ pub struct Imported {
     pub odd: u64,
 }
 
+fn hashes(db: &Connection, path: &Path) -> Result<i64, Error> {
+    db.query_row("SELECT count(*) FROM file_hash", [], |r| r.get(0))
+        .map_err(sqlite(path))
+}
+
+impl Case {
+    /// How many files have a hash.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn hashes(&self) -> Result<i64, Error> {
+        hashes(&self.db, &self.path)
+    }
+}
+
 impl Target {
+    /// How many files have a hash so far.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn hashes(&self) -> Result<i64, Error> {
+        hashes(&self.db, &self.path)
+    }
+
     /// Adds a list, in place of an earlier one of the same file name.
     ///
     /// # Errors
@@ -58,17 +82,29 @@ impl Target {
         };
         file.seek(io::SeekFrom::Start(mark)).map_err(io)?;
         line.drain(..mark as usize);
-        let cells: Vec<&[u8]> = line.split(|&b| b == b',').collect();
-        match Layout::of(&cells) {
+        let mut weaker = [false; 2];
+        match Layout::of(&line) {
             Layout::Lines => loop {
                 line.clear();
                 if file.read_until(b'\n', &mut line).map_err(io)? == 0 {
                     break;
                 }
-                add(hash_list::line(&line))?;
+                let entry = hash_list::line(&line);
+                if entry.is_none() {
+                    let [md5, sha1] = hash_list::weaker(&line);
+                    weaker = [weaker[0] || md5, weaker[1] || sha1];
+                }
+                add(entry)?;
             },
-            Layout::Csv(hash, called) => {
-                let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+            Layout::Csv {
+                separator,
+                hash,
+                name: called,
+            } => {
+                let mut rows = csv::ReaderBuilder::new()
+                    .flexible(true)
+                    .delimiter(separator)
+                    .from_reader(file);
                 let mut row = csv::ByteRecord::new();
                 while rows
                     .read_byte_record(&mut row)
@@ -82,8 +118,16 @@ impl Target {
             }
         }
         if done.added == 0 {
-            let what = "no SHA-256 in it: neither lines of sha256sum nor CSV with a column sha256";
-            return Err(io(io::Error::new(io::ErrorKind::InvalidData, what)));
+            let instead = match weaker {
+                [true, true] => ", but MD5 and SHA-1: files are hashed with SHA-256 only",
+                [true, false] => ", but MD5: files are hashed with SHA-256 only",
+                [false, true] => ", but SHA-1: files are hashed with SHA-256 only",
+                [false, false] => ": neither lines of sha256sum nor CSV with a column sha256",
+            };
+            return Err(Error::List {
+                path: list.to_path_buf(),
+                what: format!("no SHA-256 hash in it{instead}"),
+            });
         }
         Ok(done)
     }

@@ -54,6 +54,14 @@ pub enum Error {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// A list of known hashes that holds none.
+    #[error("{path}: {what}")]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// What is in it, or is not.
+        what: String,
+    },
     /// The file system said no.
     #[error("{path}: {source}")]
     Io {

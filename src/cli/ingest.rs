@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `dof ingest`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A host that is already in the case is replaced; another host is added to it.
+A host that is already in the case is replaced, the hashes of its files too; another host is added to it.
 
 Example:
   dof ingest /mnt/host case.db")]
@@ -32,7 +32,7 @@ pub struct Ingest {
     /// Which files to hash
     #[arg(long, value_enum, default_value = "all", requires = "hash")]
     hash_scope: Scope,
-    /// Add a list of known hashes: sha256sum's output, or CSV with a column sha256; may be given several times
+    /// Add a list of known hashes, for --hash: sha256sum's output, or CSV with a column sha256; may be given several times
     #[arg(long, value_name = "FILE")]
     known: Vec<PathBuf>,
     /// Leave log lines out
@@ -66,6 +66,11 @@ impl Ingest {
                 "--hash: there is nothing to hash with --no-files",
             ));
         }
+        if self.hash.is_none() && !self.known.is_empty() {
+            return Err(Failure::usage(
+                "--known: nothing can be found without hashes; add --hash sha256 (`dof known LIST CASE` adds a list alone)",
+            ));
+        }
         let case = default_case(self.case.as_deref());
         if self.mount.is_dir() && super::parent(&case).is_dir() {
             crate::rootfs::outside(&self.mount, super::parent(&case))?;
@@ -92,8 +97,14 @@ impl Ingest {
         for list in &self.known {
             eprintln!("{}", known::added(list, target.known(list)?));
         }
-        let (_, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
+        let before = target.hashes()?;
+        let (ingested, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
         eprintln!("{}", summarise(&summary, &case));
+        if self.hash.is_none() && ingested.hashes()? < before {
+            eprintln!(
+                "dof: the hashes of the earlier ingest of this host are gone; --hash sha256 makes them anew"
+            );
+        }
         let [_, warnings, errors] = summary.counts.problems;
         Ok(if warnings + errors > 0 {
             exit::PROBLEMS

@@ -14,7 +14,7 @@ The hashes of the case's files come from `dof ingest --hash sha256`; `dof query 
 Example:
   dof known malware.sha256 case.db")]
 pub struct Known {
-    /// sha256sum's output, CSV with a column sha256, or hashes alone; it replaces a list of the same file name
+    /// sha256sum's output (--tag too), CSV with a column sha256, or hashes alone; it replaces a list of the same file name
     list: PathBuf,
     /// The case to add it to [default: $DOF_CASE, case.db]
     case: Option<PathBuf>,
@@ -27,8 +27,13 @@ impl Known {
         Case::open(&case)?; // an existing one: a list alone makes no case
         let target = Target::at(&case)?;
         let done = target.known(&self.list)?;
-        target.seal()?;
+        let hashes = target.seal()?.hashes()?;
         eprintln!("{}", added(&self.list, done));
+        if hashes == 0 {
+            eprintln!(
+                "dof: no file of this case has a hash yet: `dof ingest --hash sha256` makes them"
+            );
+        }
         Ok(exit::OK)
     }
 }

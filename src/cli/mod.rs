@@ -224,7 +224,9 @@ impl From<crate::case::Error> for Failure {
     fn from(e: crate::case::Error) -> Self {
         use crate::case::Error as E;
         match e {
-            E::Missing(_) | E::NotACase(_) | E::Version { .. } => Failure::usage(e.to_string()),
+            E::Missing(_) | E::NotACase(_) | E::Version { .. } | E::List { .. } => {
+                Failure::usage(e.to_string())
+            }
             _ => Failure::io(e.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use crate::parse::time;
 use crate::query::{self, Query};
 use crate::render::{Bodyfile, Dialect, Format, Mactime, Render};
 use crate::text::lossless;
-use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, FromArgMatches, ValueEnum};
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
@@ -74,14 +74,14 @@ impl ValueEnum for RowFormat {
             RowFormat::Listing(format) => format.to_possible_value(),
             RowFormat::Bodyfile => Some(
                 PossibleValue::new("bodyfile")
-                    .help("Body lines for mactime: rows that are files, and the timeline"),
+                    .help("Body lines for mactime, one a file with all its times, also those outside --since and --until"),
             ),
             RowFormat::Mactime => Some(
                 PossibleValue::new("mactime")
-                    .help("What mactime prints of these body lines; sorted, so all at the end"),
+                    .help("What mactime -z UTC prints of these body lines between --since and --until; sorted, so all at the end"),
             ),
             RowFormat::MactimeCsv => {
-                Some(PossibleValue::new("mactime-csv").help("What mactime -d prints of them"))
+                Some(PossibleValue::new("mactime-csv").help("What mactime -d -z UTC prints of them"))
             }
         }
     }
@@ -91,6 +91,13 @@ impl RowFormat {
     /// Whether its rows must be files.
     fn of_files(self) -> bool {
         !matches!(self, RowFormat::Listing(_))
+    }
+
+    /// Those of every query, for an option that offers no others.
+    fn listings() -> impl TypedValueParser<Value = RowFormat> {
+        let all = Format::value_variants().iter();
+        let values = PossibleValuesParser::new(all.filter_map(Format::to_possible_value));
+        values.try_map(|name| RowFormat::from_str(&name, false))
     }
 
     /// `window` bounds the moments that mactime's formats show.
@@ -207,7 +214,8 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
     let command = QueryOptions::augment_args(command.arg(list.action(clap::ArgAction::SetTrue)))
         .about("Run a saved query, or list them")
         .override_usage(USAGE)
-        .after_help(EXAMPLES);
+        .after_help(EXAMPLES)
+        .mut_arg("format", |a| a.value_parser(RowFormat::listings()));
     let matches = command
         .try_get_matches_from(words)
         .unwrap_or_else(|e| e.exit());
@@ -217,9 +225,6 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
         ));
     }
     let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    if options.format.of_files() {
-        return Err(Failure::usage("the list of queries has no body lines"));
-    }
     let out = options.output.open(Path::new(""))?;
     let mut render = options.format.renderer(out, (None, None));
     render.begin(&["NAME".into(), "ANSWERS".into(), "PARAMETERS".into()])?;
@@ -267,6 +272,10 @@ fn command(query: &Query) -> clap::Command {
     command = QueryOptions::augment_args(command)
         .about(about)
         .max_term_width(100);
+    let files = query.name == "timeline" || query.sql.contains("path_hex");
+    if !files {
+        command = command.mut_arg("format", |a| a.value_parser(RowFormat::listings()));
+    }
     match &query.example {
         Some(example) => command.after_help(format!("Example:\n  {example}")),
         None => command,

@@ -1,5 +1,5 @@
-//! Lists of SHA-256 hashes: what `sha256sum` prints, CSV with a header that names a column sha256 (NSRL's exports among
-//! them), or hashes alone, one a line.
+//! Lists of SHA-256 hashes: what `sha256sum` prints, with `--tag` too, CSV with a header that names a column sha256 (NSRL's
+//! exports among them), or hashes alone, one a line.
 
 /// One entry: the hash, and what the list calls it.
 pub type Entry = ([u8; 32], Option<String>);
@@ -7,28 +7,51 @@ pub type Entry = ([u8; 32], Option<String>);
 /// What a list's first line says of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `HASH  NAME` or `HASH *NAME`, as `sha256sum` prints them, or the hash alone.
+    /// `HASH  NAME` or `HASH *NAME`, as `sha256sum` prints them, `SHA256 (NAME) = HASH`, or the hash alone.
     Lines,
-    /// Comma-separated: number of the column with the hash, and of that with the name.
-    Csv(usize, Option<usize>),
+    /// Cells with `separator` between them, the hash and the name in those of these numbers.
+    Csv {
+        /// A comma, a semicolon or a tab.
+        separator: u8,
+        /// Number of the column with the hash.
+        hash: usize,
+        /// And of that with the name.
+        name: Option<usize>,
+    },
 }
 
 impl Layout {
     /// From the first line; CSV when it is a header with a column for SHA-256.
-    pub fn of(header: &[&[u8]]) -> Layout {
-        let plain = |cell: &&[u8]| -> String {
+    pub fn of(header: &[u8]) -> Layout {
+        let plain = |cell: &[u8]| -> String {
             let letters = cell.iter().filter(|b| b.is_ascii_alphanumeric());
             letters
                 .map(|b| char::from(b.to_ascii_lowercase()))
                 .collect()
         };
-        let columns: Vec<String> = header.iter().map(plain).collect();
-        let find = |names: &[&str]| columns.iter().position(|c| names.contains(&c.as_str()));
-        match find(&["sha256", "sha256hash", "hashsha256"]) {
-            Some(hash) => Layout::Csv(hash, find(&["filename", "name", "path", "file"])),
-            None => Layout::Lines,
+        for separator in *b",;\t" {
+            let columns: Vec<String> = header.split(|&b| b == separator).map(plain).collect();
+            let find = |names: &[&str]| columns.iter().position(|c| names.contains(&c.as_str()));
+            if let Some(hash) = find(&["sha256", "sha256hash", "hashsha256"]) {
+                let name = find(&["filename", "name", "path", "file"]);
+                return Layout::Csv {
+                    separator,
+                    hash,
+                    name,
+                };
+            }
         }
+        Layout::Lines
     }
+}
+
+/// Whether a line holds hashes of these kinds instead: MD5, SHA-1.
+pub fn weaker(line: &[u8]) -> [bool; 2] {
+    let words = line.split(|b| !b.is_ascii_alphanumeric());
+    let hashes = words.filter(|w| w.iter().all(u8::is_ascii_hexdigit));
+    hashes.fold([false; 2], |[md5, sha1], w| {
+        [md5 || w.len() == 32, sha1 || w.len() == 40]
+    })
 }
 
 /// 64 hex digits.
@@ -52,13 +75,21 @@ pub fn line(line: &[u8]) -> Option<Entry> {
         Some(rest) => (true, rest),
         None => (false, line),
     };
-    let (digits, rest) = line.split_at_checked(64)?;
-    let hash = hash(digits)?;
-    let name = match rest {
-        [] => return Some((hash, None)),
-        [b' ', b' ' | b'*', name @ ..] => name,
-        [b' ' | b'\t' | b',', name @ ..] => name,
-        _ => return None,
+    let (hash, name) = match line.strip_prefix(b"SHA256 (") {
+        Some(rest) => {
+            let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+            (hash(digits)?, rest.strip_suffix(b") = ")?)
+        }
+        None => {
+            let (digits, rest) = line.split_at_checked(64)?;
+            let hash = hash(digits)?;
+            match rest {
+                [] => return Some((hash, None)),
+                [b' ', b' ' | b'*', name @ ..] => (hash, name),
+                [b' ' | b'\t' | b',' | b';', name @ ..] => (hash, name),
+                _ => return None,
+            }
+        }
     };
     let mut name = crate::text::lossless(name).into_owned();
     if escaped {
@@ -103,23 +134,67 @@ mod tests {
             Some(Some("a\nb\\".into()))
         );
         assert_eq!(read(ONE.to_uppercase()), Some(None));
-        for bad in [&ONE[..63], "x", "", "# comment"] {
+        assert_eq!(
+            read(format!("SHA256 (a) = b) = {ONE}")),
+            Some(Some("a) = b".into()))
+        );
+        assert_eq!(
+            read(format!("\\SHA256 (a\\nb) = {ONE}")),
+            Some(Some("a\nb".into()))
+        );
+        for bad in [
+            &ONE[..63],
+            "x",
+            "",
+            "# comment",
+            "SHA256 (x) = ",
+            "SHA256 (",
+        ] {
             assert_eq!(read(bad.into()), None, "{bad}");
+        }
+        assert_eq!(read(format!("SHA256 (x) {ONE}")), None);
+    }
+
+    #[test]
+    fn weaker_hashes_are_told() {
+        let md5 = &ONE[..32];
+        let sha1 = &ONE[..40];
+        for (list, told) in [
+            (format!("{md5}  name"), [true, false]),
+            (format!("SHA1 (name) = {sha1}"), [false, true]),
+            (format!("\"{sha1}\",\"{md5}\",\"name\""), [true, true]),
+            (format!("{ONE}  name"), [false, false]),
+            (String::new(), [false, false]),
+        ] {
+            assert_eq!(weaker(list.as_bytes()), told, "{list}");
         }
     }
 
     #[test]
     fn headers() {
-        let header = |s: &str| Layout::of(&s.split(',').map(str::as_bytes).collect::<Vec<_>>());
-        assert_eq!(header("SHA-256,SHA-1,FileName"), Layout::Csv(0, Some(2)));
-        assert_eq!(header("id,sha256"), Layout::Csv(1, None));
-        assert_eq!(header(ONE), Layout::Lines);
+        for (header, separator, hash, name) in [
+            ("SHA-256,SHA-1,FileName", b',', 0, Some(2)),
+            ("id,sha256", b',', 1, None),
+            ("\"SHA-256\";\"FileName\"", b';', 0, Some(1)),
+            ("name\tsha256\r\n", b'\t', 1, Some(0)),
+        ] {
+            let want = Layout::Csv {
+                separator,
+                hash,
+                name,
+            };
+            assert_eq!(Layout::of(header.as_bytes()), want, "{header}");
+        }
+        assert_eq!(Layout::of(ONE.as_bytes()), Layout::Lines);
+        assert_eq!(Layout::of(b"SHA-1,MD5,FileName"), Layout::Lines);
     }
 
     proptest! {
         #[test]
         fn any_line(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             line(&bytes);
+            weaker(&bytes);
+            Layout::of(&bytes);
         }
     }
 }

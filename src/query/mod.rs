@@ -3,8 +3,9 @@
 //! A query file is one read-only SELECT that stock `sqlite3` runs as it stands. Its leading comment lines say what it
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
 //! statement. A parameter called `since` or `until` is a date; `container` and `image` are references, which must be
-//! known and unambiguous; everything else is text.
+//! known and unambiguous; `match` is an expression of words ([`expression`]); everything else is text.
 
+pub mod expression;
 pub mod reference;
 
 use crate::parse::time;
@@ -260,6 +261,7 @@ impl Query {
                 },
                 "container" => reference::container(db, value)?,
                 "image" => reference::image(db, value)?,
+                "match" => expression::normal(value).map_err(|what| refuse(&what))?,
                 _ => value.clone(),
             };
             stmt.raw_bind_parameter(at, bound)?;

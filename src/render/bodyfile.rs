@@ -37,10 +37,11 @@ impl<W: Write> Bodyfile<W> {
         }
     }
 
-    /// The first column a body line cannot do without that these rows lack.
+    /// The first column a body line cannot do without that these rows lack. `path_hex` tells rows made for body lines, with
+    /// numbers for mode and times, from those made to be read.
     pub fn lacking(columns: &[String]) -> Option<&'static str> {
-        const NEEDED: [&str; 9] = [
-            "path", "inode", "mode", "uid", "gid", "size", "atime", "mtime", "ctime",
+        const NEEDED: [&str; 10] = [
+            "path_hex", "path", "inode", "mode", "uid", "gid", "size", "atime", "mtime", "ctime",
         ];
         NEEDED.into_iter().find(|n| !columns.iter().any(|c| c == n))
     }

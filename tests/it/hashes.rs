@@ -196,7 +196,8 @@ fn duplicates_and_known_files() {
     );
     known(&csv).with(0);
     known(&list).with(0); // in its own place
-    assert_eq!(known(&empty).code, 3);
+    let refused = known(&empty).with(2).err;
+    assert!(refused.contains("neither lines of sha256sum"), "{refused}");
     // What dof adds it seals; what it refused left nothing.
     dof([Path::new("check"), &case]).with(0);
     assert_eq!(
@@ -225,6 +226,110 @@ fn duplicates_and_known_files() {
     // The same with the ingest.
     let (_dir, again) = hashed(&mount, &["--known", list.to_str().unwrap()], 0);
     assert_eq!(rows(&again, &["known"]).len(), all[hash].len());
+}
+
+/// Lists as other programs write them: all formats of coreutils' own sha256sum, and those that hold no SHA-256.
+#[test]
+fn lists_of_all_kinds() {
+    let (_host, mount) = sample();
+    let (dir, case) = hashed(&mount, &[], 0);
+    let files = dir.path().join("files");
+    fs::create_dir(&files).unwrap();
+    for (i, name) in ["plain", "new\nline", "back\\slash", "a) = b", " blank "]
+        .iter()
+        .enumerate()
+    {
+        fs::write(files.join(name), [i as u8]).unwrap();
+    }
+    let known = |name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).unwrap();
+        dof([Path::new("known"), &dir.path().join(name), &case])
+    };
+    let listed = |name: &str| -> Vec<(String, String)> {
+        let db = open(&case);
+        let sql = "SELECT lower(hex(sha256)), name FROM known_hash WHERE list = ? ORDER BY name";
+        let mut stmt = db.prepare(sql).unwrap();
+        let rows = stmt.query_map([name], |r| Ok((r.get(0)?, r.get(1)?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let sums = |options: &str| {
+        let script = format!("cd '{}' && {options} -- *", files.display());
+        run("bash", &["-c", &script]).unwrap().with(0).out
+    };
+    // -z escapes nothing: the truth of names.
+    let mut truth: Vec<(String, String)> = sums("sha256sum -z")
+        .split_terminator('\0')
+        .map(|l| (l[..64].to_owned(), l[66..].to_owned()))
+        .collect();
+    truth.sort_by(|a, b| a.1.cmp(&b.1));
+    assert_eq!(truth.len(), 5);
+    for (name, options) in [
+        ("text", "sha256sum"),
+        ("binary", "sha256sum -b"),
+        ("tag", "sha256sum --tag"),
+    ] {
+        known(name, &sums(options)).with(0);
+        // A blank at the end of a line may be anyone's, and is not kept.
+        let ours = listed(name);
+        let trim = |all: &[(String, String)]| -> Vec<(String, String)> {
+            all.iter()
+                .map(|(h, n)| (h.clone(), n.trim_end_matches(' ').to_owned()))
+                .collect()
+        };
+        assert_eq!(trim(&ours), trim(&truth), "{name}");
+    }
+    let one = &truth[0].0;
+    known(
+        "semicolon",
+        &format!("\"SHA-256\";\"FileName\"\n\"{one}\";\"x; y\"\n"),
+    )
+    .with(0);
+    assert_eq!(listed("semicolon"), [(one.clone(), "x; y".to_owned())]);
+    // The weaker ones are named, and nothing is left of them.
+    let nsrl = format!(
+        "\"SHA-1\",\"MD5\",\"CRC32\",\"FileName\"\n\"{}\",\"{}\",\"0\",\"x\"\n",
+        &one[..40],
+        &one[..32]
+    );
+    for (list, says) in [
+        (sums("md5sum"), "but MD5: files"),
+        (sums("sha1sum --tag"), "but SHA-1: files"),
+        (nsrl, "but MD5 and SHA-1: files"),
+    ] {
+        let said = known("weak", &list).with(2).err;
+        assert!(said.contains(says), "{said}");
+        assert!(listed("weak").is_empty());
+    }
+    dof([Path::new("check"), &case]).with(0);
+}
+
+/// What an ingest without hashes takes away, and a list without hashes cannot do, is said.
+#[test]
+fn hashes_do_not_go_unsaid() {
+    let (_host, mount) = sample();
+    let (dir, case) = hashed(&mount, &[], 0);
+    let list = dir.path().join("list");
+    fs::write(&list, "0".repeat(64)).unwrap();
+    let (mount, case) = (mount.to_str().unwrap(), case.to_str().unwrap());
+    let list = list.to_str().unwrap();
+    let count = || one::<i64>(&open(Path::new(case)), "SELECT count(*) FROM file_hash");
+    let had = count();
+    let refused = dof(["ingest", "--known", list, mount, case]).with(2).err;
+    assert!(refused.contains("add --hash sha256"), "{refused}");
+    assert!(had > 0 && count() == had);
+    assert!(
+        !dof(["known", list, case])
+            .with(0)
+            .err
+            .contains("has a hash")
+    );
+    let said = dof(["ingest", mount, case]).with(0).err;
+    assert!(said.contains("hashes of the earlier ingest"), "{said}");
+    assert_eq!(count(), 0);
+    let said = dof(["known", list, case]).with(0).err;
+    assert!(said.contains("no file of this case has a hash"), "{said}");
+    // Nothing to say where nothing went.
+    assert!(!dof(["ingest", mount, case]).with(0).err.contains("hashes"));
 }
 
 /// A recorded host, every file.

@@ -21,6 +21,7 @@ mod mactime;
 mod mount;
 mod oracle;
 mod orphans;
+mod plans;
 mod queries;
 mod search;
 mod show;

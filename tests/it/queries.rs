@@ -148,66 +148,6 @@ fn the_examples_run() {
     }
 }
 
-/// With a time window given, no query walks the whole file table or the whole log.
-#[test]
-fn a_time_window_is_searched_not_scanned() {
-    let (_host, mount) = sample();
-    let (_dir, case) = ingest(&mount, 0);
-    let db = open(&case);
-    for q in dof::query::catalogue() {
-        if !q.parameters.iter().any(|p| p.name == "since") {
-            continue;
-        }
-        let mut stmt = db
-            .prepare(&format!("EXPLAIN QUERY PLAN {}", q.sql))
-            .unwrap();
-        let mut plan: Vec<String> = Vec::new();
-        let mut rows = stmt.raw_query();
-        while let Some(row) = rows.next().unwrap() {
-            plan.push(row.get(3).unwrap());
-        }
-        for step in &plan {
-            assert!(
-                ![
-                    "SCAN e",
-                    "SCAN f",
-                    "SCAN g",
-                    "SCAN file",
-                    "SCAN event",
-                    "SCAN log_entry"
-                ]
-                .contains(&step.as_str()),
-                "{}: {step}",
-                q.name
-            );
-        }
-        // By time, or by the container's own log files.
-        let searched = plan
-            .iter()
-            .any(|s| s.contains("(ts>? AND ts<?)") || s.contains("(log_file_id=?)"));
-        assert!(searched, "{}: {plan:#?}", q.name);
-    }
-}
-
-/// The whole timeline streams: its parts are merged by their time indexes, never gathered and sorted. (SQLite only does so
-/// while every column of the view has one affinity in all its arms.)
-#[test]
-fn the_timeline_is_merged_not_sorted() {
-    let (_host, mount) = sample();
-    let (_dir, case) = ingest(&mount, 0);
-    let db = open(&case);
-    let timeline = dof::query::find("timeline").unwrap();
-    let mut stmt = db
-        .prepare(&format!("EXPLAIN QUERY PLAN {}", timeline.sql))
-        .unwrap();
-    let mut rows = stmt.raw_query();
-    let mut plan = Vec::new();
-    while let Some(row) = rows.next().unwrap() {
-        plan.push(row.get::<_, String>(3).unwrap());
-    }
-    assert_eq!(plan[0], "MERGE (UNION ALL)", "{plan:#?}");
-}
-
 /// Queries written for osquery find its tables and columns.
 #[test]
 fn osquery_tables_are_there() {
@@ -288,8 +228,71 @@ fn the_timeline_as_a_body_file_names_every_file_once() {
     let out = crate::support::dof(asked).with(0).out;
     let names: Vec<&str> = out.lines().filter_map(|l| l.split('|').nth(1)).collect();
     assert_eq!(names, ["container/apache:/tmp/trojan"]);
-    assert_eq!(
-        crate::support::dof(["query", "hosts", "--format", "bodyfile", "--case", path]).code,
-        2
-    );
+}
+
+/// What the help of a query offers it can do, and what it cannot it does not offer.
+#[test]
+fn only_formats_that_a_query_has_are_offered() {
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let path = case.to_str().unwrap();
+    let mut of_files = Vec::new();
+    for q in dof::query::catalogue() {
+        let help = dof(["query", &q.name, "--help"]).with(0).out;
+        for format in [
+            "table",
+            "json",
+            "jsonl",
+            "csv",
+            "bodyfile",
+            "mactime",
+            "mactime-csv",
+        ] {
+            let offered = help.contains(&format!("- {format}:")) || {
+                let values = help.split_once("[possible values: ").map(|v| v.1);
+                let values = values.unwrap_or_default().split(']').next().unwrap();
+                values.split(", ").any(|v| v == format)
+            };
+            let ran = dof(["query", &q.name, "--format", format, "--case", path]);
+            assert_eq!(
+                ran.code,
+                if offered { 0 } else { 2 },
+                "{} {format}: {}",
+                q.name,
+                ran.err
+            );
+            if offered && format == "bodyfile" {
+                // Numbers where numbers belong: the times of some file are not 0.
+                assert!(
+                    ran.out.lines().any(|l| !l.ends_with("|0|0|0|0")),
+                    "{}",
+                    q.name
+                );
+                of_files.push(q.name.clone());
+            }
+        }
+    }
+    let want = [
+        "bodyfile",
+        "macrobber-container-layer",
+        "macrobber-volumes",
+        "timeline",
+    ];
+    assert_eq!(of_files, want);
+    // One's own query is looked at when it is run.
+    let own = dir.path().join("own.sql");
+    let own_query = |sql: &str| {
+        fs::write(&own, sql).unwrap();
+        dof([
+            "query",
+            own.to_str().unwrap(),
+            "--format",
+            "bodyfile",
+            "--case",
+            path,
+        ])
+    };
+    let said = own_query("SELECT 1 AS path_hex, 2 AS path").with(2).err;
+    assert!(said.contains("the column inode"), "{said}");
+    own_query("SELECT NULL AS path_hex, path, inode, mode, uid, gid, size, atime, mtime, ctime FROM file_path").with(0);
 }

@@ -1,11 +1,34 @@
 //! Text in logs: against grep over the files themselves, against an evaluation by hand, and that a window of time is searched.
 
-use crate::support::{ingest, open, rows, run, sample, skip};
+use crate::support::{dof, ingest, open, rows, run, sample, skip};
 use serde_json::Value;
 use std::path::Path;
 
 fn lines(case: &Path, words: &[&str]) -> Vec<Value> {
     rows(case, &[&["logs"], words].concat())
+}
+
+/// A line as a terminal shows it.
+fn plain(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        out.push_str(before);
+        let end = match after.chars().next() {
+            Some('[') => after.find(|c: char| c.is_ascii_alphabetic()).unwrap() + 1,
+            Some(']')
+                if after.contains('\x07')
+                    && !after.split('\x07').next().unwrap().contains('\x1b') =>
+            {
+                after.find('\x07').unwrap() + 1
+            }
+            Some(']') => after.find('\x1b').unwrap(),
+            Some('(') => 2,
+            _ => 1,
+        };
+        rest = &after[end..];
+    }
+    out + rest
 }
 
 /// Adds lines to a container's log, as Docker would have.
@@ -25,7 +48,7 @@ fn write(mount: &Path, more: &[&str]) {
     std::fs::write(&logs[0], text).unwrap();
 }
 
-const LINES: [&str; 9] = [
+const LINES: [&str; 14] = [
     "\x1b[32mINFO\x1b[0m \x1b[31mXmrig\x1b[0m connected",
     "pool stratum+tcp://mine.example:3333",
     "100% done_now",
@@ -35,6 +58,11 @@ const LINES: [&str; 9] = [
     "ärger Ärger",
     "retry timeout error",
     "timeout error",
+    "start xm\x1b[1;31mri\x1b[0mg pool",
+    "a link \x1b]8;;http://x.example/xmrig\x1b\\don\x1b(Be\x1b]8;;\x07 now",
+    "x m r i g and \x1b[0m colour",
+    "level:\"error\" (exit 3)",
+    "\x1b[31mtime\x1b[0mout \x1b[31mer\x1b[0mror ret\x1b[1mry",
 ];
 
 #[test]
@@ -49,8 +77,11 @@ fn words_phrases_and_their_combinations() {
     assert!(LINES.iter().all(|l| all.iter().any(|a| a == l)));
     // What each expression means, written by hand.
     let has = |line: &str, word: &str| {
-        line.to_ascii_lowercase()
-            .contains(&word.to_ascii_lowercase())
+        let has = |line: &str| {
+            line.to_ascii_lowercase()
+                .contains(&word.to_ascii_lowercase())
+        };
+        has(line) || has(&plain(line))
     };
     type Wanted<'a> = (&'a str, &'a dyn Fn(&str) -> bool);
     let wanted: &[Wanted<'_>] = &[
@@ -87,9 +118,29 @@ fn words_phrases_and_their_combinations() {
         ("  xmrig \t connected  ", &|l| {
             has(l, "xmrig") && has(l, "connected")
         }),
-        ("\"unclosed", &|l| has(l, "unclosed")),
-        ("", &|_| false),
-        ("OR", &|_| false),
+        ("", &|_| true),
+        (" \t ", &|_| true),
+        ("(xmrig OR stratum) NOT (start OR tcp)", &|l| {
+            (has(l, "xmrig") || has(l, "stratum")) && !(has(l, "start") || has(l, "tcp"))
+        }),
+        ("NOT (get OR post) AND (php OR error)", &|l| {
+            !(has(l, "get") || has(l, "post")) && (has(l, "php") || has(l, "error"))
+        }),
+        ("retry OR timeout error NOT retry", &|l| {
+            has(l, "retry") || has(l, "timeout") && has(l, "error") && !has(l, "retry")
+        }),
+        ("(retry OR timeout) (error NOT retry)", &|l| {
+            (has(l, "retry") || has(l, "timeout")) && has(l, "error") && !has(l, "retry")
+        }),
+        ("NOT NOT retry", &|l| has(l, "retry")),
+        ("\"(exit 3)\" \"level:\"\"error\"\"\"", &|l| {
+            has(l, "level:\"error\"")
+        }),
+        ("\"\"\"error\"", &|l| has(l, "\"error")),
+        ("\"done now\" link", &|l| {
+            has(l, "done now") && has(l, "link")
+        }),
+        ("\"-e\" OR \"- -\"", &|l| has(l, "-e") || has(l, "- -")),
     ];
     for (expression, is) in wanted {
         let want: Vec<&String> = all.iter().filter(|l| is(l)).collect();
@@ -101,17 +152,21 @@ fn words_phrases_and_their_combinations() {
             "--since",
             "2026-11-24T02:50",
             "--until",
-            "2026-11-24T02:50:08",
+            "2026-11-24T02:50:13",
         ];
         let within: Vec<String> = lines(&case, &window)
             .iter()
             .map(|r| r["line"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(within.len(), 8);
+        assert_eq!(within.len(), 13);
         let want: Vec<&String> = within.iter().filter(|l| is(l)).collect();
         let got = lines(&case, &[&["--match", expression], &window[..]].concat());
         let got: Vec<&str> = got.iter().map(|r| r["line"].as_str().unwrap()).collect();
         assert_eq!(got, want, "{expression} in a window");
+    }
+    // These are what the colours split.
+    for (words, n) in [("xmrig", 3), ("\"done now\"", 2), ("timeout retry", 2)] {
+        assert_eq!(lines(&case, &["--match", words]).len(), n, "{words}");
     }
     // With the other filters, and in order of time.
     let both = lines(&case, &["--match", "timeout", "--like", "retry%"]);
@@ -121,6 +176,74 @@ fn words_phrases_and_their_combinations() {
         .map(|r| r["time"].to_string())
         .collect();
     assert!(times.len() > 100 && times.is_sorted());
+}
+
+/// What cannot be meant is refused, and said; nothing is printed as if nothing had been found.
+#[test]
+fn a_wrong_expression_is_refused() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let case = case.to_str().unwrap();
+    for (expression, says) in [
+        ("\"unclosed", "a quote that does not end"),
+        ("-test", "write NOT test"),
+        ("AND", "nothing to look for"),
+        ("php OR", "between OR and the end"),
+        ("(php", "a ( without its )"),
+        ("php)", "a ) without its ("),
+        ("exec()", "between ( and )"),
+        ("wp-*.php", "a * stands for nothing"),
+    ] {
+        let ran = dof(["query", "logs", "--match", expression, "--case", case]).with(2);
+        assert!(ran.out.is_empty());
+        let start = format!("dof: --match {expression}: ");
+        assert!(
+            ran.err.starts_with(&start) && ran.err.contains(says),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+/// What stock sqlite3 reads as it stands, without parentheses, means the same there.
+#[test]
+fn the_same_words_in_sqlite3() {
+    let (_host, mount) = sample();
+    write(&mount, &LINES);
+    let (dir, case) = ingest(&mount, 0);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/logs.sql");
+    for expression in [
+        "xmrig",
+        "timeout NOT retry OR xmrig* OR get NOT 200",
+        "NOT get",
+        "\"level:\"\"error\"\"\" OR \"done now\"",
+        "\"\"\"error\"",
+        "a OR b OR c OR xmrig OR stratum",
+        "",
+    ] {
+        let script = dir.path().join("script");
+        let text = format!(
+            ".mode json\n.parameter init\n.parameter set :match \"'{}'\"\n.read {}\n",
+            expression.replace('"', "\\\""),
+            file.display()
+        );
+        std::fs::write(&script, text).unwrap();
+        let args = [
+            "-readonly",
+            case.to_str().unwrap(),
+            &format!(".read {}", script.display()),
+        ];
+        let Some(ran) = run("sqlite3", &args) else {
+            return skip("sqlite3 is not installed");
+        };
+        assert_eq!(ran.err, "", "{expression}");
+        let theirs: Vec<Value> = serde_json::from_str(&ran.out).unwrap_or_default();
+        assert_eq!(
+            lines(&case, &["--match", expression]),
+            theirs,
+            "{expression}"
+        );
+    }
 }
 
 /// grep over the files as they lie on the disk, container by container.
