@@ -15,6 +15,8 @@ pub struct Layers {
     parent: HashMap<String, String>,
     /// Row ids of container and init layers by driver and cache ID.
     by_cache: HashMap<(String, String), i64>,
+    /// What overlay2 says is below a container's own layer, by row id.
+    lower: HashMap<i64, String>,
     /// Containers' own layers by container id.
     pub mounts: BTreeMap<String, MountedLayers>,
 }
@@ -26,6 +28,12 @@ pub struct MountedLayers {
     pub stack: Vec<i64>,
     /// Its own.
     pub own: Option<i64>,
+    /// Whether the record names its -init layer.
+    pub init: bool,
+    /// Whether the record names the topmost of the image's layers.
+    pub parent: bool,
+    /// Whether its own layer says by itself that layers of an image are below it (overlay2's `lower`).
+    pub on_image: bool,
 }
 
 impl Layers {
@@ -179,6 +187,7 @@ impl Adding<'_, '_> {
             let mut stack = Vec::new();
             let mut seen = HashSet::new();
             let mut chain = self.line(&dir.join("parent"));
+            let parent = chain.is_some();
             while let Some(id) = chain {
                 if seen.contains(&id) {
                     self.survey.problem(
@@ -202,8 +211,9 @@ impl Adding<'_, '_> {
                 seen.insert(id);
             }
             stack.reverse();
-            if let Some(init) = self.line(&dir.join("init-id")) {
-                stack.push(self.layer("init", &init, record::Layer::default()));
+            let init = self.line(&dir.join("init-id"));
+            if let Some(init) = &init {
+                stack.push(self.layer("init", init, record::Layer::default()));
             }
             let mount_id = dir.join("mount-id");
             let own = match self.survey.read_text(&mount_id) {
@@ -226,11 +236,43 @@ impl Adding<'_, '_> {
                 }
             };
             stack.extend(own);
+            let lower = own.and_then(|id| self.layers.lower.get(&id));
+            // The first is the -init layer.
+            let on_image = lower.is_some_and(|lower| lower.contains(':'));
             let container = crate::text::lossless(&name).into_owned();
-            self.layers
-                .mounts
-                .insert(container, MountedLayers { stack, own });
+            self.layers.mounts.insert(
+                container,
+                MountedLayers {
+                    stack,
+                    own,
+                    init: init.is_some(),
+                    parent,
+                    on_image,
+                },
+            );
         }
+    }
+
+    /// A layer that is mounted through `overlay2/l/LINK`: that must be there, and lead to it.
+    fn link_leads_here(&mut self, role: &str, cache_id: &str, link: Option<&str>) {
+        let Some((link, driver)) = link.zip(self.driver).filter(|_| role != "unowned") else {
+            return;
+        };
+        let path = driver.layers(self.root).join("l").join(link);
+        let want = format!("../{cache_id}/diff").into_bytes();
+        let what = match self.survey.evidence.read_link(&path) {
+            Ok(target) if target == want => return,
+            Ok(target) => format!(
+                "does not lead to {role} layer {cache_id}, whose link it is, but to {}",
+                crate::text::lossless(&target)
+            ),
+            Err(crate::evidence::Error::Missing) => {
+                format!("the link of {role} layer {cache_id} is gone: someone removed it")
+            }
+            Err(e) => format!("the link of {role} layer {cache_id} cannot be read: {e}"),
+        };
+        self.survey
+            .problem(Severity::Warning, &path, what, "the layer and its files");
     }
 
     /// Adds a layer's row and its file tree.
@@ -257,6 +299,10 @@ impl Adding<'_, '_> {
                 if driver.name == "overlay2" {
                     row.link = self.line(&home.join("link"));
                     row.lower = self.line(&home.join("lower"));
+                    if let Some(lower) = row.lower.clone().filter(|_| role == "container") {
+                        self.layers.lower.insert(id, lower);
+                    }
+                    self.link_leads_here(role, cache_id, row.link.as_deref());
                 }
                 driver
                     .candidates(self.root, cache_id)
