@@ -175,8 +175,12 @@ fn lacking_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, F
     let mut statement = db
         .prepare(
             "SELECT coalesce(c.name, c.full_id), c.layer_id IS NULL,
-                    (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id WHERE cl.container_id = c.id AND l.host_path IS NULL)
-               FROM container c
+                    max(0, coalesce(length(own.lower) - length(replace(own.lower, ':', '')) + 1,
+                                    (SELECT count(*) FROM image_layer il WHERE il.image_id = c.image_id), 0)
+                           - (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id
+                               WHERE cl.container_id = c.id AND l.role <> 'container' AND (own.lower IS NOT NULL OR l.role = 'image')))
+                    + (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id WHERE cl.container_id = c.id AND l.host_path IS NULL)
+               FROM container c LEFT JOIN layer own ON own.id = c.layer_id
               WHERE (?1 IS NULL OR ?1 IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(?1)) = ?1) ORDER BY c.name, c.full_id",
         )
         .map_err(failed)?;
@@ -189,7 +193,7 @@ fn lacking_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, F
         let why = match (unknown, gone) {
             (false, 0) => continue,
             (true, _) => "its own layer is not known".to_owned(),
-            (false, n) => format!("the files of {n} of its layers are not there"),
+            (false, n) => format!("{n} of its layers are not there"),
         };
         any = true;
         let name = printable(&name);

@@ -33,11 +33,14 @@ fn verified(host: &Path, code: i32, options: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-/// What differs: change, path and attribute of every row that tells of something.
+/// What differs: change, path and attribute of every row that tells of something; not that an image has such a layer.
 fn differences(rows: &[Value]) -> BTreeSet<(String, String, String)> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     rows.iter()
         .filter(|r| r["change"] != Value::Null || r["outcome"] != "as shipped")
+        .filter(|r| {
+            r["subject"] != "image" || r["change"] != "changed" || r["attribute"] != "layer"
+        })
         .map(|r| (text(&r["change"]), text(&r["path"]), text(&r["attribute"])))
         .collect()
 }

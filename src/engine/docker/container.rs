@@ -154,17 +154,23 @@ fn layers_known(survey: &mut Survey<'_>, cx: &Context<'_>, row: &record::Contain
         let kept = "all else of the container; its layer, if it is still there, as one that no record knows";
         return survey.problem(Severity::Warning, &record, what, kept);
     };
+    if let Some(own) = &layers.told {
+        let what = format!(
+            "the record of the layers of container {name} is gone: someone removed it; its own layer is {own}, as containerd says"
+        );
+        survey.problem(Severity::Warning, &record, what, "all of the container");
+    }
     if layers.own.is_some() && !layers.init {
         let what = format!("container {name} without an init ID: its -init layer cannot be found");
         let path = record.join("init-id");
         survey.problem(Severity::Warning, &path, what, "its other layers");
     }
-    if layers.on_image && !layers.parent {
+    let named = layers.stack.len().saturating_sub(1);
+    if let Some(below) = layers.below.filter(|n| *n > named) {
         let what = format!(
-            "container {name} without the layer it stands on, which its own layer names: those of its image cannot be found"
+            "container {name} stands on {below} layers, as its own layer says, of which the records name {named}"
         );
-        let path = record.join("parent");
-        survey.problem(Severity::Warning, &path, what, "its own layers");
+        survey.problem(Severity::Warning, &record, what, "those that are named");
     }
 }
 
