@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 #[command(after_help = "\
 Each image layer's directory is compared with the record Docker keeps of what was pulled or built (tar-split): every file's \
 type, size, permissions, owner, modification time, links, extended attributes and content (CRC-64), what was added and what \
-is missing. Ids of layers and images are computed anew. With --full each layer's archive is put together again, and its \
+is missing. Ids of layers and images are computed anew. An image is as shipped when its config and all its layers are; \
+one that is named or used and has no config any more is said. With --full each layer's archive is put together again, and its \
 SHA-256 must be the diff ID. A case prints the results that were stored in it.
 
 Exit codes: 0 all as shipped; 1 something is not, or cannot be verified; 2 and 3 as elsewhere.

@@ -276,11 +276,14 @@ fn each_thing_taken_away_is_named() {
     let id = run(&[
         "--name", "shop", "-v", "data:/d", "base:1", "sh", "-c", script,
     ]);
-    run(&["--name", "other", "base:1", "sh", "-c", "echo x > /x"]);
+    let other = run(&["--name", "other", "base:1", "sh", "-c", "echo x > /x"]);
     engine.docker(&["wait", "other"]).text();
-    let upper = "{{.GraphDriver.Data.UpperDir}}";
-    let upper = engine.docker(&["inspect", "-f", upper, "shop"]).text();
-    let layer = upper.rsplit('/').nth(1).unwrap().to_owned();
+    let layer = |name: &str| {
+        let upper = "{{.GraphDriver.Data.UpperDir}}";
+        let upper = engine.docker(&["inspect", "-f", upper, name]).text();
+        upper.rsplit('/').nth(1).unwrap().to_owned()
+    };
+    let (layer, others) = (layer("shop"), layer("other"));
     let image = engine
         .docker(&["inspect", "-f", "{{.Image}}", "shop"])
         .text();
@@ -300,7 +303,7 @@ fn each_thing_taken_away_is_named() {
     let link = read(format!("overlay2/{layer}/link"));
 
     // As the engine left it: nothing is wrong, gone or left over.
-    let (_dir, case) = ingest(&engine.root(), 0);
+    let (_whole, case) = ingest(&engine.root(), 0);
     assert_eq!(strays(&case), BTreeSet::new());
     let gaps = rows(&case, &["gaps"]);
     assert!(gaps.iter().all(|r| r["what"] == "something"), "{gaps:#?}");
@@ -325,7 +328,7 @@ fn each_thing_taken_away_is_named() {
             "the record of the layers of container shop is gone",
             "record",
             "container shop has is gone",
-            true,
+            false,
             ok,
         ),
         (
@@ -527,17 +530,112 @@ fn each_thing_taken_away_is_named() {
         drop(taken);
     }
 
-    // A layer of which no record tells may be that of the container whose record is gone.
+    // What verify keeps in a case of an image whose config is gone.
+    let taken = Taken::new(
+        &root,
+        &format!("image/overlay2/imagedb/content/sha256/{image}"),
+    );
+    let host = engine.root();
+    let (_dir, named) = ingest(&host, 0);
+    let asked = [
+        OsStr::new("verify"),
+        "--case".as_ref(),
+        named.as_ref(),
+        host.as_ref(),
+    ];
+    dof(asked).with(1);
+    for asked in [
+        ["--outcome", "changed"],
+        ["--image", "base:1"],
+        ["--image", &image[..9]],
+    ] {
+        let kept = rows(&named, &[&["verify"], &asked[..]].concat());
+        let kept: Vec<&Value> = kept.iter().filter(|r| r["subject"] == "image").collect();
+        assert_eq!(kept.len(), 1, "{asked:?}");
+        let of = ["id", "images", "change", "attribute"].map(|c| text(kept[0], c));
+        assert_eq!(
+            of,
+            [&format!("sha256:{image}"), "base:1", "missing", "config"]
+        );
+        if asked[0] == "--image" {
+            let ran = dof([
+                OsStr::new("verify"),
+                asked[0].as_ref(),
+                asked[1].as_ref(),
+                host.as_ref(),
+            ]);
+            assert!(
+                ran.code == 1 && ran.out.contains("(base:1): changed"),
+                "{}",
+                ran.out
+            );
+        }
+    }
+    drop(taken);
+
+    // A container's folder without its record, and one without its log.
+    let taken = Taken::new(&root, &format!("containers/{other}/config.v2.json"));
+    let (_dir, without) = ingest(&host, 1);
+    let stray = ("container".to_owned(), other.clone());
+    assert!(strays(&without).contains(&stray));
+    let gone = rows(&without, &["gaps", "--what", "container"]);
+    let gone: Vec<&Value> = gone.iter().filter(|r| text(r, "id") == other).collect();
+    assert!(
+        gone.len() == 1 && text(gone[0], "last") > began,
+        "{gone:#?}"
+    );
+    drop(taken);
+    let taken = Taken::new(&root, &format!("containers/{other}/{other}-json.log"));
+    let (_dir, without) = ingest(&host, 1);
+    let problems = rows(&without, &["problems"]);
+    assert!(
+        problems
+            .iter()
+            .any(|r| text(r, "what").contains("the log is not there"))
+    );
+    drop(taken);
+
+    // containerd knows the layer of a container that ran when the power went: all of it is there, as with its record.
+    let files = |case: &Path| {
+        let mut all = rows(case, &["drift", "--container", "shop"]);
+        all.extend(rows(case, &["container-files", "--container", "shop"]));
+        let plain = |r: &Value| [text(r, "path"), text(r, "change"), text(r, "layer")];
+        all.iter().map(plain).collect::<Vec<_>>()
+    };
+    let whole = files(&case);
+    assert!(whole.len() > 10 && whole.iter().any(|f| f[0] == "/loot"));
     let taken = Taken::new(&root, &mounts);
     let (_dir, case) = ingest(&engine.root(), 1);
+    assert_eq!(files(&case), whole);
+    drop(taken);
+
+    // A layer of which no record tells may be that of the stopped container whose record is gone.
+    let taken = Taken::new(&root, &format!("image/overlay2/layerdb/mounts/{other}"));
+    let (_dir, case) = ingest(&engine.root(), 1);
     let gaps = rows(&case, &["gaps", "--what", "container"]);
-    let row = gaps
-        .iter()
-        .find(|r| text(r, "evidence").contains(&layer))
-        .expect("the layer");
+    let of_it = |r: &&Value| text(r, "evidence").contains(&others);
+    let row = gaps.iter().find(of_it).expect("the layer");
+    let says = text(row, "says");
+    assert!(says.contains("of no known name here, until"), "{row}");
     assert!(
-        text(row, "says").ends_with("; or it is that of shop, whose record of its layers is gone"),
+        says.ends_with("; or it is that of other, whose record of its layers is gone"),
         "{row}"
+    );
+    assert_eq!(rows(&case, &["gaps", "--what", "record"]).len(), 1);
+    let ran = dof([
+        "query",
+        "drift",
+        "--container",
+        "other",
+        "--case",
+        case.to_str().unwrap(),
+    ])
+    .with(1);
+    assert!(
+        ran.err
+            .contains("container other: its own layer is not known"),
+        "{}",
+        ran.err
     );
     drop(taken);
 
