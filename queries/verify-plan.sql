@@ -18,9 +18,7 @@ SELECT 'image' AS subject, i.id IN asked AS wanted, e.data_root, e.rootless, NUL
        (SELECT json_group_array(chain_id) FROM (SELECT il.chain_id FROM image_layer il WHERE il.image_id = i.id AND il.layer_id IS NOT NULL ORDER BY il.position)) AS layers, NULL AS named, NULL AS used_by, i.id AS row_id, e.host_id
   FROM image i JOIN engine e ON e.id = i.engine_id LEFT JOIN source s ON s.id = i.source_id
 UNION ALL
-SELECT 'image', :image IS NULL OR :image = g.id OR substr(g.id, 8, length(:image)) = :image
-                OR EXISTS (SELECT 1 FROM image_reference r WHERE r.engine_id = g.engine_id AND r.image_full_id = g.id AND (r.reference = :image OR r.reference = :image || ':latest')),
-       e.data_root, e.rootless, NULL, g.id, NULL, NULL, NULL, NULL, '[]', '[]', g.name, g.used_by, NULL, e.host_id
+SELECT 'image', :image IS NULL, e.data_root, e.rootless, NULL, g.id, NULL, NULL, NULL, NULL, '[]', '[]', g.name, g.used_by, NULL, e.host_id
   FROM gone g JOIN engine e ON e.id = g.engine_id
 UNION ALL
 SELECT 'layer', :image IS NULL OR l.id IN (SELECT il.layer_id FROM image_layer il WHERE il.image_id IN asked), e.data_root, e.rootless, l.driver, l.chain_id, l.diff_id, l.parent_chain_id, l.cache_id, l.host_path,

@@ -22,8 +22,6 @@ SELECT iif(v.layer_id IS NULL, 'image', 'layer') AS subject, coalesce(l.chain_id
  WHERE (:outcome IS NULL OR v.outcome = :outcome)
    AND (:image IS NULL OR v.image_id IN (SELECT i.id FROM image i WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image
           OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))
-        OR v.image_id IS NULL AND v.layer_id IS NULL AND (:image = f.shipped OR substr(f.shipped, 8, length(:image)) = :image
-          OR EXISTS (SELECT 1 FROM image_reference r JOIN engine g ON g.id = r.engine_id WHERE g.host_id = v.host_id AND r.image_full_id = f.shipped AND (r.reference = :image OR r.reference = :image || ':latest')))
         OR v.layer_id IN (SELECT il.layer_id FROM image i JOIN image_layer il ON il.image_id = i.id WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image
           OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest'))))
  ORDER BY v.id, f.id;

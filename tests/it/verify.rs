@@ -736,11 +736,15 @@ fn the_case(host: &Path, case: &Path, pax: &Path) {
     ])
     .with(0)
     .out;
-    let row: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        (&row["path"], &row["images"]),
-        (&json!("/bin/tool"), &json!("rich:pax"))
-    );
+    let told = out.lines().map(|l| {
+        let row: Value = serde_json::from_str(l).unwrap();
+        ["subject", "path", "images", "attribute"].map(|c| row[c].clone())
+    });
+    let want = [
+        json!(["layer", "/bin/tool", "rich:pax", "mode"]),
+        json!(["image", null, "rich:pax", "layer"]),
+    ];
+    assert!(told.map(|r| json!(r)).eq(want), "{out}");
     let db = open(case);
     let twice: i64 = one(
         &db,
