@@ -13,8 +13,8 @@ own_layer (engine_id, container, last) AS (
   SELECT m.engine_id, m.belongs, (SELECT max(f.mtime) FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.layer_id = y.id)
     FROM trace m JOIN layer y ON y.engine_id = m.engine_id AND y.role = 'container' AND y.cache_id = m.detail ->> 'mount_id'
    WHERE m.kind = 'mount-record'),
-recordless (engine_id, driver, full_id, name, last) AS (
-  SELECT c.engine_id, c.driver, c.full_id, coalesce(c.name, c.full_id), coalesce(max(c.created_at, c.started_at), c.created_at)
+recordless (engine_id, driver, layer_id, full_id, name, last) AS (
+  SELECT c.engine_id, c.driver, c.layer_id, c.full_id, coalesce(c.name, c.full_id), coalesce(max(c.created_at, c.started_at), c.created_at)
     FROM container c
    WHERE c.source_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM trace m WHERE m.engine_id = c.engine_id AND m.kind = 'mount-record' AND m.belongs = c.full_id)
      AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/' || c.driver || '/%')),
@@ -31,7 +31,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   -- An own layer and its -init, of which no record tells whose they were.
   SELECT 'container', NULL, NULL, 'container-layer ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime),
          max(t.mtime, coalesce((SELECT max(f.mtime) FROM tree r JOIN directory d ON d.tree_id = r.id JOIN file f ON f.dir_id = d.id WHERE r.layer_id = y.id), t.mtime)),
-         (SELECT json_object('may_be', group_concat(name, ' or ')) FROM (SELECT r.name FROM recordless r WHERE r.engine_id = y.engine_id AND r.driver = y.driver ORDER BY r.name, r.full_id) HAVING count(*) > 0), t.engine_id
+         (SELECT json_object('may_be', group_concat(name, ' or ')) FROM (SELECT r.name FROM recordless r WHERE r.engine_id = y.engine_id AND r.driver = y.driver AND r.layer_id IS NULL ORDER BY r.name, r.full_id) HAVING count(*) > 0), t.engine_id
     FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
    WHERE y.role = 'unowned'
   UNION ALL
