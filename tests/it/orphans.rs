@@ -333,7 +333,7 @@ fn each_thing_taken_away_is_named() {
         ),
         (
             format!("{mounts}/init-id"),
-            "without an init ID",
+            "stands on 2 layers, as its own layer says, of which the records name 1",
             "",
             "",
             true,

@@ -160,11 +160,6 @@ fn layers_known(survey: &mut Survey<'_>, cx: &Context<'_>, row: &record::Contain
         );
         survey.problem(Severity::Warning, &record, what, "all of the container");
     }
-    if layers.own.is_some() && !layers.init {
-        let what = format!("container {name} without an init ID: its -init layer cannot be found");
-        let path = record.join("init-id");
-        survey.problem(Severity::Warning, &path, what, "its other layers");
-    }
     let named = layers.stack.len().saturating_sub(1);
     if let Some(below) = layers.below.filter(|n| *n > named) {
         let what = format!(

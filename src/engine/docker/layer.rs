@@ -31,8 +31,6 @@ pub struct MountedLayers {
     pub stack: Vec<i64>,
     /// Its own.
     pub own: Option<i64>,
-    /// Whether the record names its -init layer.
-    pub init: bool,
     /// The cache ID of its own where not its record says so, which is gone, but containerd's.
     pub told: Option<String>,
     /// How many layers are below its own as that says itself (overlay2's `lower`).
@@ -258,7 +256,6 @@ impl Adding<'_, '_> {
                 MountedLayers {
                     stack,
                     own,
-                    init: init.is_some(),
                     told: None,
                     below,
                 },
@@ -335,7 +332,6 @@ impl Adding<'_, '_> {
             MountedLayers {
                 stack,
                 own: Some(own),
-                init: init.is_some(),
                 told: Some(own_id.to_owned()),
                 below: Some(lower.split(':').count()),
             },
