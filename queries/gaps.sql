@@ -1,9 +1,11 @@
--- What was there once and is gone: containers, images, layers, volumes, networks?
+-- What was there once and is gone: containers, images, layers, volumes, networks, or parts of them?
 -- One row a thing that other records still name, with what names it, and from when to when they show it: it was there until
 -- about last, or later. detail has the names and addresses a container had, where they are known.
 -- what = build-container: an image says it was committed from it, as each step of the legacy builder does. what = something: a folder's own
 -- time says that an entry was removed from it then, not which. A copy of a disk made file by file has no such rows.
--- :what       container | build-container | image | layer | volume | network | something; all when unset
+-- what = record: the record of which layers a container has; volume-files: the files of a volume whose folder is there; link: the short
+-- name by which a layer is mounted. Where such a record is gone, a layer of no known container may be that one's, and says so.
+-- :what       container | build-container | image | layer | volume | network | record | volume-files | link | something; all when unset
 -- Example: dof query gaps --what container
 WITH living (host_id, full_id) AS (
   SELECT g.host_id, c.full_id FROM container c JOIN engine g ON g.id = c.engine_id WHERE c.source_id IS NOT NULL),
@@ -11,6 +13,11 @@ own_layer (engine_id, container, last) AS (
   SELECT m.engine_id, m.belongs, (SELECT max(f.mtime) FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.layer_id = y.id)
     FROM trace m JOIN layer y ON y.engine_id = m.engine_id AND y.role = 'container' AND y.cache_id = m.detail ->> 'mount_id'
    WHERE m.kind = 'mount-record'),
+recordless (engine_id, driver, layer_id, full_id, name, last) AS (
+  SELECT c.engine_id, c.driver, c.layer_id, c.full_id, coalesce(c.name, c.full_id), coalesce(max(c.created_at, c.started_at), c.created_at)
+    FROM container c
+   WHERE c.source_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM trace m WHERE m.engine_id = c.engine_id AND m.kind = 'mount-record' AND m.belongs = c.full_id)
+     AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/' || c.driver || '/%')),
 sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   SELECT 'container', t.belongs, NULL, t.kind, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, t.detail, t.engine_id
     FROM trace t WHERE t.kind IN ('container', 'mount-record', 'task', 'sandbox', 'sandbox-freed') AND length(t.belongs) = 64
@@ -23,7 +30,8 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   UNION ALL
   -- An own layer and its -init, of which no record tells whose they were.
   SELECT 'container', NULL, NULL, 'container-layer ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime),
-         max(t.mtime, coalesce((SELECT max(f.mtime) FROM tree r JOIN directory d ON d.tree_id = r.id JOIN file f ON f.dir_id = d.id WHERE r.layer_id = y.id), t.mtime)), NULL, t.engine_id
+         max(t.mtime, coalesce((SELECT max(f.mtime) FROM tree r JOIN directory d ON d.tree_id = r.id JOIN file f ON f.dir_id = d.id WHERE r.layer_id = y.id), t.mtime)),
+         (SELECT json_object('may_be', group_concat(name, ' or ')) FROM (SELECT r.name FROM recordless r WHERE r.engine_id = y.engine_id AND r.driver = y.driver AND r.layer_id IS NULL ORDER BY r.name, r.full_id) HAVING count(*) > 0), t.engine_id
     FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
    WHERE y.role = 'unowned'
   UNION ALL
@@ -43,11 +51,20 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
    WHERE t.kind = 'pulled' AND NOT EXISTS (SELECT 1 FROM layer y WHERE y.engine_id = t.engine_id AND y.diff_id = t.belongs)
   UNION ALL
   SELECT 'layer', y.cache_id, coalesce(y.chain_id, y.role || ' layer'), iif(y.role = 'image', 'layer-record', 'mount-record'), t.mtime, t.mtime, NULL, y.engine_id
-    FROM layer y LEFT JOIN source s ON s.id = y.source_id LEFT JOIN trace t ON t.engine_id = y.engine_id AND t.kind IN ('layer-record', 'mount-record') AND s.path IN (t.host_path || '/cache-id', t.host_path || '/mount-id')
-   WHERE y.host_path IS NULL AND y.cache_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'folder' AND l.name LIKE y.driver || '%')
+    FROM layer y LEFT JOIN source s ON s.id = y.source_id LEFT JOIN trace t ON t.engine_id = y.engine_id AND t.kind IN ('layer-record', 'mount-record') AND (s.path = t.host_path || '/cache-id' OR y.cache_id IN (t.detail ->> 'mount_id', t.detail ->> 'init_id'))
+   WHERE y.role <> 'unowned' AND y.host_path IS NULL AND y.cache_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'folder' AND l.name LIKE y.driver || '%')
   UNION ALL
   SELECT 'layer', t.belongs, NULL, 'link ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, NULL, t.engine_id
     FROM trace t WHERE t.kind = 'link' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = t.engine_id AND l.kind = 'layer' AND l.belongs = t.belongs)
+  UNION ALL
+  SELECT 'link', y.cache_id, y.link, y.role || ' layer', coalesce(min(t.crtime, t.mtime), t.mtime), coalesce(min(t.crtime, t.mtime), t.mtime), NULL, y.engine_id
+    FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id
+   WHERE y.role <> 'unowned' AND y.link <> '' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'link' AND l.name = y.link)
+  UNION ALL
+  SELECT 'record', r.full_id, r.name, 'container ' || r.name, r.last, r.last, NULL, r.engine_id FROM recordless r
+  UNION ALL
+  SELECT 'volume-files', v.name, v.name, 'folder ' || t.host_path, NULL, t.mtime, NULL, v.engine_id
+    FROM volume v JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume' AND t.belongs = v.name WHERE v.driver = 'local' AND v.mount_point IS NULL
   UNION ALL
   SELECT 'volume', m.name, m.name, 'container ' || coalesce(c.name, c.full_id), c.created_at, coalesce(max(c.created_at, c.started_at), c.created_at), NULL, c.engine_id
     FROM container_mount m JOIN container c ON c.id = m.container_id
@@ -64,12 +81,12 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   -- Not so for the others: the engine tries things out in them when it starts.
   SELECT 'something', NULL, t.name, 'folder ' || t.host_path, NULL, t.mtime, NULL, t.engine_id
     FROM trace t
-   WHERE t.kind = 'folder' AND (t.name = 'containers' OR t.name LIKE 'image/%/layerdb/mounts' OR t.name LIKE 'image/%/layerdb/sha256' OR t.name LIKE 'image/%/imagedb/content/sha256') AND t.mtime - t.crtime > 50000000
+   WHERE t.kind = 'folder' AND (t.name IN ('containers', 'volumes', 'overlay2/l', 'fuse-overlayfs/l') OR t.name LIKE 'image/%/layerdb/mounts' OR t.name LIKE 'image/%/layerdb/sha256' OR t.name LIKE 'image/%/imagedb/content/sha256') AND t.mtime - t.crtime > 50000000
      AND NOT EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind <> 'folder' AND substr(k.host_path, 1, length(t.host_path) + 1) = t.host_path || '/'
                       AND (k.crtime IS NULL OR abs(k.crtime - t.mtime) < 50000000 OR abs(k.ctime - t.mtime) < 50000000 OR k.crtime > t.mtime))
      AND EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind <> 'folder')),
 gone (what, id, name, evidence, first, last, detail, engine_id) AS (
-  SELECT s.what, s.id, max(s.name), group_concat(DISTINCT s.evidence), min(s.first), max(s.last), max(s.detail) FILTER (WHERE json_extract(s.detail, '$.names') IS NOT NULL), s.engine_id
+  SELECT s.what, s.id, max(s.name), group_concat(DISTINCT s.evidence), min(s.first), max(s.last), max(s.detail) FILTER (WHERE coalesce(json_extract(s.detail, '$.names'), json_extract(s.detail, '$.may_be')) IS NOT NULL), s.engine_id
     FROM sign s JOIN engine g ON g.id = s.engine_id
    WHERE (:what IS NULL OR s.what = :what)
      AND NOT (s.id IS NOT NULL AND s.what IN ('container', 'build-container') AND EXISTS (SELECT 1 FROM living v WHERE v.host_id = g.host_id AND v.full_id = s.id))
@@ -82,7 +99,11 @@ SELECT n.what, coalesce(n.name, n.detail ->> '$.names[0]') AS name, n.id,
        strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) AS last, n.evidence, n.detail,
        CASE WHEN n.what = 'something' THEN 'something was removed from ' || n.name || ' at '
             WHEN n.what = 'layer' THEN 'the files of layer ' || n.id || ' are gone; they were there at '
+            WHEN n.what = 'link' THEN 'the link ' || n.name || ' of layer ' || n.id || ' is gone; it was there at '
+            WHEN n.what = 'record' THEN 'the record of which layers container ' || n.name || ' has is gone; it was there at '
+            WHEN n.what = 'volume-files' THEN 'the files of volume ' || n.name || ' are gone; its folder was last changed at '
             ELSE 'there was ' || iif(n.what = 'image', 'an ', 'a ') || n.what || ' ' || coalesce(n.name, n.detail ->> '$.names[0]', n.id, 'of no known name') || ' here, until ' END
-       || coalesce(strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) || iif(n.what = 'something', '', ' or later'), 'a time nothing tells') AS says, h.name AS host
+       || coalesce(strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) || iif(n.what IN ('something', 'volume-files'), '', ' or later'), 'a time nothing tells')
+       || coalesce('; or it is that of ' || (n.detail ->> '$.may_be') || ', whose record of its layers is gone', '') AS says, h.name AS host
   FROM gone n JOIN engine g ON g.id = n.engine_id JOIN host h ON h.id = g.host_id
  ORDER BY n.what, n.last, n.id, n.name, n.evidence, n.engine_id;

@@ -6,6 +6,8 @@
 -- Example: dof query orphans --ordinary no
 WITH living (host_id, engine_id, full_id, id) AS (
   SELECT g.host_id, g.id, c.full_id, c.id FROM container c JOIN engine g ON g.id = c.engine_id WHERE c.source_id IS NOT NULL),
+-- Folders in which the engine tries its storage at each start; a power cut leaves them.
+trial (name) AS (VALUES ('moby-detect-%'), ('check-overlayfs-%'), ('opaque-bug-check%'), ('metacopy-check%'), ('userxattr-check%')),
 found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified, changed, tree_id) AS (
   SELECT 'container', t.name, t.name, 0, 'a container''s folder without config.v2.json', t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM trace t JOIN container c ON c.engine_id = t.engine_id AND c.full_id = t.name
@@ -23,8 +25,10 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
          JOIN layer y ON y.engine_id = t.engine_id AND y.cache_id = t.name AND y.role IN ('container', 'init') LEFT JOIN tree r ON r.layer_id = y.id
    WHERE m.kind = 'mount-record' AND NOT EXISTS (SELECT 1 FROM living v WHERE v.engine_id = m.engine_id AND v.full_id = m.belongs)
   UNION ALL
-  SELECT iif(t.name LIKE '%-init', 'init-layer', iif(EXISTS (SELECT 1 FROM trace i WHERE i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'), 'container-layer', 'layer')),
-         t.name, NULL, t.detail ->> 'buildkit', iif(t.detail ->> 'buildkit', 'only BuildKit''s cache knows this layer', 'no record knows this layer'), t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
+  SELECT iif(EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name), 'unfinished', iif(t.name LIKE '%-init', 'init-layer', iif(EXISTS (SELECT 1 FROM trace i WHERE i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'), 'container-layer', 'layer'))),
+         t.name, NULL, t.detail ->> 'buildkit' OR EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name),
+         CASE WHEN EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name) THEN 'the engine tried its storage at a start, which did not end'
+              WHEN t.detail ->> 'buildkit' THEN 'only BuildKit''s cache knows this layer' ELSE 'no record knows this layer' END, t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
     FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id AND t.detail ->> 'driver' = y.driver LEFT JOIN tree r ON r.layer_id = y.id
    WHERE y.role = 'unowned'
   UNION ALL
@@ -63,8 +67,8 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
     FROM trace t JOIN engine g ON g.id = t.engine_id
    WHERE t.kind IN ('task', 'sandbox') AND length(t.belongs) = 64 AND NOT EXISTS (SELECT 1 FROM living v WHERE v.host_id = g.host_id AND v.full_id = t.belongs)
   UNION ALL
-  -- The engine tries its storage at each start, in a folder that a power cut leaves.
-  SELECT t.kind, t.name, NULL, t.name LIKE 'moby-detect-%', 'work that did not end: a pull, a load, a build', t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
+  SELECT t.kind, t.name, NULL, EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name),
+         iif(EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name), 'the engine tried its storage at a start, which did not end', 'work that did not end: a pull, a load, a build'), t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM trace t WHERE t.kind = 'unfinished')
 SELECT f.kind, f.name, f.belongs, f.ordinary, f.why, f.host_path AS path,
        strftime('%Y-%m-%dT%H:%M:%S', f.born / 1000000000 - (f.born % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (f.born % 1000000000 + 1000000000) % 1000000000) AS born,

@@ -1,11 +1,14 @@
 -- Which image layers and images are not as they were shipped?
 -- Rows of the last `dof verify`: one a difference, and one without a path for what has none. outcome is that of the whole layer or image.
+-- An image is as shipped when its config and all its layers are. One that is named or used and has no config any more has a row as well.
 -- :outcome    as shipped | changed | cannot be verified; all when unset
 -- :image      repository:tag, digest, id or a prefix of the id; all when unset
 -- Example: dof query verify --outcome changed
-SELECT iif(v.layer_id IS NULL, 'image', 'layer') AS subject, coalesce(l.chain_id, m.full_id) AS id,
+SELECT iif(v.layer_id IS NULL, 'image', 'layer') AS subject, coalesce(l.chain_id, m.full_id, f.shipped) AS id,
        iif(v.layer_id IS NULL,
-           (SELECT group_concat(reference, ', ') FROM (SELECT r.reference FROM image_reference r WHERE r.image_id = v.image_id ORDER BY r.digest IS NOT NULL, 1)),
+           (SELECT group_concat(reference, ', ') FROM (
+              SELECT r.reference FROM image_reference r JOIN engine g ON g.id = r.engine_id
+               WHERE r.image_id = v.image_id OR v.image_id IS NULL AND g.host_id = v.host_id AND r.image_full_id = f.shipped ORDER BY r.digest IS NOT NULL, 1)),
            (SELECT group_concat(name, ', ') FROM (
               SELECT iif(n <= 4, name, '+' || (total - 4) || ' more') AS name FROM (
                 SELECT name, row_number() OVER (ORDER BY name LIKE 'sha256:%', name) AS n, count(*) OVER () AS total FROM (

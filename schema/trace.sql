@@ -13,7 +13,7 @@ CREATE TABLE trace (
   -- image           image/DRIVER/imagedb/content/sha256/ID
   -- image-metadata  image/DRIVER/imagedb/metadata/sha256/ID
   -- pulled          image/DRIVER/distribution/v2metadata-by-diffid/sha256/DIFF-ID: where a layer was pulled from; stays when the image goes
-  -- volume          volumes/NAME
+  -- volume          volumes/NAME; the engine's own files there too, which belong to none
   -- task            containerd's folder of a running container
   -- unfinished      what layerdb/tmp and tmp hold: work that did not end
   -- sandbox         a running container's network in network/files/local-kv.db

@@ -1,14 +1,15 @@
 //! `dof query`: the catalogue, or one query with its parameters as options.
 
 use super::source::{default_case, open};
-use super::{Failure, Output};
+use super::{Failure, Output, exit};
 use crate::ingest::Options;
 use crate::parse::time;
 use crate::query::{self, Query};
 use crate::render::{Bodyfile, Dialect, Format, Mactime, Render};
-use crate::text::lossless;
+use crate::text::{lossless, printable};
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, FromArgMatches, ValueEnum};
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
 use std::io::Write;
@@ -165,8 +166,50 @@ impl QueryCommand {
         let window = (bound("since"), bound("until"));
         let mut render = options.format.renderer(options.output.open(&case)?, window);
         query.run(opened.case.db(), &arguments, render.as_mut())?;
+        let told = query.sql.contains("container_file") || query.sql.contains("container_change");
+        if told && lacking_layers(opened.case.db(), &arguments)? {
+            return Ok(exit::PROBLEMS);
+        }
         Ok(opened.code)
     }
+}
+
+/// Containers asked for whose layers are not all known, or whose files are gone: what the case says of their files is not all
+/// there was. Says so of each; whether there was one.
+fn lacking_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, Failure> {
+    let asked = asked.iter().find(|(name, _)| name == "container");
+    let asked = asked.map(|(_, value)| value.as_str());
+    let failed = |e: rusqlite::Error| Failure::io(e.to_string());
+    let mut statement = db
+        .prepare(
+            "SELECT coalesce(c.name, c.full_id), c.layer_id IS NULL,
+                    max(0, coalesce(length(own.lower) - length(replace(own.lower, ':', '')) + 1,
+                                    (SELECT count(*) FROM image_layer il WHERE il.image_id = c.image_id), 0)
+                           - (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id
+                               WHERE cl.container_id = c.id AND l.role <> 'container' AND (own.lower IS NOT NULL OR l.role = 'image')))
+                    + (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id WHERE cl.container_id = c.id AND l.host_path IS NULL)
+               FROM container c LEFT JOIN layer own ON own.id = c.layer_id
+              WHERE (?1 IS NULL OR ?1 IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(?1)) = ?1) ORDER BY c.name, c.full_id",
+        )
+        .map_err(failed)?;
+    let mut rows = statement.query([asked]).map_err(failed)?;
+    let mut any = false;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let name: String = row.get(0).map_err(failed)?;
+        let (unknown, gone): (bool, i64) =
+            (row.get(1).map_err(failed)?, row.get(2).map_err(failed)?);
+        let why = match (unknown, gone) {
+            (false, 0) => continue,
+            (true, _) => "its own layer is not known".to_owned(),
+            (false, n) => format!("{n} of its layers are not there"),
+        };
+        any = true;
+        let name = printable(&name);
+        eprintln!(
+            "dof: container {name}: {why}; this is not all of its files (dof query problems)"
+        );
+    }
+    Ok(any)
 }
 
 /// The files the timeline is made of, and those of its arguments that bear on files.
@@ -242,7 +285,7 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
         ])?;
     }
     render.end()?;
-    Ok(super::exit::OK)
+    Ok(exit::OK)
 }
 
 /// The command line of one query: its parameters from its header, then the options every query has.

@@ -9,7 +9,7 @@ use crate::query;
 use crate::record;
 use crate::render::{Render, plain};
 use crate::text::{is_plain, lossless, printable};
-use crate::verify::{self, Finding, Image, Layer, Plan, Report, Verdict};
+use crate::verify::{self, Finding, Gone, Image, Layer, Plan, Report, Verdict};
 use clap::Args;
 use rusqlite::types::ValueRef;
 use std::collections::HashMap;
@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 #[command(after_help = "\
 Each image layer's directory is compared with the record Docker keeps of what was pulled or built (tar-split): every file's \
 type, size, permissions, owner, modification time, links, extended attributes and content (CRC-64), what was added and what \
-is missing. Ids of layers and images are computed anew. With --full each layer's archive is put together again, and its \
+is missing. Ids of layers and images are computed anew. An image is as shipped when its config and all its layers are; \
+one that is named or used and has no config any more is said. With --full each layer's archive is put together again, and its \
 SHA-256 must be the diff ID. A case prints the results that were stored in it.
 
 Exit codes: 0 all as shipped; 1 something is not, or cannot be verified; 2 and 3 as elsewhere.
@@ -110,7 +111,7 @@ impl Verify {
             || plan
                 .images
                 .iter()
-                .any(|i| known(&key_of_image(i)).is_none())
+                .any(|i| i.gone.is_none() && known(&key_of_image(i)).is_none())
         {
             return Err(lacking("the case holds an earlier state of this host"));
         }
@@ -212,6 +213,9 @@ impl Render for Gathering {
             cache_id,
             host_path,
             lacking,
+            layers,
+            named,
+            used_by,
             row_id,
             host_id,
         ] = std::array::from_fn(text);
@@ -223,9 +227,17 @@ impl Render for Gathering {
                 full_id: id,
                 config_sha256: some(&digest),
                 lacking: serde_json::from_str(&lacking).unwrap_or_default(),
+                layers: serde_json::from_str(&layers).unwrap_or_default(),
+                gone: some(&named)
+                    .map(Gone::Named)
+                    .or_else(|| some(&used_by).map(Gone::UsedBy)),
             };
             let key = key_of_image(&image);
+            let gone = image.gone.is_some();
             self.plan.images.extend(wanted.then_some(image));
+            if gone {
+                return Ok(()); // it has no row
+            }
             key
         } else {
             let layer = Layer {

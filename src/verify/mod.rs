@@ -53,6 +53,19 @@ pub struct Image {
     pub config_sha256: Option<String>,
     /// Chain IDs of layers it is made of and the store does not have.
     pub lacking: Vec<String>,
+    /// Chain IDs of those it has.
+    pub layers: Vec<String>,
+    /// For an image that is gone, who says that it was here.
+    pub gone: Option<Gone>,
+}
+
+/// Who says that an image was here whose config is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// `repositories.json` names it: an engine that removes an image takes its names away first.
+    Named(String),
+    /// A container was made from it: an engine forced to removes such an image, too.
+    UsedBy(String),
 }
 
 /// What to verify.
@@ -188,8 +201,19 @@ pub fn verify(evidence: &Evidence, plan: &Plan, done: impl Fn(&Layer, &Verdict) 
     };
     let wanted: Vec<&Layer> = plan.layers.iter().filter(|l| l.wanted).collect();
     let verdicts: Vec<Verdict> = wanted.par_iter().map(one).collect();
+    let mut outcomes: HashMap<(&EvidencePath, &str), Vec<Outcome>> = HashMap::new();
+    for (l, v) in wanted.iter().zip(&verdicts) {
+        let key = (&l.data_root, l.chain_id.as_str());
+        outcomes.entry(key).or_default().push(v.outcome);
+    }
+    let any = |i: &Image, chain_id: &str, outcome: Outcome| {
+        let all = outcomes.get(&(&i.data_root, chain_id));
+        all.is_some_and(|all| all.contains(&outcome))
+    };
+    let images = plan.images.iter();
+    let images = images.map(|i| (i.clone(), image(i, |c, o| any(i, c, o))));
     Report {
-        images: plan.images.iter().map(|i| (i.clone(), image(i))).collect(),
+        images: images.collect(),
         layers: wanted.into_iter().cloned().zip(verdicts).collect(),
     }
 }
@@ -209,9 +233,30 @@ fn of_itself(
     }
 }
 
-/// An image: its id is the digest of its config, and all its layers are there.
-fn image(image: &Image) -> Verdict {
+/// An image: its id is the digest of its config, and all its layers are there and as shipped. `any` tells whether a layer of
+/// this chain ID came to this.
+fn image(image: &Image, any: impl Fn(&str, Outcome) -> bool) -> Verdict {
     let mut findings = Vec::new();
+    if let Some(gone) = &image.gone {
+        let id = Some(image.full_id.clone());
+        findings.push(of_itself(Change::Missing, "config", id, None));
+        let (outcome, note) = match gone {
+            Gone::Named(name) => {
+                let note = format!("its config is gone; repositories.json names it {name}");
+                (Outcome::Changed, note)
+            }
+            Gone::UsedBy(container) => {
+                let note = format!(
+                    "its config is gone; container {container} was made from it: `docker rmi -f`, or someone by hand, removed it"
+                );
+                (Outcome::Unverifiable, note)
+            }
+        };
+        return Verdict {
+            outcome,
+            ..verdict(findings, false, Some(note), Vec::new())
+        };
+    }
     let mut note = None;
     match &image.config_sha256 {
         Some(sum) => {
@@ -230,6 +275,19 @@ fn image(image: &Image) -> Verdict {
             Some(chain_id.clone()),
             None,
         ));
+    }
+    let mut unsure = 0;
+    for chain_id in &image.layers {
+        if any(chain_id, Outcome::Changed) {
+            let id = Some(chain_id.clone());
+            findings.push(of_itself(Change::Changed, "layer", id, None));
+        } else if any(chain_id, Outcome::Unverifiable) {
+            unsure += 1;
+        }
+    }
+    if unsure > 0 {
+        let layers = format!("{unsure} of its layers cannot be verified");
+        note = Some(note.map_or(layers.clone(), |n| format!("{n}; {layers}")));
     }
     verdict(findings, note.is_some(), note, Vec::new())
 }

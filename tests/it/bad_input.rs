@@ -52,6 +52,12 @@ impl Host {
             &format!("var/lib/docker/containers/{id}/hostconfig.json"),
             "{}",
         );
+        let record = format!("var/lib/docker/image/overlay2/layerdb/mounts/{id}");
+        for (file, layer) in [("mount-id", &id), ("init-id", &format!("{id}-init"))] {
+            self.write(&format!("{record}/{file}"), layer);
+            let files = format!("overlay2/{layer}/diff");
+            fs::create_dir_all(self.root().join(files)).unwrap();
+        }
         id
     }
 

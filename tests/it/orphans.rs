@@ -2,11 +2,12 @@
 //! recorded hosts whose makers wrote down what they removed.
 
 use crate::engine::Engine;
-use crate::support::{ingest, is_root, rows, sample, skip};
+use crate::support::{dof, ingest, is_root, rows, sample, skip};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ fn what_is_removed_by_hand_is_told() {
         "containers",
         "image/overlay2/imagedb/content/sha256",
         "image/overlay2/layerdb/mounts",
+        "overlay2/l",
     ];
     assert_eq!(folders, want.map(str::to_owned).into());
     let find = |what: &str, name: &str| -> Option<Value> {
@@ -235,4 +237,460 @@ fn healthy_hosts_have_no_strays() {
         let (_dir, case) = ingest(dir.path(), 0);
         assert_eq!(strays(&case), BTreeSet::new(), "{name}");
     }
+}
+
+/// Something of the disk taken away, and put back when this goes out of scope.
+struct Taken {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Taken {
+    fn new(root: &Path, path: &str) -> Taken {
+        let from = root.join(path);
+        let to = root.parent().unwrap().join("taken");
+        fs::rename(&from, &to).unwrap_or_else(|e| panic!("{path}: {e}"));
+        Taken { from, to }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        fs::rename(&self.to, &self.from).expect("put back");
+    }
+}
+
+/// Each record that a container, image or volume consists of, taken away by itself: the ingest says which, and the queries
+/// that rest on it do not pretend.
+#[test]
+fn each_thing_taken_away_is_named() {
+    let mut engine = match Engine::start("taken") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.base_image();
+    engine.docker(&["volume", "create", "data"]).text();
+    let run = |args: &[&str]| engine.docker(&[&["run", "-d"], args].concat()).text();
+    let began = now();
+    let script = "echo card > /loot; sleep 600";
+    let id = run(&[
+        "--name", "shop", "-v", "data:/d", "base:1", "sh", "-c", script,
+    ]);
+    let other = run(&["--name", "other", "base:1", "sh", "-c", "echo x > /x"]);
+    engine.docker(&["wait", "other"]).text();
+    let layer = |name: &str| {
+        let upper = "{{.GraphDriver.Data.UpperDir}}";
+        let upper = engine.docker(&["inspect", "-f", upper, name]).text();
+        upper.rsplit('/').nth(1).unwrap().to_owned()
+    };
+    let (layer, others) = (layer("shop"), layer("other"));
+    let image = engine
+        .docker(&["inspect", "-f", "{{.Image}}", "shop"])
+        .text();
+    let image = image.trim_start_matches("sha256:").to_owned();
+    let diff_id = "{{index .RootFS.Layers 0}}";
+    let chain = engine.docker(&["inspect", "-f", diff_id, "base:1"]).text();
+    let chain = chain.trim_start_matches("sha256:").to_owned();
+    engine.kill();
+    let root = engine.data_root();
+    let read = |path: String| {
+        fs::read_to_string(root.join(path))
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    let base = read(format!("image/overlay2/layerdb/sha256/{chain}/cache-id"));
+    let link = read(format!("overlay2/{layer}/link"));
+
+    // As the engine left it: nothing is wrong, gone or left over.
+    let (_whole, case) = ingest(&engine.root(), 0);
+    assert_eq!(strays(&case), BTreeSet::new());
+    let gaps = rows(&case, &["gaps"]);
+    assert!(gaps.iter().all(|r| r["what"] == "something"), "{gaps:#?}");
+    assert_eq!(dof([OsStr::new("verify"), engine.root().as_ref()]).code, 0);
+
+    let mounts = format!("image/overlay2/layerdb/mounts/{id}");
+    let store = format!("image/overlay2/layerdb/sha256/{chain}");
+    // What is taken, what the problem says and at which path; a row of gaps (what, and a part of what it says); whether
+    // drift and container-files warn of container shop; what verify says of layer and image.
+    type Deed<'a> = (
+        String,
+        &'a str,
+        &'a str,
+        &'a str,
+        bool,
+        Option<[&'a str; 2]>,
+    );
+    let ok = None;
+    let deeds: &[Deed<'_>] = &[
+        (
+            mounts.clone(),
+            "the record of the layers of container shop is gone",
+            "record",
+            "container shop has is gone",
+            false,
+            ok,
+        ),
+        (
+            format!("{mounts}/init-id"),
+            "stands on 2 layers, as its own layer says, of which the records name 1",
+            "",
+            "",
+            true,
+            ok,
+        ),
+        (
+            format!("{mounts}/mount-id"),
+            "without a mount ID",
+            "",
+            "",
+            true,
+            ok,
+        ),
+        (
+            format!("{mounts}/parent"),
+            "stands on 2 layers, as its own layer says, of which the records name 1",
+            "",
+            "",
+            true,
+            ok,
+        ),
+        (
+            format!("overlay2/{layer}"),
+            "the files of this container layer are gone",
+            "layer",
+            &layer,
+            true,
+            ok,
+        ),
+        (
+            format!("overlay2/{layer}-init"),
+            "the files of this init layer are gone",
+            "layer",
+            "-init are gone",
+            true,
+            ok,
+        ),
+        (
+            format!("overlay2/l/{link}"),
+            "the link of container layer",
+            "link",
+            &link,
+            false,
+            ok,
+        ),
+        (
+            "volumes/data/_data".into(),
+            "the volume's files are gone",
+            "volume-files",
+            "the files of volume data are gone",
+            false,
+            ok,
+        ),
+        (
+            "volumes/data".into(),
+            "the volume's directory is gone",
+            "volume",
+            "there was a volume data here",
+            false,
+            ok,
+        ),
+        (
+            "volumes".into(),
+            "the volume of a container is gone",
+            "volume",
+            "there was a volume data here",
+            false,
+            ok,
+        ),
+        (
+            "image/overlay2/repositories.json".into(),
+            "not there, though there are images",
+            "",
+            "",
+            false,
+            ok,
+        ),
+        (
+            format!("image/overlay2/imagedb/content/sha256/{image}"),
+            "",
+            "image",
+            "base:1 here",
+            false,
+            Some(["as shipped", "changed"]),
+        ),
+        (
+            format!("overlay2/{base}"),
+            "the files of this image layer are gone",
+            "layer",
+            &base,
+            true,
+            Some(["changed", "changed"]),
+        ),
+        (
+            store.clone(),
+            "no layer sha256:",
+            "",
+            "",
+            true,
+            Some(["", "changed"]),
+        ),
+        (
+            format!("{store}/diff"),
+            "",
+            "",
+            "",
+            false,
+            Some(["changed", "changed"]),
+        ),
+        (
+            format!("{store}/cache-id"),
+            "layer without a cache ID",
+            "",
+            "",
+            true,
+            Some(["changed", "changed"]),
+        ),
+        (
+            format!("{store}/tar-split.json.gz"),
+            "",
+            "",
+            "",
+            false,
+            Some(["cannot be verified", "cannot be verified"]),
+        ),
+    ];
+    for (path, problem, what, says, unknown, verified) in deeds {
+        sleep(Duration::from_millis(100));
+        let before = now();
+        let taken = Taken::new(&root, path);
+        let (_dir, case) = ingest(&engine.root(), i32::from(!problem.is_empty()));
+        let problems = rows(&case, &["problems"]);
+        let said = |r: &Value| text(r, "what").contains(problem);
+        assert!(
+            problem.is_empty() || problems.iter().any(said),
+            "{path}: {problems:#?}"
+        );
+        let gaps = rows(&case, &["gaps"]);
+        let row = |r: &Value| text(r, "what") == *what && text(r, "says").contains(says);
+        assert!(what.is_empty() || gaps.iter().any(row), "{path}: {gaps:#?}");
+        for r in gaps.iter().filter(|r| row(r) && !what.is_empty()) {
+            // It was there when the container was made; of a volume's folder the removal itself is seen.
+            let (last, end) = (text(r, "last"), now());
+            assert!(
+                last.is_empty() || began < last && last < end || *says == base,
+                "{path}: {r}"
+            );
+        }
+        // A folder of such things says itself when one was removed.
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if ["volumes", "overlay2/l", "image/overlay2/layerdb/mounts"].contains(&folder) {
+            let of_it = |r: &&Value| text(r, "what") == "something" && text(r, "name") == folder;
+            let removal = gaps.iter().find(of_it).expect(folder);
+            let last = text(removal, "last");
+            // The clock for times of files is coarse.
+            assert!(
+                last[..21] >= before[..21] && last < now(),
+                "{path}: {before} {removal}"
+            );
+        }
+        for query in ["drift", "container-files"] {
+            let asked = [
+                "query",
+                query,
+                "--container",
+                "shop",
+                "--case",
+                case.to_str().unwrap(),
+            ];
+            let ran = dof(asked).with(i32::from(*unknown));
+            assert_eq!(
+                ran.err.contains("container shop: "),
+                *unknown,
+                "{path}: {}",
+                ran.err
+            );
+            let asked = [
+                "query",
+                query,
+                "--container",
+                "other",
+                "--case",
+                case.to_str().unwrap(),
+            ];
+            let all = path.contains(&base) || path.starts_with(&store) && *unknown;
+            dof(asked).with(i32::from(all));
+        }
+        let ran = dof([OsStr::new("verify"), engine.root().as_ref()]);
+        let [of_layer, of_image] = verified.unwrap_or(["as shipped"; 2]);
+        assert_eq!(
+            ran.code,
+            i32::from(verified.is_some()),
+            "{path}: {}",
+            ran.out
+        );
+        for (subject, id, outcome) in [("layer", &chain, of_layer), ("image", &image, of_image)] {
+            let line = ran
+                .out
+                .lines()
+                .find(|l| l.starts_with(&format!("{subject} sha256:{id}")));
+            let line = line.unwrap_or_default();
+            assert!(
+                line.ends_with(outcome) && line.is_empty() == outcome.is_empty(),
+                "{path}: {}",
+                ran.out
+            );
+        }
+        drop(taken);
+    }
+
+    // What verify keeps in a case of an image whose config is gone.
+    let taken = Taken::new(
+        &root,
+        &format!("image/overlay2/imagedb/content/sha256/{image}"),
+    );
+    let host = engine.root();
+    let (_dir, named) = ingest(&host, 0);
+    let asked = [
+        OsStr::new("verify"),
+        "--case".as_ref(),
+        named.as_ref(),
+        host.as_ref(),
+    ];
+    dof(asked).with(1);
+    let kept = rows(&named, &["verify", "--outcome", "changed"]);
+    assert_eq!(kept.len(), 1, "{kept:#?}");
+    let of = ["id", "images", "change", "attribute"].map(|c| text(&kept[0], c));
+    assert_eq!(
+        of,
+        [&format!("sha256:{image}"), "base:1", "missing", "config"]
+    );
+    // Asked for by its name it is none there is.
+    let asked = [
+        OsStr::new("verify"),
+        "--image".as_ref(),
+        "base:1".as_ref(),
+        host.as_ref(),
+    ];
+    assert!(dof(asked).with(2).err.contains("no image base:1"));
+    drop(taken);
+
+    // A container's folder without its record, and one without its log.
+    let taken = Taken::new(&root, &format!("containers/{other}/config.v2.json"));
+    let (_dir, without) = ingest(&host, 1);
+    let stray = ("container".to_owned(), other.clone());
+    assert!(strays(&without).contains(&stray));
+    let gone = rows(&without, &["gaps", "--what", "container"]);
+    let gone: Vec<&Value> = gone.iter().filter(|r| text(r, "id") == other).collect();
+    assert!(
+        gone.len() == 1 && text(gone[0], "last") > began,
+        "{gone:#?}"
+    );
+    drop(taken);
+    let taken = Taken::new(&root, &format!("containers/{other}/{other}-json.log"));
+    let (_dir, without) = ingest(&host, 1);
+    let problems = rows(&without, &["problems"]);
+    assert!(
+        problems
+            .iter()
+            .any(|r| text(r, "what").contains("the log is not there"))
+    );
+    drop(taken);
+
+    // containerd knows the layer of a container that ran when the power went: all of it is there, as with its record.
+    let files = |case: &Path| {
+        let mut all = rows(case, &["drift", "--container", "shop"]);
+        all.extend(rows(case, &["container-files", "--container", "shop"]));
+        let plain = |r: &Value| [text(r, "path"), text(r, "change"), text(r, "layer")];
+        all.iter().map(plain).collect::<Vec<_>>()
+    };
+    let whole = files(&case);
+    assert!(whole.len() > 10 && whole.iter().any(|f| f[0] == "/loot"));
+    let taken = Taken::new(&root, &mounts);
+    let (_dir, case) = ingest(&engine.root(), 1);
+    assert_eq!(files(&case), whole);
+    drop(taken);
+
+    // A layer of which no record tells may be that of the stopped container whose record is gone.
+    let taken = Taken::new(&root, &format!("image/overlay2/layerdb/mounts/{other}"));
+    let (_dir, case) = ingest(&engine.root(), 1);
+    let gaps = rows(&case, &["gaps", "--what", "container"]);
+    let of_it = |r: &&Value| text(r, "evidence").contains(&others);
+    let row = gaps.iter().find(of_it).expect("the layer");
+    let says = text(row, "says");
+    assert!(says.contains("of no known name here, until"), "{row}");
+    assert!(
+        says.ends_with("; or it is that of other, whose record of its layers is gone"),
+        "{row}"
+    );
+    assert_eq!(rows(&case, &["gaps", "--what", "record"]).len(), 1);
+    let ran = dof([
+        "query",
+        "drift",
+        "--container",
+        "other",
+        "--case",
+        case.to_str().unwrap(),
+    ])
+    .with(1);
+    assert!(
+        ran.err
+            .contains("container other: its own layer is not known"),
+        "{}",
+        ran.err
+    );
+    drop(taken);
+
+    // A broken record, an emptied list of names, folders that are no layers.
+    let record = root.join(&store).join("tar-split.json.gz");
+    let whole = fs::read(&record).unwrap();
+    fs::write(&record, &whole[..whole.len() / 2]).unwrap();
+    let ran = dof([OsStr::new("verify"), engine.root().as_ref()]).with(1);
+    assert!(
+        ran.out.contains("cannot be unpacked") || ran.out.contains("tar-split"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.err
+            .contains("Images: 0 as shipped, 0 changed, 1 cannot be verified"),
+        "{}",
+        ran.err
+    );
+    fs::write(&record, &whole).unwrap();
+    fs::write(
+        root.join("image/overlay2/repositories.json"),
+        r#"{"Repositories":{}}"#,
+    )
+    .unwrap();
+    fs::create_dir_all(root.join("overlay2/weird")).unwrap();
+    fs::create_dir_all(root.join("overlay2/check-overlayfs-support1/lower1")).unwrap();
+    fs::create_dir_all(root.join("tmp/moby-detect-1")).unwrap();
+    // One who takes the config and the name: the container still says that there was an image.
+    fs::remove_file(root.join(format!("image/overlay2/imagedb/content/sha256/{image}"))).unwrap();
+    let (_dir, case) = ingest(&engine.root(), 0);
+    let gaps = rows(&case, &["gaps"]);
+    assert!(gaps.iter().all(|r| r["what"] != "layer"), "{gaps:#?}");
+    let why = |name: &str| {
+        let all = rows(&case, &["orphans"]);
+        let row = all.iter().find(|r| text(r, "name") == name);
+        row.map(|r| (text(r, "kind"), text(r, "why"))).expect(name)
+    };
+    assert_eq!(
+        why("weird"),
+        ("layer".into(), "no record knows this layer".into())
+    );
+    let trial = "the engine tried its storage at a start, which did not end";
+    assert_eq!(
+        why("check-overlayfs-support1"),
+        ("unfinished".into(), trial.into())
+    );
+    assert_eq!(why("moby-detect-1"), ("unfinished".into(), trial.into()));
+    let ran = dof([OsStr::new("verify"), engine.root().as_ref()]).with(1);
+    let line = format!("image sha256:{image}: cannot be verified");
+    assert!(
+        ran.out.contains(&line) && ran.out.contains("was made from it"),
+        "{}",
+        ran.out
+    );
 }

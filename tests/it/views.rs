@@ -81,6 +81,10 @@ impl Host {
             &format!("{store}/imagedb/content/sha256/{image_id}"),
             &config,
         );
+        self.write(
+            &format!("{store}/repositories.json"),
+            r#"{"Repositories":{}}"#,
+        );
         let config = serde_json::json!({"Name": format!("/{name}"), "Driver": self.driver, "Image": format!("sha256:{image_id}"), "State": {}, "Config": {}});
         let at = format!("var/lib/docker/containers/{id}");
         self.write(&format!("{at}/config.v2.json"), &config.to_string());

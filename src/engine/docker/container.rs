@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub images: &'a Images,
     /// Volumes by name.
     pub volumes: &'a Volumes,
+    /// Drivers with an image store.
+    pub drivers: &'a [String],
 }
 
 /// Reads every container of a data root.
@@ -107,6 +109,7 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
             });
         }
     }
+    layers_known(survey, cx, &row);
     let driver = row.log_driver.clone();
     let log_path = row.log_path.clone();
     let has_run = row.started_at.is_some();
@@ -133,6 +136,36 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
             "the log is not there, though the container has run: someone removed it",
             "all else of the container",
         );
+    }
+}
+
+/// What the layer store does not say of a container's layers, said. Without config.v2.json nobody knows its driver.
+fn layers_known(survey: &mut Survey<'_>, cx: &Context<'_>, row: &record::Container) {
+    let Some(driver) = row.driver.as_ref().filter(|d| cx.drivers.contains(d)) else {
+        return;
+    };
+    let store = cx.root.join("image").join(driver).join("layerdb");
+    let record = store.join("mounts").join(&row.full_id);
+    let name = row.name.as_deref().unwrap_or(&row.full_id);
+    let Some(layers) = cx.layers.mounts.get(&row.full_id) else {
+        let what = format!(
+            "the record of the layers of container {name} is gone: someone removed it; which layer is its own is not known"
+        );
+        let kept = "all else of the container; its layer, if it is still there, as one that no record knows";
+        return survey.problem(Severity::Warning, &record, what, kept);
+    };
+    if let Some(own) = &layers.told {
+        let what = format!(
+            "the record of the layers of container {name} is gone: someone removed it; its own layer is {own}, as containerd says"
+        );
+        survey.problem(Severity::Warning, &record, what, "all of the container");
+    }
+    let named = layers.stack.len().saturating_sub(1);
+    if let Some(below) = layers.below.filter(|n| *n > named) {
+        let what = format!(
+            "container {name} stands on {below} layers, as its own layer says, of which the records name {named}"
+        );
+        survey.problem(Severity::Warning, &record, what, "those that are named");
     }
 }
 
@@ -363,6 +396,14 @@ fn mounts(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, cx: &C
             ),
             _ => None,
         };
+        let local = m.text("Driver").is_none_or(|d| d == "local");
+        if kind == "volume" && local && volume.is_none() {
+            // No engine removes a volume that a container has.
+            let name = name.as_deref().unwrap_or_default();
+            let path = cx.root.join("volumes").join(name.replace('/', "_"));
+            let what = "the volume of a container is gone: someone removed it";
+            survey.problem(Severity::Warning, &path, what, "the mount's record");
+        }
         let id = survey.next_id("container_mount");
         survey.put(record::ContainerMount {
             id,

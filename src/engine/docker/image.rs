@@ -137,8 +137,14 @@ fn history(survey: &mut Survey<'_>, image: i64, f: &mut Fields<'_>, made: &[Opti
 /// Reads `repositories.json`: every name of every image.
 pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, images: &Images) {
     let Some((value, source)) = survey.read_json(path) else {
+        // Every engine writes it when it starts.
+        if !images.is_empty() && !survey.evidence.exists(path) {
+            let what = "not there, though there are images: someone removed it";
+            survey.problem(Severity::Warning, path, what, "the images, without names");
+        }
         return;
     };
+    let mut named = 0;
     let mut f = Fields::new(&value);
     for (repository, names) in f.members("Repositories") {
         let Some(names) = names.as_object() else {
@@ -170,6 +176,7 @@ pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, ima
                     None,
                 ),
             };
+            named += 1;
             let id = survey.next_id("image_reference");
             survey.put(record::ImageReference {
                 id,
@@ -185,4 +192,8 @@ pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, ima
         }
     }
     survey.defects(Severity::Warning, path, f.defects);
+    if named == 0 && !images.is_empty() {
+        let what = format!("names none of the {} images here", images.len());
+        survey.problem(Severity::Note, path, what, "the images, without names");
+    }
 }

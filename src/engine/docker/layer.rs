@@ -3,6 +3,7 @@
 use super::driver::Driver;
 use crate::engine::{Install, Survey};
 use crate::evidence::EvidencePath;
+use crate::parse::bolt::Bolt;
 use crate::problem::Severity;
 use crate::record;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,6 +16,10 @@ pub struct Layers {
     parent: HashMap<String, String>,
     /// Row ids of container and init layers by driver and cache ID.
     by_cache: HashMap<(String, String), i64>,
+    /// Image layers of overlay2 by short name.
+    by_link: HashMap<String, i64>,
+    /// What overlay2 says is below a container's own layer, by row id.
+    lower: HashMap<i64, String>,
     /// Containers' own layers by container id.
     pub mounts: BTreeMap<String, MountedLayers>,
 }
@@ -26,6 +31,10 @@ pub struct MountedLayers {
     pub stack: Vec<i64>,
     /// Its own.
     pub own: Option<i64>,
+    /// The cache ID of its own where not its record says so, which is gone, but containerd's.
+    pub told: Option<String>,
+    /// How many layers are below its own as that says itself (overlay2's `lower`).
+    pub below: Option<usize>,
 }
 
 impl Layers {
@@ -56,6 +65,7 @@ impl Layers {
         };
         adding.image_layers(&store.join("sha256"));
         adding.mounts(&store.join("mounts"));
+        adding.told_by_containerd();
     }
 
     /// Adds the layers on disk that no store knows, for every driver with a folder.
@@ -93,6 +103,17 @@ impl Layers {
             }
         }
     }
+}
+
+/// Where containerd keeps what it knows of containers, below its own root.
+const CONTAINERD: &str = "io.containerd.metadata.v1.bolt/meta.db";
+
+/// Where a container's file system was mounted, by its OCI specification as containerd keeps it: JSON in a protobuf `Any`.
+fn mounted_at(spec: &[u8]) -> Option<EvidencePath> {
+    let at = memchr::memchr(b'{', spec)?;
+    let spec = crate::parse::json::read(&spec[at..]).value;
+    let path = spec.get("root")?.get("path")?.as_str()?;
+    Some(EvidencePath::new(path))
 }
 
 struct Adding<'a, 'e> {
@@ -202,8 +223,9 @@ impl Adding<'_, '_> {
                 seen.insert(id);
             }
             stack.reverse();
-            if let Some(init) = self.line(&dir.join("init-id")) {
-                stack.push(self.layer("init", &init, record::Layer::default()));
+            let init = self.line(&dir.join("init-id"));
+            if let Some(init) = &init {
+                stack.push(self.layer("init", init, record::Layer::default()));
             }
             let mount_id = dir.join("mount-id");
             let own = match self.survey.read_text(&mount_id) {
@@ -226,11 +248,116 @@ impl Adding<'_, '_> {
                 }
             };
             stack.extend(own);
+            let lower = own.and_then(|id| self.layers.lower.get(&id));
+            let below = lower.map(|lower| lower.split(':').count());
             let container = crate::text::lossless(&name).into_owned();
-            self.layers
-                .mounts
-                .insert(container, MountedLayers { stack, own });
+            self.layers.mounts.insert(
+                container,
+                MountedLayers {
+                    stack,
+                    own,
+                    told: None,
+                    below,
+                },
+            );
         }
+    }
+
+    /// Containers whose record is gone: of one that ran, containerd knows where its file system was mounted, which is a folder
+    /// in that of its own layer. What is below that it says itself.
+    fn told_by_containerd(&mut self) {
+        let Some(driver) = self.driver.filter(|d| d.name == "overlay2") else {
+            return;
+        };
+        let mut lost = self.survey.names(&self.root.join("containers"));
+        lost.retain(|name| {
+            let id = crate::text::lossless(name);
+            !self.layers.mounts.contains_key(id.as_ref())
+        });
+        if lost.is_empty() {
+            return;
+        }
+        for path in [
+            self.root.join("containerd/daemon").join(CONTAINERD),
+            EvidencePath::new("var/lib/containerd").join(CONTAINERD),
+        ] {
+            let Some((bytes, source)) = self.survey.read(&path, false) else {
+                continue;
+            };
+            let Ok(bolt) = Bolt::open(&bytes) else {
+                continue;
+            };
+            for name in &lost {
+                let container = crate::text::lossless(name).into_owned();
+                let Some(own) = bolt
+                    .bucket(&[b"v1", b"moby", b"containers", name])
+                    .and_then(|bucket| mounted_at(bucket.value(b"spec")?))
+                    .filter(|at| at.file_name() == b"merged")
+                    .map(|at| at.parent())
+                    .filter(|home| home.parent().file_name() == driver.name.as_bytes())
+                    .map(|home| crate::text::lossless(home.file_name()).into_owned())
+                else {
+                    continue;
+                };
+                let key = (driver.name.to_owned(), own.clone());
+                let there = self.survey.evidence.exists(&driver.home(self.root, &own));
+                if there && !self.layers.by_cache.contains_key(&key) {
+                    self.rebuilt(&container, &own, source);
+                }
+            }
+        }
+    }
+
+    /// The layers of a container by its own one's word.
+    fn rebuilt(&mut self, container: &str, own_id: &str, source: i64) {
+        let row = record::Layer {
+            source_id: Some(source),
+            ..record::Layer::default()
+        };
+        let own = self.layer("container", own_id, row);
+        let lower = self.layers.lower.get(&own).cloned().unwrap_or_default();
+        let mut links = lower.split(':').filter_map(|l| l.strip_prefix("l/"));
+        // The first is the -init layer's.
+        let init = links.next().is_some().then(|| format!("{own_id}-init"));
+        let mut stack: Vec<i64> = links
+            .filter_map(|l| self.layers.by_link.get(l).copied())
+            .collect();
+        stack.reverse();
+        if let Some(init) = &init {
+            stack.push(self.layer("init", init, record::Layer::default()));
+        }
+        stack.push(own);
+        self.layers.mounts.insert(
+            container.to_owned(),
+            MountedLayers {
+                stack,
+                own: Some(own),
+                told: Some(own_id.to_owned()),
+                below: Some(lower.split(':').count()),
+            },
+        );
+    }
+
+    /// A layer that is mounted through `overlay2/l/LINK`: that must be there, and lead to it.
+    fn link_leads_here(&mut self, role: &str, cache_id: &str, link: Option<&str>) {
+        let Some((link, driver)) = link.zip(self.driver).filter(|_| role != "unowned") else {
+            return;
+        };
+        let path = driver.layers(self.root).join("l").join(link);
+        let want = format!("../{cache_id}/diff").into_bytes();
+        let what = match self.survey.evidence.read_link(&path) {
+            Ok(target) if target == want => return,
+            Ok(target) => format!(
+                "does not lead to {role} layer {cache_id}, whose link it is, but to {}",
+                crate::text::lossless(&target)
+            ),
+            Err(crate::evidence::Error::Missing) => {
+                format!("the link of {role} layer {cache_id} is gone: someone removed it")
+            }
+            Err(e) => format!("the link of {role} layer {cache_id} cannot be read: {e}"),
+        };
+        self.survey
+            .problem(Severity::Warning, &path, what, "the layer and its files");
     }
 
     /// Adds a layer's row and its file tree.
@@ -257,6 +384,13 @@ impl Adding<'_, '_> {
                 if driver.name == "overlay2" {
                     row.link = self.line(&home.join("link"));
                     row.lower = self.line(&home.join("lower"));
+                    if let Some(lower) = row.lower.clone().filter(|_| role == "container") {
+                        self.layers.lower.insert(id, lower);
+                    }
+                    if let Some(link) = row.link.clone().filter(|_| role == "image") {
+                        self.layers.by_link.insert(link, id);
+                    }
+                    self.link_leads_here(role, cache_id, row.link.as_deref());
                 }
                 driver
                     .candidates(self.root, cache_id)

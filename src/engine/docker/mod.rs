@@ -104,6 +104,7 @@ impl Engine for Docker {
                 layers: &layers,
                 images: &images,
                 volumes: &volumes,
+                drivers: &drivers,
             },
         );
         trace::survey(survey, id, root, &drivers);

@@ -88,6 +88,13 @@ fn volume(
                 .map(|(v, _)| v.to_string());
         }
         row.mount_point = survey.evidence.exists(&data).then(|| data.host());
+        if !survey.evidence.exists(&dir) {
+            let what = "the volume's directory is gone: someone removed it";
+            survey.problem(Severity::Warning, &dir, what, "what metadata.db says of it");
+        } else if row.mount_point.is_none() {
+            let what = "the volume's files are gone: someone removed them";
+            survey.problem(Severity::Warning, &data, what, "its record");
+        }
         // A volume that is a bind of a place of the host: its files are there, and _data is empty on a dead disk.
         if let Some(device) = bound_device(&mut f) {
             data = EvidencePath::new(device);
