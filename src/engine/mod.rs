@@ -227,11 +227,19 @@ impl<'e> Survey<'e> {
     }
 
     /// Reads a metadata file, makes it a source (with its content when `keep`), and gives its bytes and the
-    /// source's row id. A missing file is `None` in silence; any other failure is a problem.
+    /// source's row id. A missing file is `None` in silence; any other failure is a problem. One that cannot be read to its
+    /// end is given as far as it can.
     pub fn read(&mut self, path: &EvidencePath, keep: bool) -> Option<(Vec<u8>, i64)> {
-        match self.evidence.read(path, METADATA_LIMIT) {
-            Ok((bytes, meta)) => {
+        match self.evidence.read_on(path, METADATA_LIMIT) {
+            Ok((bytes, meta, failed)) => {
                 let id = self.source(path, &meta, Some(&bytes), keep);
+                if let Some(e) = failed {
+                    let what = format!("cannot be read on: {e}");
+                    self.problems.push(
+                        Defect::at(bytes.len() as u64, what, "what stands before")
+                            .in_file(Severity::Error, path.host()),
+                    );
+                }
                 Some((bytes, id))
             }
             Err(evidence::Error::Missing) => None,
@@ -291,13 +299,13 @@ impl<'e> Survey<'e> {
     /// Names in a directory, sorted; missing is empty in silence, any other failure is a problem.
     pub fn names(&mut self, path: &EvidencePath) -> Vec<Vec<u8>> {
         match self.evidence.list(path, LISTING_LIMIT) {
-            Ok((names, more)) => {
-                if more {
+            Ok((names, stopped)) => {
+                if let Some(e) = stopped {
                     self.problem(
-                        Severity::Warning,
+                        Severity::Error,
                         path,
-                        "more entries than any engine makes",
-                        format!("the first {LISTING_LIMIT}"),
+                        format!("cannot be listed on: {e}"),
+                        format!("the first {} entries", names.len()),
                     );
                 }
                 names
@@ -311,6 +319,34 @@ impl<'e> Survey<'e> {
                     "nothing",
                 );
                 Vec::new()
+            }
+        }
+    }
+
+    /// Whether `path` leads to a directory. One that cannot be looked at is a problem, and counts as one: its name is known.
+    pub fn is_dir(&mut self, path: &EvidencePath) -> bool {
+        match self.evidence.stat(path) {
+            Ok(meta) => meta.is_dir(),
+            Err(evidence::Error::Missing) => false,
+            Err(e) => {
+                let what = format!("cannot be looked at: {e}");
+                self.problem(Severity::Error, path, what, "its name");
+                true
+            }
+        }
+    }
+
+    /// A file of one line, which becomes no source: without surrounding blanks, `None` when that is nothing. A missing file is
+    /// `None` in silence, any other failure is a problem.
+    pub fn line(&mut self, path: &EvidencePath) -> Option<String> {
+        match self.evidence.read(path, 4096) {
+            Ok((bytes, _)) => Some(crate::text::lossless(bytes.trim_ascii()).into_owned())
+                .filter(|s| !s.is_empty()),
+            Err(evidence::Error::Missing) => None,
+            Err(e) => {
+                let what = format!("cannot be read: {e}");
+                self.problem(Severity::Warning, path, what, "all else");
+                None
             }
         }
     }

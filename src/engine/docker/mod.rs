@@ -134,12 +134,7 @@ fn stores(survey: &mut Survey<'_>, root: &EvidencePath) -> Vec<String> {
     let names = survey.names(&folder);
     names
         .into_iter()
-        .filter(|n| {
-            survey
-                .evidence
-                .stat(&folder.join(n))
-                .is_ok_and(|m| m.is_dir())
-        })
+        .filter(|n| survey.is_dir(&folder.join(n)))
         .map(|n| crate::text::lossless(&n).into_owned())
         .collect()
 }
