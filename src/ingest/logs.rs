@@ -258,6 +258,11 @@ impl<'p> Lines<'p> {
         }
     }
 
+    fn too_long(&mut self, at: u64) {
+        let what = format!("entry longer than {LONGEST} bytes");
+        self.fault(at, what, "what it begins with");
+    }
+
     fn unreadable(&mut self, at: u64, e: &io::Error, kept: &str) {
         self.batch.problems.push(
             Defect::at(at, format!("cannot be read: {e}"), kept)
@@ -306,6 +311,9 @@ impl<'p> Lines<'p> {
             }
         }
         self.lines(&buf[begin.min(buf.len())..], from + begin as u64);
+        if buf.len() >= LONGEST && !buf.ends_with(b"\n") {
+            self.too_long(from + begin as u64);
+        }
         bad(failed, have)
     }
 

@@ -221,6 +221,7 @@ fn a_target_that_fails() {
                 let out = std::process::Command::new("strace")
                     .args([
                         "-f",
+                        "--seccomp-bpf",
                         "-qq",
                         "-o",
                         "/dev/null",

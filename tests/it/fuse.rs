@@ -7,6 +7,7 @@ use fuser::{
     Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
     ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr, Request, WriteFlags,
 };
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +56,7 @@ pub enum Fails {
 /// A directory as a file system on a failing disk.
 pub struct Failing {
     /// Paths by inode number, of which 1 is the first.
-    nodes: Mutex<Vec<PathBuf>>,
+    nodes: Mutex<(Vec<PathBuf>, HashMap<PathBuf, u64>)>,
     faults: Vec<(PathBuf, Fails)>,
 }
 
@@ -64,22 +65,24 @@ impl Failing {
     pub fn new(root: &Path, faults: &[(PathBuf, Fails)]) -> Failing {
         let faults = faults.iter().map(|(p, f)| (root.join(p), *f)).collect();
         Failing {
-            nodes: Mutex::new(vec![root.to_owned()]),
+            nodes: Mutex::new((vec![root.to_owned()], HashMap::from([(root.to_owned(), 1)]))),
             faults,
         }
     }
 
     fn path(&self, node: INodeNo) -> PathBuf {
-        self.nodes.lock().unwrap()[u64::from(node) as usize - 1].clone()
+        self.nodes.lock().unwrap().0[u64::from(node) as usize - 1].clone()
     }
 
     fn node(&self, path: &Path) -> INodeNo {
-        let mut nodes = self.nodes.lock().unwrap();
-        let at = nodes.iter().position(|p| p == path).unwrap_or_else(|| {
-            nodes.push(path.to_owned());
-            nodes.len() - 1
-        });
-        INodeNo(at as u64 + 1)
+        let (paths, numbers) = &mut *self.nodes.lock().unwrap();
+        if let Some(&number) = numbers.get(path) {
+            return INodeNo(number);
+        }
+        paths.push(path.to_owned());
+        let number = paths.len() as u64;
+        numbers.insert(path.to_owned(), number);
+        INodeNo(number)
     }
 
     fn check(&self, path: &Path, fails: impl Fn(Fails) -> bool) -> Result<(), Errno> {

@@ -26,6 +26,7 @@ mod orphans;
 mod queries;
 mod search;
 mod show;
+mod sizes;
 mod support;
 mod timeline;
 mod truth;

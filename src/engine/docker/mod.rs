@@ -146,7 +146,7 @@ fn engine_id(survey: &mut Survey<'_>, root: &EvidencePath) -> Option<String> {
     }
     let path = EvidencePath::new("etc/docker/key.json");
     // Not kept: the file holds a private key.
-    let (bytes, _) = survey.read(&path, false)?;
+    let (bytes, _) = survey.read(&path)?;
     let value = crate::parse::json::read(&bytes).value;
     value
         .get("kid")

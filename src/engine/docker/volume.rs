@@ -116,7 +116,7 @@ fn bound_device(f: &mut Fields<'_>) -> Option<String> {
 }
 
 fn metadata(survey: &mut Survey<'_>, path: &EvidencePath) -> Vec<(String, Value, i64)> {
-    let Some((bytes, source)) = survey.read(path, false) else {
+    let Some((bytes, source)) = survey.read(path) else {
         return Vec::new();
     };
     let bolt = match Bolt::open(&bytes) {
