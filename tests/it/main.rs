@@ -15,6 +15,7 @@ mod export;
 mod extract;
 mod failing;
 mod files;
+mod forging;
 mod fuse;
 mod fuzz;
 mod hashes;
