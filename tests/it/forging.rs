@@ -89,7 +89,7 @@ fn host() -> Host {
         let device = diff.join(format!("device{name}"));
         run("mknod", &[device.to_str().unwrap(), "b", "8", "0"]);
         let _ = rustix::fs::lsetxattr(
-            &diff.join("link"),
+            diff.join("link"),
             "trusted.x",
             EVIL.as_bytes(),
             rustix::fs::XattrFlags::empty(),
