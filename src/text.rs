@@ -52,6 +52,38 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{feff}')
 }
 
+/// The length of the character that bytes begin with where it could do such a thing; 0 where it could not.
+pub fn unsafe_len(bytes: &[u8]) -> usize {
+    match bytes {
+        [0..=0x1f | 0x7f, ..] => 1,
+        [0xc2, 0x80..=0x9f, ..] | [0xd8, 0x9c, ..] => 2,
+        [0xe2, 0x80, 0x8e | 0x8f | 0xa8..=0xae, ..]
+        | [0xe2, 0x81, 0xa6..=0xa9, ..]
+        | [0xef, 0xbb, 0xbf, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// JSON with such characters as escapes of its own, which says the same. Those between its tokens, where no escapes are, stay,
+/// but a carriage return, with which a line could be written over, is a line break.
+pub fn json(s: &str) -> Cow<'_, str> {
+    let speaks = |c: char| is_unsafe(c) && !matches!(c, '\n' | '\t');
+    if !s.chars().any(speaks) {
+        return Cow::Borrowed(s);
+    }
+    let mut out = String::with_capacity(s.len() + 16);
+    for c in s.chars() {
+        if c == '\r' {
+            out.push('\n');
+        } else if speaks(c) {
+            let _ = write!(out, "\\u{:04x}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Text that stays on its line and cannot speak to a terminal.
 pub fn printable(s: &str) -> Cow<'_, str> {
     if !s.chars().any(is_unsafe) {
@@ -98,6 +130,20 @@ mod tests {
         fn what_is_shown_can_be_typed(bytes in proptest::collection::vec(1u8.., 0..20)) {
             prop_assume!(!bytes.windows(2).any(|w| w == b"\\x"));
             prop_assert_eq!(spelled(lossless(&bytes).as_bytes()), bytes);
+        }
+
+        #[test]
+        fn bytes_and_characters_agree(c in any::<char>()) {
+            let len = if is_unsafe(c) { c.len_utf8() } else { 0 };
+            prop_assert_eq!(unsafe_len(c.to_string().as_bytes()), len);
+        }
+
+        #[test]
+        fn json_says_the_same(s in any::<String>()) {
+            let text = serde_json::to_string(&s).unwrap();
+            let safe = json(&text);
+            prop_assert!(!safe.chars().any(is_unsafe));
+            prop_assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), s);
         }
 
         #[test]

@@ -256,7 +256,7 @@ impl Target {
                 )
                 .map_err(&err)?;
                 check_identity(&db, path)?;
-                db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE;").map_err(&err)?;
+                db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE;")).map_err(&err)?;
                 return Ok(Target {
                     db,
                     path: path.to_path_buf(),
@@ -338,9 +338,8 @@ impl Target {
         let digest = digest.map_err(io)?;
         let db =
             Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(&err)?;
-        if partial.is_some() {
-            db.execute_batch(UNSEEN).map_err(&err)?;
-        }
+        let how = if partial.is_some() { UNSEEN } else { DURABLE };
+        db.execute_batch(how).map_err(&err)?;
         seal::finish(&db, serial, &digest).map_err(&err)?;
         db.close().map_err(|(_, e)| err(e))?;
         let Some(partial) = partial else {
@@ -358,6 +357,8 @@ impl Target {
 /// How a file is written that nobody else knows and that is synced before it gets its name: no journal, no locks.
 const UNSEEN: &str =
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;";
+/// How a case is written that was there before: the removal of the journal, which is what commits, outlives a power cut too.
+const DURABLE: &str = "PRAGMA synchronous = EXTRA;";
 /// The path of a case in memory.
 const MEMORY: &str = ":memory:";
 

@@ -71,7 +71,7 @@ impl<W: Write> Render for Combined<W> {
             }
             _ => config.into_owned(),
         };
-        writeln!(self.0, "{combined}")
+        writeln!(self.0, "{}", crate::text::json(&combined))
     }
 
     fn end(&mut self) -> io::Result<()> {

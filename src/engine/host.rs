@@ -1,7 +1,8 @@
 //! Who the host is: its name, machine id, operating system and time zone.
 
 use super::Survey;
-use crate::evidence::EvidencePath;
+use crate::evidence::{Error, EvidencePath};
+use crate::problem::Severity;
 use crate::record;
 use std::path::Path;
 
@@ -68,10 +69,21 @@ fn os_release(text: &str) -> impl Iterator<Item = (&str, String)> {
 /// The zone's IANA name: the target of /etc/localtime below a zoneinfo directory, else Debian's /etc/timezone, else
 /// Red Hat's /etc/sysconfig/clock.
 fn timezone(survey: &mut Survey<'_>) -> Option<String> {
-    let link = survey
-        .evidence
-        .read_link(&EvidencePath::new("etc/localtime"))
-        .ok();
+    let at = EvidencePath::new("etc/localtime");
+    let link = match survey.evidence.read_link(&at) {
+        Ok(target) => Some(target),
+        Err(Error::Missing | Error::WrongKind(..)) => None,
+        Err(e) => {
+            let what = format!("link cannot be read: {e}");
+            survey.problem(
+                Severity::Warning,
+                &at,
+                what,
+                "other words for the time zone",
+            );
+            None
+        }
+    };
     let name = link.and_then(|target| {
         let target = crate::text::lossless(&target).into_owned();
         target.split_once("zoneinfo/").map(|(_, zone)| {

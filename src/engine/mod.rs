@@ -14,8 +14,14 @@ use crate::record::{self, Content, Record};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-/// Largest metadata file that is read whole, in bytes. Docker's own are kilobytes.
+/// Largest database or text file that is read whole, in bytes. Docker's own are kilobytes, BuildKit's may be megabytes.
 pub const METADATA_LIMIT: u64 = 64 << 20;
+/// Largest JSON file that is read.
+const JSON_LIMIT: u64 = 16 << 20;
+/// JSON files of more bytes than this share [`LARGE_JSON`], for what is in them is held in memory several times.
+const SMALL_JSON: u64 = 1 << 20;
+/// Bytes that all large JSON files of a host have together, of those that are read.
+const LARGE_JSON: u64 = 32 << 20;
 /// Most entries of one metadata directory that are looked at.
 pub const LISTING_LIMIT: usize = 1_000_000;
 
@@ -157,6 +163,8 @@ pub struct Survey<'e> {
     pub logs: Vec<LogPlan>,
     /// What went wrong.
     pub problems: Vec<Problem>,
+    /// Bytes of large JSON files so far.
+    large: u64,
     ids: HashMap<&'static str, i64>,
     trees_by_identity: HashMap<(u64, u64), i64>,
 }
@@ -171,6 +179,7 @@ impl<'e> Survey<'e> {
             trees: Vec::new(),
             logs: Vec::new(),
             problems: Vec::new(),
+            large: 0,
             ids,
             trees_by_identity: HashMap::new(),
         }
@@ -226,12 +235,24 @@ impl<'e> Survey<'e> {
         );
     }
 
-    /// Reads a metadata file, makes it a source (with its content when `keep`), and gives its bytes and the
-    /// source's row id. A missing file is `None` in silence; any other failure is a problem.
-    pub fn read(&mut self, path: &EvidencePath, keep: bool) -> Option<(Vec<u8>, i64)> {
-        match self.evidence.read(path, METADATA_LIMIT) {
-            Ok((bytes, meta)) => {
+    /// Reads a metadata file, makes it a source and gives its bytes and the
+    /// source's row id. A missing file is `None` in silence; any other failure is a problem. One that cannot be read to its
+    /// end is given as far as it can.
+    pub fn read(&mut self, path: &EvidencePath) -> Option<(Vec<u8>, i64)> {
+        self.read_most(path, METADATA_LIMIT, false)
+    }
+
+    fn read_most(&mut self, path: &EvidencePath, most: u64, keep: bool) -> Option<(Vec<u8>, i64)> {
+        match self.evidence.read_on(path, most) {
+            Ok((bytes, meta, failed)) => {
                 let id = self.source(path, &meta, Some(&bytes), keep);
+                if let Some(e) = failed {
+                    let what = format!("cannot be read on: {e}");
+                    self.problems.push(
+                        Defect::at(bytes.len() as u64, what, "what stands before")
+                            .in_file(Severity::Error, path.host()),
+                    );
+                }
                 Some((bytes, id))
             }
             Err(evidence::Error::Missing) => None,
@@ -249,13 +270,17 @@ impl<'e> Survey<'e> {
 
     /// Reads a small text file: its content without surrounding blanks, and the source's row id.
     pub fn read_text(&mut self, path: &EvidencePath) -> Option<(String, i64)> {
-        let (bytes, id) = self.read(path, false)?;
+        let (bytes, id) = self.read(path)?;
         Some((crate::text::lossless(bytes.trim_ascii()).into_owned(), id))
     }
 
     /// Reads a JSON file, repaired where it is damaged; `Value::Null` when nothing of it could be read.
     pub fn read_json(&mut self, path: &EvidencePath) -> Option<(serde_json::Value, i64)> {
-        let (bytes, id) = self.read(path, true)?;
+        let left = JSON_LIMIT.min(LARGE_JSON - self.large).max(SMALL_JSON);
+        let (bytes, id) = self.read_most(path, left, true)?;
+        if bytes.len() as u64 > SMALL_JSON {
+            self.large += bytes.len() as u64;
+        }
         let parsed = json::read(&bytes);
         let severity = if parsed.value.is_null() {
             Severity::Error
@@ -291,13 +316,13 @@ impl<'e> Survey<'e> {
     /// Names in a directory, sorted; missing is empty in silence, any other failure is a problem.
     pub fn names(&mut self, path: &EvidencePath) -> Vec<Vec<u8>> {
         match self.evidence.list(path, LISTING_LIMIT) {
-            Ok((names, more)) => {
-                if more {
+            Ok((names, stopped)) => {
+                if let Some(e) = stopped {
                     self.problem(
-                        Severity::Warning,
+                        Severity::Error,
                         path,
-                        "more entries than any engine makes",
-                        format!("the first {LISTING_LIMIT}"),
+                        format!("cannot be listed on: {e}"),
+                        format!("the first {} entries", names.len()),
                     );
                 }
                 names
@@ -311,6 +336,34 @@ impl<'e> Survey<'e> {
                     "nothing",
                 );
                 Vec::new()
+            }
+        }
+    }
+
+    /// Whether `path` leads to a directory. One that cannot be looked at is a problem, and counts as one: its name is known.
+    pub fn is_dir(&mut self, path: &EvidencePath) -> bool {
+        match self.evidence.stat(path) {
+            Ok(meta) => meta.is_dir(),
+            Err(evidence::Error::Missing) => false,
+            Err(e) => {
+                let what = format!("cannot be looked at: {e}");
+                self.problem(Severity::Error, path, what, "its name");
+                true
+            }
+        }
+    }
+
+    /// A file of one line, which becomes no source: without surrounding blanks, `None` when that is nothing. A missing file is
+    /// `None` in silence, any other failure is a problem.
+    pub fn line(&mut self, path: &EvidencePath) -> Option<String> {
+        match self.evidence.read(path, 4096) {
+            Ok((bytes, _)) => Some(crate::text::lossless(bytes.trim_ascii()).into_owned())
+                .filter(|s| !s.is_empty()),
+            Err(evidence::Error::Missing) => None,
+            Err(e) => {
+                let what = format!("cannot be read: {e}");
+                self.problem(Severity::Warning, path, what, "all else");
+                None
             }
         }
     }

@@ -39,6 +39,9 @@ pub enum Error {
     /// It is larger than anything of its kind may be; limit in bytes.
     #[error("larger than {0} bytes, not read")]
     TooLarge(u64),
+    /// A directory with more entries than are looked at.
+    #[error("more than {0} entries")]
+    TooMany(usize),
     /// The kernel said no.
     #[error("{0}")]
     Io(io::Error),
@@ -248,9 +251,9 @@ impl Evidence {
         )?)
     }
 
-    /// Whether `path` leads to something.
+    /// Whether `path` leads to something, even to what cannot be looked at.
     pub fn exists(&self, path: &EvidencePath) -> bool {
-        self.stat(path).is_ok()
+        !matches!(self.stat(path), Err(Error::Missing))
     }
 
     /// The target of the symbolic link at `path`, as its bytes stand on disk.
@@ -285,42 +288,70 @@ impl Evidence {
     /// # Errors
     /// Those of [`Evidence::open_file`], and [`Error::TooLarge`].
     pub fn read(&self, path: &EvidencePath, limit: u64) -> Result<(Vec<u8>, Meta), Error> {
+        match self.read_on(path, limit)? {
+            (bytes, meta, None) => Ok((bytes, meta)),
+            (_, _, Some(e)) => Err(e.into()),
+        }
+    }
+
+    /// As [`Evidence::read`]; of a file that cannot be read to its end what stands before that place, and why it ends there.
+    ///
+    /// # Errors
+    /// Those of [`Evidence::open_file`], and [`Error::TooLarge`].
+    pub fn read_on(
+        &self,
+        path: &EvidencePath,
+        limit: u64,
+    ) -> Result<(Vec<u8>, Meta, Option<io::Error>), Error> {
         let EvidenceFile { file, meta } = self.open_file(path)?;
         if meta.size > limit {
             return Err(Error::TooLarge(limit));
         }
         let mut bytes = Vec::with_capacity(meta.size as usize);
-        file.take(limit + 1).read_to_end(&mut bytes)?;
+        let failed = file.take(limit + 1).read_to_end(&mut bytes).err();
         if bytes.len() as u64 > limit {
             return Err(Error::TooLarge(limit));
         }
-        Ok((bytes, meta))
+        match failed {
+            Some(e) if bytes.is_empty() => Err(e.into()),
+            failed => Ok((bytes, meta, failed)),
+        }
     }
 
-    /// The names in a directory, sorted; at most `limit` of them, and whether there were more.
+    /// The names in a directory, sorted; and what kept it from naming all: a fault, or that there are more than `limit`.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::WrongKind`], or what the kernel said.
-    pub fn list(&self, path: &EvidencePath, limit: usize) -> Result<(Vec<Vec<u8>>, bool), Error> {
+    pub fn list(
+        &self,
+        path: &EvidencePath,
+        limit: usize,
+    ) -> Result<(Vec<Vec<u8>>, Option<Error>), Error> {
         let dir = self.open_dir(path)?;
         let mut names: Vec<Vec<u8>> = Vec::new();
-        let mut more = false;
+        let mut stopped = None;
         let mut buf = Vec::with_capacity(32 * 1024);
         let mut raw = rustix::fs::RawDir::new(dir, buf.spare_capacity_mut());
         while let Some(entry) = raw.next() {
-            let entry = entry?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => {
+                    stopped = Some(e.into());
+                    break;
+                }
+            };
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
                 continue;
             }
             if names.len() == limit {
-                more = true;
+                stopped = Some(Error::TooMany(limit));
                 break;
             }
             names.push(name.to_vec());
         }
         names.sort();
-        Ok((names, more))
+        Ok((names, stopped))
     }
 
     /// Opens a directory to read its entries.

@@ -17,6 +17,8 @@ const LONGEST: usize = 16 << 20;
 const BOMB: u64 = 16 << 30;
 /// Most parts of a sparse file that are told apart.
 const PARTS: usize = 10_000;
+/// Bytes that cannot be read, at least, when one cannot.
+const BAD_BLOCK: u64 = 4096;
 /// Faulty entries of one piece that are named one by one.
 const NAMED: usize = 20;
 
@@ -152,40 +154,28 @@ impl Read for Parts {
     }
 }
 
-/// The lines that begin in the range at `start`: a line belongs to the range its first byte lies in.
+/// The lines that begin in the range at `start`: a line belongs to the range its first byte lies in. Behind a place that cannot
+/// be read it goes on, the torn line's rest as an entry of its own.
 fn range(plan: &LogPlan, file: &EvidenceFile, part: &std::ops::Range<u64>, start: u64) -> LogBatch {
     let mut out = Lines::new(plan);
     let end = (start + PIECE).min(part.end);
-    // Within a part one byte before: a newline there says that a line begins at `start`.
-    let fresh = start == part.start;
-    let from = if fresh { start } else { start - 1 };
-    let mut buf = vec![0; (end - from) as usize];
-    let mut have = 0;
-    let mut failed = fill(file, &mut buf, &mut have, from);
-    buf.truncate(have);
-    let begin = if fresh {
-        Some(0)
-    } else {
-        memchr::memchr(b'\n', &buf).map(|i| i + 1)
-    };
-    let Some(begin) = begin.filter(|&i| from + (i as u64) < end) else {
-        return out.done(failed, from);
-    };
-    // The last line may go on behind the range, but not behind the part.
-    while failed.is_none() && buf.last() != Some(&b'\n') && buf.len() < LONGEST {
-        let before = buf.len();
-        let more = (part.end - from - before as u64).min(64 * 1024) as usize;
-        buf.resize(before + more, 0);
-        let mut have = before;
-        failed = fill(file, &mut buf, &mut have, from);
-        let found = memchr::memchr(b'\n', &buf[before..have]);
-        buf.truncate(found.map_or(have, |i| before + i + 1));
-        if have == before {
+    let mut at = start;
+    let mut begins_line = start == part.start;
+    let mut skip = BAD_BLOCK;
+    while let Err((bad, e)) = out.stretch(file, at..end, part.end, begins_line) {
+        out.unreadable(bad, &e, "the lines before and behind it");
+        // Blocks are bad in rows, and a disk takes long over each: the steps grow.
+        at = (bad + 1).next_multiple_of(BAD_BLOCK);
+        while at < end && file.read_at(&mut [0], at).is_err() {
+            at += skip;
+            skip *= 2;
+        }
+        if at >= end {
             break;
         }
+        begins_line = true;
     }
-    out.lines(&buf[begin..], from + begin as u64);
-    out.done(failed, from + buf.len() as u64)
+    out.done()
 }
 
 fn fill(file: &EvidenceFile, buf: &mut [u8], have: &mut usize, from: u64) -> Option<io::Error> {
@@ -227,7 +217,10 @@ fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
             "the first of them",
         );
     }
-    let batch = out.done(failed, s.at);
+    if let Some(e) = failed {
+        out.unreadable(s.at, &e, "what stands before");
+    }
+    let batch = out.done();
     if eof {
         (batch, Vec::new())
     } else {
@@ -263,6 +256,65 @@ impl<'p> Lines<'p> {
                 Defect::at(offset, what, kept).in_file(Severity::Warning, self.plan.path.host()),
             );
         }
+    }
+
+    fn too_long(&mut self, at: u64) {
+        let what = format!("entry longer than {LONGEST} bytes");
+        self.fault(at, what, "what it begins with");
+    }
+
+    fn unreadable(&mut self, at: u64, e: &io::Error, kept: &str) {
+        self.batch.problems.push(
+            Defect::at(at, format!("cannot be read: {e}"), kept)
+                .in_file(Severity::Error, self.plan.path.host()),
+        );
+    }
+
+    /// The json-file lines that begin in a range, up to the first byte that cannot be read; the last may go on behind the
+    /// range, but not behind `last`.
+    fn stretch(
+        &mut self,
+        file: &EvidenceFile,
+        range: std::ops::Range<u64>,
+        last: u64,
+        begins_line: bool,
+    ) -> Result<(), (u64, io::Error)> {
+        // One byte before: a newline there says that a line begins at the range.
+        let from = range.start - u64::from(!begins_line);
+        let mut buf = vec![0; (range.end - from) as usize];
+        let mut have = 0;
+        let mut failed = fill(file, &mut buf, &mut have, from);
+        buf.truncate(have);
+        // What lies behind the range is the next one's to tell.
+        let bad = |failed: Option<io::Error>, have: usize| match failed {
+            Some(e) if from + (have as u64) < range.end => Err((from + have as u64, e)),
+            _ => Ok(()),
+        };
+        let begin = if begins_line {
+            Some(0)
+        } else {
+            memchr::memchr(b'\n', &buf).map(|i| i + 1)
+        };
+        let Some(begin) = begin.filter(|&i| from + (i as u64) < range.end) else {
+            return bad(failed, have);
+        };
+        while failed.is_none() && buf.last() != Some(&b'\n') && buf.len() < LONGEST {
+            let before = buf.len();
+            let more = (last - from - before as u64).min(64 * 1024) as usize;
+            buf.resize(before + more, 0);
+            have = before;
+            failed = fill(file, &mut buf, &mut have, from);
+            let found = memchr::memchr(b'\n', &buf[before..have]);
+            buf.truncate(found.map_or(have, |i| before + i + 1));
+            if have == before {
+                break;
+            }
+        }
+        self.lines(&buf[begin.min(buf.len())..], from + begin as u64);
+        if buf.len() >= LONGEST && !buf.ends_with(b"\n") {
+            self.too_long(from + begin as u64);
+        }
+        bad(failed, have)
     }
 
     /// json-file lines; the last may lack its newline.
@@ -390,7 +442,7 @@ impl<'p> Lines<'p> {
         }
     }
 
-    fn done(mut self, failed: Option<io::Error>, at: u64) -> LogBatch {
+    fn done(mut self) -> LogBatch {
         if self.faults > NAMED {
             let what = format!(
                 "{} more faulty entries in this part of the log",
@@ -398,12 +450,6 @@ impl<'p> Lines<'p> {
             );
             self.batch.problems.push(
                 Defect::new(what, "their bytes").in_file(Severity::Warning, self.plan.path.host()),
-            );
-        }
-        if let Some(e) = failed {
-            self.batch.problems.push(
-                Defect::at(at, format!("cannot be read on: {e}"), "what stands before")
-                    .in_file(Severity::Error, self.plan.path.host()),
             );
         }
         self.batch

@@ -8,11 +8,25 @@ use crate::parse::time;
 use crate::problem::{Defect, Parsed};
 use serde_json::Value;
 
+/// Most values of a document. Docker's have some hundreds; one with this many entries of a list is still read.
+pub const MOST_VALUES: usize = 500_000;
+
 /// Reads a JSON document, `Value::Null` when nothing of it can be read.
 ///
 /// Repaired, each with a defect: NULs or blanks around the document, bytes that are not UTF-8, lone surrogate
 /// escapes, bytes after its end, and a missing end (all complete members are kept).
+///
+/// A document of more than [`MOST_VALUES`] is not read at all: each takes many times the memory its text does.
 pub fn read(bytes: &[u8]) -> Parsed<Value> {
+    if values(bytes) > MOST_VALUES {
+        return Parsed {
+            value: Value::Null,
+            defects: vec![Defect::new(
+                format!("more than {MOST_VALUES} values"),
+                "nothing",
+            )],
+        };
+    }
     match serde_json::from_slice(bytes) {
         Ok(value) => Parsed {
             value,
@@ -20,6 +34,25 @@ pub fn read(bytes: &[u8]) -> Parsed<Value> {
         },
         Err(first) => repair(bytes, &first),
     }
+}
+
+/// How many values a document has, or more where it is damaged.
+fn values(bytes: &[u8]) -> usize {
+    let begins = |b: u8| matches!(b, b',' | b'[' | b'{');
+    let most = bytes.iter().filter(|&&b| begins(b)).count();
+    if most <= MOST_VALUES {
+        return most;
+    }
+    let (mut n, mut in_string, mut escaped) = (0, false, false);
+    for &b in bytes {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b => n += usize::from(!in_string && begins(b)),
+        }
+    }
+    n
 }
 
 fn repair(bytes: &[u8], first: &serde_json::Error) -> Parsed<Value> {

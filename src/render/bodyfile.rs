@@ -2,11 +2,12 @@
 //!
 //! `MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime`. No escaping of `|` satisfies both readers, hence two
 //! dialects. mactime decodes `%XX` in every field, so `%` and `|` are written that way; it drops a row whose decoded name
-//! holds a newline, so control characters are written as `\xNN` text, and the backslashes of names that hold such a one, or
+//! holds a newline, so control characters, and those that turn the direction of text, are written as `\xNN` text, and the backslashes of names that hold such a one, or
 //! that look as if they did, are doubled: no two names become one. Other bytes pass as they are. plaso reads `\xNN`,
 //! `\|` and `\\`, and stops at bytes that are not UTF-8. Times are whole seconds, rounded down.
 
 use super::{Render, plain};
+use crate::text::unsafe_len;
 use rusqlite::types::ValueRef;
 use std::io::{self, Write};
 
@@ -50,27 +51,39 @@ impl<W: Write> Bodyfile<W> {
         let mut valid = std::str::from_utf8(bytes).is_ok();
         valid |= self.dialect == Dialect::Mactime; // bytes pass
         let doubled = self.dialect == Dialect::Plaso || has_escape(bytes);
-        for &b in bytes {
+        let mut rest = bytes;
+        while let Some(&b) = rest.first() {
+            let (escaped, after) = rest.split_at(unsafe_len(rest));
+            if !escaped.is_empty() {
+                escape(escaped, out);
+                rest = after;
+                continue;
+            }
+            rest = &rest[1..];
             match (self.dialect, b) {
-                (_, 0..=0x1f | 0x7f) => out.extend_from_slice(format!("\\x{b:02x}").as_bytes()),
                 (Dialect::Mactime, b'|' | b'%') => {
                     out.extend_from_slice(format!("%{b:02X}").as_bytes())
                 }
                 (_, b'\\') if doubled => out.extend_from_slice(b"\\\\"),
                 (Dialect::Plaso, b'|') => out.extend_from_slice(b"\\|"),
-                (Dialect::Plaso, 0x80..) if !valid => {
-                    out.extend_from_slice(format!("\\x{b:02x}").as_bytes())
-                }
+                (Dialect::Plaso, 0x80..) if !valid => escape(&[b], out),
                 _ => out.push(b),
             }
         }
     }
 }
 
-/// Whether a name holds control characters, or text that looks as one does when it is written.
+/// Bytes as `\xNN`.
+pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    for b in bytes {
+        out.extend_from_slice(format!("\\x{b:02x}").as_bytes());
+    }
+}
+
+/// Whether a name holds characters that are written as `\xNN`, or text that looks as one does when it is written.
 pub(super) fn has_escape(bytes: &[u8]) -> bool {
     let looks = |w: &[u8]| w.starts_with(b"\\x") && w[2..].iter().all(u8::is_ascii_hexdigit);
-    bytes.iter().any(u8::is_ascii_control) || bytes.windows(4).any(looks)
+    (0..bytes.len()).any(|at| unsafe_len(&bytes[at..]) > 0) || bytes.windows(4).any(looks)
 }
 
 /// Bytes of a run of hex digits.

@@ -53,7 +53,8 @@ impl<W: Write> Render for Documents<W> {
             self.out.write_all(b"\n")?;
         }
         self.any = true;
-        self.out.write_all(plain(&values[self.at]).as_bytes())
+        let text = plain(&values[self.at]);
+        self.out.write_all(crate::text::json(&text).as_bytes())
     }
 
     fn end(&mut self) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use super::{Render, plain};
 use rusqlite::types::ValueRef;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::ser::Formatter;
 use std::io::{self, Write};
 
 struct Row<'a>(&'a [String], &'a [ValueRef<'a>]);
@@ -20,6 +21,20 @@ impl Serialize for Row<'_> {
         }
         map.end()
     }
+}
+
+/// Strings with what could speak to a terminal as escapes: JSON has its own for control characters, not for all.
+struct Safe;
+
+impl Formatter for Safe {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, s: &str) -> io::Result<()> {
+        out.write_all(crate::text::json(s).as_bytes())
+    }
+}
+
+fn write(out: impl Write, row: &Row<'_>) -> io::Result<()> {
+    let mut json = serde_json::Serializer::with_formatter(out, Safe);
+    row.serialize(&mut json).map_err(io::Error::from)
 }
 
 /// Rows as one array.
@@ -50,7 +65,7 @@ impl<W: Write> Render for Json<W> {
         self.out
             .write_all(if self.any { b",\n " } else { b"\n " })?;
         self.any = true;
-        serde_json::to_writer(&mut self.out, &Row(&self.columns, values)).map_err(io::Error::from)
+        write(&mut self.out, &Row(&self.columns, values))
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -83,8 +98,7 @@ impl<W: Write> Render for JsonLines<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, &Row(&self.columns, values))
-            .map_err(io::Error::from)?;
+        write(&mut self.out, &Row(&self.columns, values))?;
         self.out.write_all(b"\n")
     }
 

@@ -8,7 +8,8 @@
 //! Sorting needs all rows: some 200 bytes a file are held until the end.
 
 use super::Render;
-use super::bodyfile::{Columns, Entry, has_escape, mode_string};
+use super::bodyfile::{Columns, Entry, escape, has_escape, mode_string};
+use crate::text::unsafe_len;
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 use std::collections::HashMap;
@@ -92,9 +93,16 @@ impl<W: Write> Mactime<W> {
 /// A name as mactime shows it: what the body file encodes for it comes out as it was, control characters stay text.
 fn shown(name: &[u8], out: &mut Vec<u8>) {
     let doubled = has_escape(name);
-    for &b in name {
-        if b.is_ascii_control() {
-            out.extend_from_slice(format!("\\x{b:02x}").as_bytes());
+    let mut rest = name;
+    while let Some(&b) = rest.first() {
+        let (escaped, after) = rest.split_at(unsafe_len(rest));
+        rest = if escaped.is_empty() {
+            &rest[1..]
+        } else {
+            after
+        };
+        if !escaped.is_empty() {
+            escape(escaped, out);
         } else if b == b'\\' && doubled {
             out.extend_from_slice(b"\\\\");
         } else {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A host made by hand: a data root, and containers as a test wants them.
-struct Host {
-    dir: TempDir,
+pub struct Host {
+    pub dir: TempDir,
 }
 
 impl Host {
-    fn new() -> Host {
+    pub fn new() -> Host {
         let host = Host { dir: folder() };
         for d in [
             "containers",
@@ -27,22 +27,22 @@ impl Host {
         host
     }
 
-    fn mount(&self) -> PathBuf {
+    pub fn mount(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
 
-    fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.dir.path().join("var/lib/docker")
     }
 
-    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.dir.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
     /// A container of this id (one letter, 64 times), with its config.v2.json.
-    fn container(&self, letter: char, config: impl AsRef<[u8]>) -> String {
+    pub fn container(&self, letter: char, config: impl AsRef<[u8]>) -> String {
         let id = letter.to_string().repeat(64);
         self.write(
             &format!("var/lib/docker/containers/{id}/config.v2.json"),
@@ -61,7 +61,7 @@ impl Host {
         id
     }
 
-    fn log(&self, id: &str, content: impl AsRef<[u8]>) {
+    pub fn log(&self, id: &str, content: impl AsRef<[u8]>) {
         self.write(
             &format!("var/lib/docker/containers/{id}/{id}-json.log"),
             content,
@@ -69,7 +69,7 @@ impl Host {
     }
 }
 
-fn config(name: &str) -> String {
+pub fn config(name: &str) -> String {
     format!(
         r#"{{"State":{{"Running":false,"Pid":0,"ExitCode":1,"StartedAt":"2024-01-01T00:00:00Z","FinishedAt":"2024-01-02T00:00:00Z"}},"Created":"2024-01-01T00:00:00Z","Config":{{"Image":"x"}},"Name":"/{name}","Driver":"overlay2"}}"#
     )

@@ -1,6 +1,8 @@
 //! A case is whole or is not there: killed at any moment, with a full disk, with two ingests at once; and its seal tells.
 
-use crate::support::{dof, dof_command, folder, ingest, is_root, one, open, run, sample, skip};
+use crate::support::{
+    dof, dof_command, folder, ingest, is_root, one, open, other_host, run, sample, skip,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -24,24 +26,6 @@ fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Another host than the sample, of which a case can hold both.
-fn other_host(sample: &Path, dir: &Path) -> PathBuf {
-    let to = dir.join("other");
-    run(
-        "cp",
-        &["-a", sample.to_str().unwrap(), to.to_str().unwrap()],
-    )
-    .unwrap()
-    .with(0);
-    fs::write(
-        to.join("etc/machine-id"),
-        "11111111111111111111111111111111\n",
-    )
-    .unwrap();
-    fs::write(to.join("etc/hostname"), "other\n").unwrap();
-    to
 }
 
 /// The kills are spread over the whole time an ingest takes, and some more.

@@ -136,6 +136,24 @@ pub fn sample() -> (TempDir, PathBuf) {
     (dir, host)
 }
 
+/// Another host than the sample, of which a case can hold both.
+pub fn other_host(sample: &Path, dir: &Path) -> PathBuf {
+    let to = dir.join("other");
+    run(
+        "cp",
+        &["-a", sample.to_str().unwrap(), to.to_str().unwrap()],
+    )
+    .unwrap()
+    .with(0);
+    std::fs::write(
+        to.join("etc/machine-id"),
+        "11111111111111111111111111111111\n",
+    )
+    .unwrap();
+    std::fs::write(to.join("etc/hostname"), "other\n").unwrap();
+    to
+}
+
 /// The engine's answers recorded with the sample host.
 pub fn sample_oracle() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/sample/oracle")

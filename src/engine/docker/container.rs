@@ -33,7 +33,7 @@ pub fn survey(survey: &mut Survey<'_>, cx: &Context<'_>) {
     let folder = cx.root.join("containers");
     for name in survey.names(&folder) {
         let dir = folder.join(&name);
-        if survey.evidence.stat(&dir).is_ok_and(|m| m.is_dir()) {
+        if survey.is_dir(&dir) {
             container(survey, cx, &dir);
         }
     }

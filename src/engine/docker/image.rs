@@ -36,8 +36,9 @@ pub fn survey(
             ..record::Image::default()
         };
         let metadata = store.join("imagedb/metadata/sha256").join(&name);
-        row.parent_full_id = line(survey, &metadata.join("parent"));
-        row.last_tagged_at = line(survey, &metadata.join("lastUpdated"))
+        row.parent_full_id = survey.line(&metadata.join("parent"));
+        row.last_tagged_at = survey
+            .line(&metadata.join("lastUpdated"))
             .and_then(|t| crate::parse::time::rfc3339(t.as_bytes()));
         row.built_locally = i64::from(survey.evidence.exists(&metadata.join("builtLocally")));
         let Some((value, source)) = survey.read_json(&path) else {
@@ -71,11 +72,6 @@ pub fn survey(
         history(survey, id, &mut f, &made);
         survey.defects(Severity::Warning, &path, f.defects);
     }
-}
-
-fn line(survey: &mut Survey<'_>, path: &EvidencePath) -> Option<String> {
-    let (bytes, _) = survey.evidence.read(path, 4096).ok()?;
-    Some(crate::text::lossless(bytes.trim_ascii()).into_owned()).filter(|s| !s.is_empty())
 }
 
 /// The image's layers, base first: their row ids. Chain IDs are computed as the OCI image specification says.

@@ -82,10 +82,7 @@ impl Layers {
             for name in survey.names(&folder) {
                 if known.contains(&name)
                     || !driver.is_layer(&name)
-                    || !survey
-                        .evidence
-                        .stat(&folder.join(&name))
-                        .is_ok_and(|m| m.is_dir())
+                    || !survey.is_dir(&folder.join(&name))
                 {
                     continue;
                 }
@@ -127,33 +124,15 @@ struct Adding<'a, 'e> {
 }
 
 impl Adding<'_, '_> {
-    /// A one-line file of the store. It becomes no source of its own: the layer's source is its `cache-id`.
-    fn line(&mut self, path: &EvidencePath) -> Option<String> {
-        match self.survey.evidence.read(path, 4096) {
-            Ok((bytes, _)) => Some(crate::text::lossless(bytes.trim_ascii()).into_owned())
-                .filter(|s| !s.is_empty()),
-            Err(crate::evidence::Error::Missing) => None,
-            Err(e) => {
-                self.survey.problem(
-                    Severity::Warning,
-                    path,
-                    format!("cannot be read: {e}"),
-                    "the rest of the layer",
-                );
-                None
-            }
-        }
-    }
-
     fn image_layers(&mut self, folder: &EvidencePath) {
         for name in self.survey.names(folder) {
             let dir = folder.join(&name);
             let chain_id = format!("sha256:{}", crate::text::lossless(&name));
-            let parent = self.line(&dir.join("parent"));
-            let size = self.line(&dir.join("size"));
+            let parent = self.survey.line(&dir.join("parent"));
+            let size = self.survey.line(&dir.join("size"));
             let row = record::Layer {
                 chain_id: Some(chain_id.clone()),
-                diff_id: self.line(&dir.join("diff")),
+                diff_id: self.survey.line(&dir.join("diff")),
                 parent_chain_id: parent.clone(),
                 size: size.as_deref().and_then(|s| s.parse().ok()),
                 ..record::Layer::default()
@@ -199,7 +178,7 @@ impl Adding<'_, '_> {
             let dir = folder.join(&name);
             let mut stack = Vec::new();
             let mut seen = HashSet::new();
-            let mut chain = self.line(&dir.join("parent"));
+            let mut chain = self.survey.line(&dir.join("parent"));
             while let Some(id) = chain {
                 if seen.contains(&id) {
                     self.survey.problem(
@@ -223,7 +202,7 @@ impl Adding<'_, '_> {
                 seen.insert(id);
             }
             stack.reverse();
-            let init = self.line(&dir.join("init-id"));
+            let init = self.survey.line(&dir.join("init-id"));
             if let Some(init) = &init {
                 stack.push(self.layer("init", init, record::Layer::default()));
             }
@@ -281,7 +260,7 @@ impl Adding<'_, '_> {
             self.root.join("containerd/daemon").join(CONTAINERD),
             EvidencePath::new("var/lib/containerd").join(CONTAINERD),
         ] {
-            let Some((bytes, source)) = self.survey.read(&path, false) else {
+            let Some((bytes, source)) = self.survey.read(&path) else {
                 continue;
             };
             let Ok(bolt) = Bolt::open(&bytes) else {
@@ -382,8 +361,8 @@ impl Adding<'_, '_> {
             .and_then(|driver| {
                 let home = driver.home(self.root, cache_id);
                 if driver.name == "overlay2" {
-                    row.link = self.line(&home.join("link"));
-                    row.lower = self.line(&home.join("lower"));
+                    row.link = self.survey.line(&home.join("link"));
+                    row.lower = self.survey.line(&home.join("lower"));
                     if let Some(lower) = row.lower.clone().filter(|_| role == "container") {
                         self.layers.lower.insert(id, lower);
                     }

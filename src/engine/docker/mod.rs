@@ -135,12 +135,7 @@ fn stores(survey: &mut Survey<'_>, root: &EvidencePath) -> Vec<String> {
     let names = survey.names(&folder);
     names
         .into_iter()
-        .filter(|n| {
-            survey
-                .evidence
-                .stat(&folder.join(n))
-                .is_ok_and(|m| m.is_dir())
-        })
+        .filter(|n| survey.is_dir(&folder.join(n)))
         .map(|n| crate::text::lossless(&n).into_owned())
         .collect()
 }
@@ -152,7 +147,7 @@ fn engine_id(survey: &mut Survey<'_>, root: &EvidencePath) -> Option<String> {
     }
     let path = EvidencePath::new("etc/docker/key.json");
     // Not kept: the file holds a private key.
-    let (bytes, _) = survey.read(&path, false)?;
+    let (bytes, _) = survey.read(&path)?;
     let value = crate::parse::json::read(&bytes).value;
     value
         .get("kid")

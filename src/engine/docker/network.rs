@@ -14,7 +14,7 @@ const KEY: &[u8] = b"docker/network/v1.0/network/";
 /// Reads the networks of a data root.
 pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
     let path = root.join("network/files/local-kv.db");
-    let Some((bytes, source)) = survey.read(&path, false) else {
+    let Some((bytes, source)) = survey.read(&path) else {
         return;
     };
     let bolt = match Bolt::open(&bytes) {

@@ -1,6 +1,6 @@
 //! Where Docker's data root is: what the analyst says, else what the host's configuration says, else the usual places.
 
-use crate::engine::{Install, Survey};
+use crate::engine::{Install, METADATA_LIMIT, Survey};
 use crate::evidence::{self, EvidencePath};
 use crate::parse::json::Fields;
 use crate::parse::unit;
@@ -156,12 +156,7 @@ impl Found {
             });
         }
         let mut remapped = false;
-        for name in survey
-            .evidence
-            .list(root, 10_000)
-            .map(|(names, _)| names)
-            .unwrap_or_default()
-        {
+        for name in survey.names(root) {
             let below = root.join(&name);
             if is_uid_gid(&name) && is_data_root(survey, &below) {
                 remapped = true;
@@ -212,10 +207,18 @@ fn configured(survey: &mut Survey<'_>, path: &EvidencePath) -> Option<(Option<St
 }
 
 fn options(survey: &mut Survey<'_>, path: &EvidencePath, named: &mut Vec<(String, String)>) {
-    if let Ok((bytes, meta)) = survey.evidence.read(path, super::super::METADATA_LIMIT)
-        && let Some(root) = unit::data_root(&String::from_utf8_lossy(&bytes))
-    {
-        survey.source(path, &meta, Some(&bytes), false);
-        named.push((root, path.host()));
+    match survey.evidence.read(path, METADATA_LIMIT) {
+        Ok((bytes, meta)) => {
+            if let Some(root) = unit::data_root(&String::from_utf8_lossy(&bytes)) {
+                survey.source(path, &meta, Some(&bytes), false);
+                named.push((root, path.host()));
+            }
+        }
+        Err(evidence::Error::Missing) => {}
+        Err(e) => {
+            let what = format!("cannot be read: {e}");
+            let kept = "data roots that other files name";
+            survey.problem(Severity::Warning, path, what, kept);
+        }
     }
 }

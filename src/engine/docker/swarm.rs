@@ -21,7 +21,7 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
         .map(|(v, _)| v)
         .filter(|v| v.is_array());
     let cert_path = folder.join("certificates/swarm-node.crt");
-    let cert = survey.read(&cert_path, false).and_then(|(pem, _)| {
+    let cert = survey.read(&cert_path).and_then(|(pem, _)| {
         let cert = node_cert::parse(&pem);
         if cert.is_none() {
             survey.problem(

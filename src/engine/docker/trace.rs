@@ -4,7 +4,7 @@
 use super::driver::Driver;
 use crate::engine::{METADATA_LIMIT, Survey};
 use crate::evidence::walk::{Buffer, OpenDir, Top};
-use crate::evidence::{EvidencePath, Meta};
+use crate::evidence::{Error, EvidencePath, Meta};
 use crate::parse::bolt::Bolt;
 use crate::parse::carve;
 use crate::problem::Severity;
@@ -70,7 +70,7 @@ impl Tracing<'_, '_> {
             path: &path,
             dir: &dir,
         };
-        let mut rows = Vec::new();
+        let (mut rows, mut failed) = (Vec::new(), Vec::new());
         let mut names: Vec<CString> = Vec::new();
         let read = dir.read(
             &mut Buffer::default(),
@@ -81,7 +81,13 @@ impl Tracing<'_, '_> {
         );
         names.sort();
         for name in names {
-            let Ok(meta) = dir.stat(&name) else { continue };
+            let meta = match dir.stat(&name) {
+                Ok(meta) => meta,
+                Err(e) => {
+                    failed.push((name, e));
+                    continue;
+                }
+            };
             let text = lossless(name.to_bytes());
             if let Some((belongs, detail)) = tell(&folder, &text, &meta) {
                 rows.push((name, belongs, detail, meta));
@@ -91,6 +97,12 @@ impl Tracing<'_, '_> {
             let what = format!("cannot be listed: {e}");
             let kept = format!("{} entries", rows.len());
             self.survey.problem(Severity::Error, &path, what, kept);
+        }
+        for (name, e) in failed {
+            let what = format!("cannot be looked at: {e}");
+            let at = path.join(name.to_bytes());
+            self.survey
+                .problem(Severity::Warning, &at, what, "its name");
         }
         for (name, belongs, detail, meta) in rows {
             let at = path.join(name.to_bytes());
@@ -160,8 +172,21 @@ impl Tracing<'_, '_> {
         let mut all = Vec::new();
         for name in ["snapshots.db", "metadata_v2.db", "metadata.db", "cache.db"] {
             let path = self.root.join("buildkit").join(name);
-            if let Ok((bytes, _)) = self.survey.evidence.read(&path, METADATA_LIMIT) {
-                all.extend(bytes);
+            match self.survey.evidence.read_on(&path, METADATA_LIMIT) {
+                Ok((bytes, _, failed)) => {
+                    all.extend(bytes);
+                    if let Some(e) = failed {
+                        let what = format!("cannot be read on: {e}");
+                        let kept = "what stands before";
+                        self.survey.problem(Severity::Warning, &path, what, kept);
+                    }
+                }
+                Err(Error::Missing) => {}
+                Err(e) => {
+                    let what = format!("cannot be read: {e}");
+                    let kept = "not which layers are BuildKit's own";
+                    self.survey.problem(Severity::Warning, &path, what, kept);
+                }
             }
         }
         all

@@ -32,11 +32,7 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) -> Volu
     let folder = root.join("volumes");
     let mut known: BTreeMap<String, Option<(Value, i64)>> = BTreeMap::new();
     for name in survey.names(&folder) {
-        if survey
-            .evidence
-            .stat(&folder.join(&name))
-            .is_ok_and(|m| m.is_dir())
-        {
+        if survey.is_dir(&folder.join(&name)) {
             known.insert(crate::text::lossless(&name).into_owned(), None);
         }
     }
@@ -127,7 +123,7 @@ fn bound_device(f: &mut Fields<'_>) -> Option<String> {
 }
 
 fn metadata(survey: &mut Survey<'_>, path: &EvidencePath) -> Vec<(String, Value, i64)> {
-    let Some((bytes, source)) = survey.read(path, false) else {
+    let Some((bytes, source)) = survey.read(path) else {
         return Vec::new();
     };
     let bolt = match Bolt::open(&bytes) {
