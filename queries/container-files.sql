@@ -3,7 +3,7 @@
 -- layer is the cache ID of the layer the file comes from, the name of the volume, or the host path of the bind source; role says which.
 -- hidden_by is the mount (place, kind, source) that hid the file from the container; what the container saw has none there.
 -- data_layer is the layer that holds a file's content where only its metadata was copied up (metacopy).
--- path_hex has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
+-- path_raw has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- :container  name, id or unique prefix of the id; all when unset
 -- :path       a GLOB on the path in the container, e.g. /tmp/*; all when unset
 -- Example: dof query container-files --container apache --path '/tmp/*'
@@ -22,7 +22,7 @@ SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE v.mode & 61440 WHE
             AND g.name = iif(v.redirect GLOB '/*', replace(v.redirect, rtrim(v.redirect, replace(v.redirect, '/', '')), ''), coalesce(v.redirect, v.name))
             AND (g.mode & 61440) = 32768 AND coalesce(g.overlay, '') NOT LIKE '%metacopy%'
           ORDER BY s.position DESC LIMIT 1), NULL) AS data_layer,
-       iif(instr(v.path, '\x'), (SELECT iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = v.file_id), NULL) AS path_hex,
+       iif(instr(v.path, '\x'), (SELECT iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = v.file_id), NULL) AS path_raw,
        v.inode, v.file_id, l.host
   FROM container c CROSS JOIN container_file v ON v.container_id = c.id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)

@@ -1,6 +1,6 @@
 -- Which files does an image have, each from which layer?
 -- The merged view of its layers: what a container started from it would have.
--- path_hex has the exact bytes, below the root of the layer, of a path that is not UTF-8; it is printed as \xNN, as another may read.
+-- path_raw has the exact bytes, below the root of the layer, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- :image      repository:tag, digest, id or a prefix of the id; all when unset
 -- :path       a GLOB on the path in the image, e.g. /tmp/*; all when unset
 -- Example: dof query image-files --image shop/web:1.0 --path '/tmp/*'
@@ -12,7 +12,7 @@ SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id
        replace(datetime(v.ctime / 1000000000 - (v.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
        replace(datetime(v.crtime / 1000000000 - (v.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
        v.link AS link_target, l.layer,
-       iif(instr(v.path, '\x'), (SELECT iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = v.file_id), NULL) AS path_hex,
+       iif(instr(v.path, '\x'), (SELECT iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = v.file_id), NULL) AS path_raw,
        v.inode, v.file_id, l.host
   FROM image i CROSS JOIN image_file v ON v.image_id = i.id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:image IS NULL OR :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image

@@ -3,7 +3,7 @@
 -- effective = 1: this is what the container showed there. Else hidden_by is what hid it: a mount, a layer's entry, or it marks a deletion itself.
 -- A host path may have the mount's own path in front, lead through overlay2/l or merged (what the layers of that container have), or be of
 -- Docker's own files: those of a layer or volume give its root, those of a container or image a row of the role record.
--- path_hex has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
+-- path_raw has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- Names that are not UTF-8 are told from those that only look like it (\xff) by the file itself, not by the directories above.
 -- Versions are those at one path within each layer: what a renamed directory (overlay redirect) brought along stands at its old path.
 -- :path       a host path, a path in a container, a fragment of a host path, or a GLOB on either path; all when unset
@@ -97,12 +97,12 @@ version AS (
              ORDER BY a.position DESC, length(u.path), e.id LIMIT 1),
            (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
     FROM seen s)
-SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_hex, host_path, file_id, host
+SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_raw, host_path, file_id, host
   FROM (
   SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL) AS effective, v.hiding AS hidden_by,
          CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type, printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,
          replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime, replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
-         f.overlay, f.link AS link_target, iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) AS path_hex,
+         f.overlay, f.link AS link_target, iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) AS path_raw,
          rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS host_path, f.id AS file_id, l.host,
          c.name AS by_name, c.full_id AS by_full_id, c.id AS by_id, v.root, v.position, t.id AS tree_id
     FROM version v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id CROSS JOIN tree_label l ON l.tree_id = t.id

@@ -39,7 +39,7 @@ pub struct Extraction<'v> {
 
 const COLUMNS: [&str; 16] = [
     "path",
-    "path_hex",
+    "path_raw",
     "type",
     "size",
     "sha256",

@@ -249,7 +249,7 @@ fn names_that_look_alike() {
             let (bytes, raw) = inner(&db, r["file_id"].as_i64().unwrap());
             let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
             assert_eq!(
-                text(&r, "path_hex"),
+                text(&r, "path_raw"),
                 if raw { hex } else { String::new() },
                 "{query} {r}"
             );
