@@ -17,7 +17,8 @@ SELECT c.id AS container_id, j.value ->> 0 AS path, j.value ->> 1 AS change, j.v
        CROSS JOIN json_each((
     WITH RECURSIVE
     -- n = what is there now, o = what was there before. Then up the path: a directory with a change below it is changed.
-    change (path, kind, file_id, below_id) AS (
+    -- parent is the path above where nothing was moved; else it is worked out from the path.
+    change (path, kind, file_id, below_id, parent) AS (
       SELECT coalesce(m.moved_path, d.path || '/' || x.name),
              CASE WHEN o.id IS NULL THEN 'A' WHEN n.id IS NULL THEN 'D'
                   WHEN n.mode <> o.mode OR n.uid <> o.uid OR n.gid <> o.gid OR n.rdev IS NOT o.rdev
@@ -30,12 +31,12 @@ SELECT c.id AS container_id, j.value ->> 0 AS path, j.value ->> 1 AS change, j.v
                     OR n.id <> o.id
                        AND (SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability')
                            IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability') THEN 'C' END,
-             n.id, o.id
+             n.id, o.id, iif(m.moved_path IS NULL, d.path, NULL)
         FROM merged m LEFT JOIN file n ON n.id = m.file_id LEFT JOIN file o ON o.id = m.below_id
              CROSS JOIN file x ON x.id = coalesce(m.file_id, m.below_id) CROSS JOIN directory d ON d.id = x.dir_id
        WHERE m.what = 'change' AND m.id = c.id AND x.name <> ''
       UNION
-      SELECT rtrim(rtrim(path, replace(path, '/', '')), '/'), 'C', NULL, NULL -- its parent: rtrim takes off all that is no slash, then the slash
+      SELECT coalesce(parent, rtrim(rtrim(path, replace(path, '/', '')), '/')), 'C', NULL, NULL, NULL -- its parent: rtrim takes off all that is no slash, then the slash
         FROM change WHERE kind IS NOT NULL AND path LIKE '/%/%'),
     -- What is changed, and what is another file than before.
     pair (path, kind, file_id, below_id, same_content) AS (
