@@ -1,7 +1,11 @@
 -- What did a container change, and what was there before?
--- change is A (added), C (changed) or D (deleted), the rows those of `docker diff`; the columns ..._before say what it replaced.
--- differs names what is different: type, mode, owner, size, mtime, device, link, capability; children: a directory changed only below.
--- metadata_only = 1: content and type are the same, as far as size and time of modification tell.
+-- change is A (added), C (changed) or D (deleted), these rows are those of `docker diff`; the columns ..._before say what it replaced.
+-- U is what `docker diff` leaves out, since size, mtime, mode and owner are as they were, and yet it is another file than before: copied up
+-- into the container's own layer and left as it was, or its content replaced and its mtime set back. ctime and crtime say when. A directory
+-- is U when it is empty in that layer: what was made in it is gone.
+-- differs names what is different: type, mode, owner, size, content, mtime, device, link, capability; children: a directory changed only below.
+-- same_content compares regular files by their hashes: 1 the same, 0 another, NULL not known (ingest with --hash sha256).
+-- metadata_only = 1: content and type are the same, as same_content says, else as far as size and time of modification tell; NULL for a U not hashed.
 -- executable: new (none was there), made (by a change of mode), replaced (another content). gained: setuid, setgid, capability.
 -- capability is the attribute security.capability in hex. What was mounted inside is no part of it.
 -- :container  name, id or unique prefix of the id; all when unset
@@ -9,19 +13,20 @@
 SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
        iif(n.id IS NULL, NULL, CASE n.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END) AS type,
        iif(o.id IS NULL, NULL, CASE o.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END) AS type_before,
-       CASE WHEN x.change <> 'C' THEN NULL ELSE coalesce(nullif(rtrim(
+       CASE WHEN x.change NOT IN ('C', 'U') THEN NULL ELSE coalesce(nullif(rtrim(
             iif((n.mode & 61440) <> (o.mode & 61440), 'type,', '') || iif((n.mode & 4095) <> (o.mode & 4095), 'mode,', '') || iif(n.uid <> o.uid OR n.gid <> o.gid, 'owner,', '')
-            || iif((o.mode & 61440) <> 16384 AND (n.mode & 61440) <> 16384, iif(n.size <> o.size, 'size,', '') || iif(n.mtime <> o.mtime, 'mtime,', ''), '')
+            || iif((o.mode & 61440) <> 16384 AND (n.mode & 61440) <> 16384, iif(n.size <> o.size, 'size,', '') || iif(x.same_content = 0, 'content,', '') || iif(n.mtime <> o.mtime, 'mtime,', ''), '')
             || iif(n.rdev IS NOT o.rdev, 'device,', '') || iif(coalesce(n.link_raw, n.link) IS NOT coalesce(o.link_raw, o.link), 'link,', '')
-            || iif((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability'), 'capability,', ''), ','), ''), 'children') END AS differs,
-       iif(x.change = 'C' AND (n.mode & 61440) = (o.mode & 61440)
-           AND iif((n.mode & 61440) = 16384,
-                   (n.mode <> o.mode OR n.uid <> o.uid OR n.gid <> o.gid),
-                   n.size = o.size AND n.mtime = o.mtime AND n.rdev IS o.rdev AND coalesce(n.link_raw, n.link) IS coalesce(o.link_raw, o.link)), 1, 0) AS metadata_only,
+            || iif((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability'), 'capability,', ''), ','), ''), iif(x.change = 'C', 'children', NULL)) END AS differs,
+       x.same_content,
+       CASE WHEN x.change NOT IN ('C', 'U') OR (n.mode & 61440) <> (o.mode & 61440) THEN 0
+            WHEN (n.mode & 61440) = 16384 THEN n.mode <> o.mode OR n.uid <> o.uid OR n.gid <> o.gid
+            WHEN (n.mode & 61440) = 32768 THEN coalesce(x.same_content, iif(x.change = 'C', n.size = o.size AND n.mtime = o.mtime, NULL))
+            ELSE n.size = o.size AND n.mtime = o.mtime AND n.rdev IS o.rdev AND coalesce(n.link_raw, n.link) IS coalesce(o.link_raw, o.link) END AS metadata_only,
        CASE WHEN n.id IS NULL OR (n.mode & 61440) <> 32768 OR n.mode & 73 = 0 THEN NULL
             WHEN o.id IS NULL OR (o.mode & 61440) <> 32768 THEN 'new'
             WHEN o.mode & 73 = 0 THEN 'made'
-            WHEN n.size <> o.size OR n.mtime <> o.mtime THEN 'replaced' END AS executable,
+            WHEN coalesce(x.same_content = 0, x.change = 'C' AND (n.size <> o.size OR n.mtime <> o.mtime)) THEN 'replaced' END AS executable,
        iif((n.mode & 61440) = 32768, nullif(rtrim(
             iif(n.mode & 2048 AND NOT coalesce((o.mode & 61440) = 32768 AND o.mode & 2048, 0), 'setuid,', '') || iif(n.mode & 1024 AND NOT coalesce((o.mode & 61440) = 32768 AND o.mode & 1024, 0), 'setgid,', '')
             || iif((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT NULL AND (SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability'), 'capability,', ''), ','), ''), NULL) AS gained,

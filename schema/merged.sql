@@ -35,6 +35,8 @@ SELECT il.image_id AS image_id, il.position AS position, l.id AS layer_id, t.id 
 -- JSON array of several, or an object while redirects wait to be followed. All entries of one name in the parts are one
 -- entry of the view: the topmost is effective, and what lies below a `stop` (a whiteout, an opaque or redirected directory,
 -- anything that is no directory) is hidden. The order of the joins is fixed by CROSS JOIN.
+-- Numbers: of a part p, p >> 42 is the position, (p & 4398046511103) >> 2 the id in file (that is 2^42 - 1), p & 3 the views;
+-- of a mode, & 61440 is the type: 16384 a directory, 8192 a character device.
 CREATE VIEW merged AS
 SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
        iif(r.what = 'change', nullif(CAST(substr(j.key, instr(j.key, ' ') + 1) AS INTEGER), 0), NULL) AS below_id,

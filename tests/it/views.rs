@@ -248,9 +248,38 @@ fn changes<V>(
     found
 }
 
+/// The rows of `drift` that `docker diff` has too.
 fn drift(rows: &[Value]) -> BTreeMap<String, String> {
     rows.iter()
+        .filter(|r| r["change"] != "U")
         .map(|r| (str_of(r, "path"), str_of(r, "change")))
+        .collect()
+}
+
+/// The rows that it does not have.
+fn unlisted(rows: &[Value]) -> BTreeSet<String> {
+    rows.iter()
+        .filter(|r| r["change"] == "U")
+        .map(|r| str_of(r, "path"))
+        .collect()
+}
+
+/// What a layer of overlayfs's has that was there before and is no change to `docker diff`: files, and directories it has empty.
+fn copied_up(own: &Path, before: &Path, diff: &BTreeMap<String, String>) -> BTreeSet<String> {
+    walkdir::WalkDir::new(own)
+        .min_depth(1)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|e| {
+            let meta = e.metadata().unwrap();
+            let whiteout = meta.mode() & 0o170_000 == 0o020_000 && meta.rdev() == 0;
+            let filled = meta.is_dir() && fs::read_dir(e.path()).unwrap().next().is_some();
+            !whiteout && !filled
+        })
+        .map(|e| e.path().strip_prefix(own).unwrap().to_owned())
+        .filter(|p| fs::symlink_metadata(before.join(p)).is_ok())
+        .map(|p| format!("/{}", lossless(p.as_os_str().as_bytes())))
+        .filter(|p| !diff.contains_key(p))
         .collect()
 }
 
@@ -339,9 +368,11 @@ fn the_merged_view_and_its_changes_are_the_kernels() {
         let all = rows(&case, &["container-files", "--container", &name]);
         equal(&shown(&all), &walked(&mounted.at()), &name);
         let below = Mounted::new(&stack[1..]).expect("mount");
-        let ours = drift(&rows(&case, &["drift", "--container", &name]));
+        let changed = rows(&case, &["drift", "--container", &name]);
         let truth = diff(&mounted.at(), &below.at());
-        equal(&ours, &truth, &format!("changes of {name}"));
+        equal(&drift(&changed), &truth, &format!("changes of {name}"));
+        let copied = copied_up(&stack[0], &below.at(), &truth);
+        assert_eq!(unlisted(&changed), copied, "{name}");
         assert!(truth.len() > 5, "{name} changes something");
         if i > 0 {
             let image: String = one(
@@ -550,6 +581,18 @@ fn holds(stacks: &[Vec<Layer>], by_name: bool) {
         let mut truth = changes(&now, &before, is_dir, differ);
         let mut found = drift(&of(&drifts, "container", &name));
         equal(&found, &truth, &format!("changes of {what}"));
+        // What the top layer has and is no change: files, and directories that hold nothing there.
+        let own = &stack[stack.len() - 1];
+        let filled = |p: &str| own.keys().any(|k| k.starts_with(&format!("{p}/")));
+        let copied: BTreeSet<String> = now
+            .iter()
+            .filter(|(p, (k, i))| {
+                let here = *i == stack.len() - 1 && before.contains_key(*p);
+                here && !truth.contains_key(*p) && !(matches!(k, Kind::Dir { .. }) && filled(p))
+            })
+            .map(|(p, _)| p.clone())
+            .collect();
+        assert_eq!(unlisted(&of(&drifts, "container", &name)), copied, "{what}");
         let image: String = one(
             &open(&case),
             &format!("SELECT image_full_id FROM container WHERE name = '{name}'"),
@@ -617,6 +660,7 @@ cp /bin/busybox bin/busybox; for a in sh rm mkdir mv ln chmod touch; do ln -s bu
 for f in del mode owner same copied cap size mtime; do echo $f > etc/$f; done
 cp etc/size etc/exec; chmod 755 etc/exec; chmod 644 etc/cap
 echo x > gone/x/y/z; echo x > opq/old1; echo x > opq/old2/x; echo x > swapfd; echo x > swapdf/in/f; echo x > ren/deep/f; echo x > ren/f
+for f in back backexec; do echo good > etc/$f; done; chmod 755 etc/backexec; mkdir etc/used
 echo x > hl1; ln hl1 hl3; echo x > data/hidden; mkdir data/sub; echo x > data/sub/hidden
 echo raw > "$(printf 'bad\377')"; echo raw > "$(printf 'dir\377')/file"; echo x > 'bad\xff'; echo x > '%_['; ln -s etc/del link; mkfifo fifo
 p=deep; for i in $(seq 200); do p=$p/d$i; done; mkdir -p $p; echo x > $p/bottom
@@ -630,6 +674,8 @@ chmod 4600 /etc/mode; busybox chown 5:6 /etc/owner; chmod 600 /etc/copied; chmod
 echo other > /etc/exec; mv /ren /ren2; echo n > /ren2/n; ln /hl1 /hl2; rm "$(printf 'bad\377')"; echo n > "$(printf 'new\377')"; echo other > 'new\xff'; echo more >> "$(printf 'dir\377')/file"
 p=/deep; for i in $(busybox seq 200); do p=$p/d$i; done; echo n > $p/added; busybox truncate -s 50M /sparse2; busybox dd if=/dev/zero of=/large bs=1048576 count=9 2>/dev/null
 rm /link; ln -s /etc/same /link; rm /fifo; busybox mkfifo /fifo; busybox mknod /tmp/null c 1 3; cp=busybox; busybox cp /bin/busybox /tmp/suid; chmod 6755 /tmp/suid; touch '/%_[2'; chmod 700 /var/lib/app
+for f in back backexec; do busybox touch -r /etc/$f /tmp/$f; echo evil > /etc/$f; busybox touch -r /tmp/$f /etc/$f; done
+touch /etc/used/now; rm /etc/used/now
 echo n > /data/volume-file; echo n > /run/gone-with-memory
 "#;
 
@@ -703,9 +749,10 @@ fn a_live_container_with_every_kind_of_change() {
     engine.install_binaries().expect("binaries");
     let (_dir, case) = ingest(&engine.root(), 0);
     let changed = rows(&case, &["drift", "--container", "every"]);
+    let listed: Vec<&Value> = changed.iter().filter(|r| r["change"] != "U").collect();
 
     // Names that are not UTF-8 reach JSON as U+FFFD, and the case as \xNN.
-    let as_json: BTreeMap<String, String> = changed
+    let as_json: BTreeMap<String, String> = listed
         .iter()
         .map(|r| {
             let raw = ["/new\\xff", "/bad\\xff", "/dir\\xff"];
@@ -717,7 +764,7 @@ fn a_live_container_with_every_kind_of_change() {
         .collect();
     equal(&as_json, &truth, "docker diff");
     assert_eq!(
-        changed.len(),
+        listed.len(),
         truth.len(),
         "both names of one printed form are there"
     );
@@ -751,6 +798,7 @@ fn a_live_container_with_every_kind_of_change() {
             "{row}"
         );
     }
+    the_unlisted(&engine.root(), &changed);
     let row = of("/swapdf");
     assert_eq!(
         (str_of(&row, "type"), str_of(&row, "type_before")),
@@ -942,6 +990,112 @@ fn a_live_container_with_every_kind_of_change() {
             &found[0]["effective"]
         ),
         (1, "/data/volume-file".into(), &1.into())
+    );
+}
+
+/// What `docker diff` does not list of the live container: in its layer, and as it was, or as if. `changed` is without hashes.
+fn the_unlisted(host: &Path, changed: &[Value]) {
+    let paths = [
+        "/etc/back",
+        "/etc/backexec",
+        "/etc/copied",
+        "/etc/used",
+        "/hl1",
+    ]; // hl1: another name was made
+
+    let all: BTreeSet<String> = paths.iter().map(|p| (*p).to_owned()).collect();
+    assert_eq!(unlisted(changed), all);
+    let dir = folder();
+    let case = dir.path().join("case.db");
+    let [host, case] = [host, &case].map(|p| p.to_str().unwrap());
+    dof(["ingest", "--hash", "sha256", host, case]).with(0);
+    let hashed = rows(Path::new(case), &["drift", "--container", "every"]);
+    assert_eq!((unlisted(&hashed), hashed.len()), (all, changed.len()));
+    let said = |rows: &[Value], path: &str| {
+        let row = rows.iter().find(|r| r["path"] == path).unwrap();
+        if row["change"] == "U" && path != "/etc/used" {
+            assert_eq!(row["mtime"], row["mtime_before"], "{row}");
+            assert!(str_of(row, "ctime") > str_of(row, "ctime_before"), "{row}");
+        }
+        let columns = ["differs", "same_content", "metadata_only", "executable"];
+        Value::from(columns.map(|c| row[c].clone()).to_vec())
+    };
+    use serde_json::json;
+    for (path, without, with) in [
+        (
+            "/etc/back",
+            json!([null, null, null, null]),
+            json!(["content", 0, 0, null]),
+        ),
+        (
+            "/etc/backexec",
+            json!([null, null, null, null]),
+            json!(["content", 0, 0, "replaced"]),
+        ),
+        (
+            "/etc/copied",
+            json!([null, null, null, null]),
+            json!([null, 1, 1, null]),
+        ),
+        (
+            "/etc/used",
+            json!([null, null, 0, null]),
+            json!([null, null, 0, null]),
+        ),
+        (
+            "/etc/mtime",
+            json!(["mtime", null, 0, null]),
+            json!(["mtime", 1, 1, null]),
+        ),
+        (
+            "/etc/mode",
+            json!(["mode", null, 1, null]),
+            json!(["mode", 1, 1, null]),
+        ),
+        (
+            "/etc/exec",
+            json!(["size,mtime", null, 0, "replaced"]),
+            json!(["size,content,mtime", 0, 0, "replaced"]),
+        ),
+    ] {
+        assert_eq!(said(changed, path), without, "{path}");
+        assert_eq!(said(&hashed, path), with, "{path}, hashed");
+    }
+}
+
+/// On a driver of full copies each file is another than before: only contents tell.
+#[test]
+fn a_full_copy_is_no_copy_up() {
+    let Some((host, _)) = crate::oracle::recorded("vfs-docker20") else {
+        return;
+    };
+    let (_dir, case) = ingest(host.path(), 0);
+    let all = rows(&case, &["drift"]);
+    assert!(unlisted(&all).is_empty() && all.len() > 5, "{}", all.len());
+    // A file that is as its image has it, written over with its time set back.
+    let path: String = one(
+        &open(&case),
+        "SELECT l.host_path || '/bin/busybox' FROM container c JOIN layer l ON l.id = c.layer_id WHERE c.name = 'front'",
+    );
+    let path = host.path().join(&path[1..]);
+    let meta = fs::metadata(&path).unwrap();
+    let mut content = fs::read(&path).unwrap();
+    content[99] ^= 1;
+    fs::write(&path, content).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(meta.modified().unwrap()).unwrap();
+    let (_dir, case) = ingest(host.path(), 0);
+    assert!(unlisted(&rows(&case, &["drift"])).is_empty(), "no hashes");
+    let case = folder();
+    let case = case.path().join("case.db");
+    let [mount, file] = [host.path(), &case].map(|p| p.to_str().unwrap());
+    dof(["ingest", "--hash", "sha256", mount, file]).with(0);
+    let found = rows(&case, &["drift"]);
+    let found: Vec<&Value> = found.iter().filter(|r| r["change"] == "U").collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (&found[0]["path"], &found[0]["executable"]),
+        (&"/bin/busybox".into(), &"replaced".into())
     );
 }
 
