@@ -268,9 +268,9 @@ impl<'e> Survey<'e> {
         }
     }
 
-    /// Reads a small text file: its content without surrounding blanks, and the source's row id.
+    /// Reads a small text file, of 64 KiB at most: its content without surrounding blanks, and the source's row id.
     pub fn read_text(&mut self, path: &EvidencePath) -> Option<(String, i64)> {
-        let (bytes, id) = self.read(path)?;
+        let (bytes, id) = self.read_most(path, 64 * 1024, false)?;
         Some((crate::text::lossless(bytes.trim_ascii()).into_owned(), id))
     }
 
