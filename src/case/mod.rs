@@ -256,7 +256,7 @@ impl Target {
                 )
                 .map_err(&err)?;
                 check_identity(&db, path)?;
-                db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE;")).map_err(&err)?;
+                db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; BEGIN IMMEDIATE;")).map_err(&err)?;
                 return Ok(Target {
                     db,
                     path: path.to_path_buf(),
@@ -282,7 +282,7 @@ impl Target {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(&err)?;
-        db.execute_batch(&format!("PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;")).map_err(&err)?;
+        db.execute_batch(&format!("PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -65536;")).map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
             db,
