@@ -282,7 +282,10 @@ impl Target {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(&err)?;
-        db.execute_batch(&format!("PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -65536;")).map_err(&err)?;
+        db.execute_batch(&format!(
+            "PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -65536;"
+        ))
+        .map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
             db,
