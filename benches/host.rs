@@ -56,7 +56,7 @@ fn make(rows: usize) -> TempDir {
     );
     add_lines(
         &one(
-            "SELECT path FROM log_file f JOIN container c ON c.id = f.container_id WHERE c.name = 'web' ORDER BY position DESC",
+            "SELECT f.path FROM log_file f JOIN container c ON c.id = f.container_id WHERE c.name = 'web' ORDER BY f.position DESC LIMIT 1",
         ),
         rows,
     );

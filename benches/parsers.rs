@@ -67,16 +67,19 @@ fn container_config(bencher: Bencher) {
 
 #[divan::bench]
 fn bolt_every_bucket(bencher: Bencher) {
-    fn walk(bucket: Bucket<'_>) {
-        for (name, item) in bucket.entries().value {
-            black_box(name);
-            if let Item::Bucket(inner) = item {
-                walk(inner);
+    fn walk(bucket: Bucket<'_>) -> usize {
+        let items = bucket.entries().value.into_iter();
+        let count = items.map(|(name, item)| match item {
+            Item::Bucket(inner) => 1 + walk(inner),
+            Item::Value(value) => {
+                black_box((name, value));
+                1
             }
-        }
+        });
+        count.sum()
     }
-    let bencher = bencher.counter(BytesCount::new(BOLT.len()));
-    bencher.bench_local(|| walk(Bolt::open(black_box(BOLT)).expect("a database").root()));
+    let walk = || walk(Bolt::open(black_box(BOLT)).expect("a database").root());
+    bencher.counter(ItemsCount::new(walk())).bench_local(walk);
 }
 
 #[divan::bench]
