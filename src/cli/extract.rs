@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 /// Arguments of `dof extract`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Paths are the container's, links followed inside it; a directory comes with all below it. What is no name in the container \
-is a GLOB, as in dof query; bytes that are not UTF-8 may be given as they are or as dof prints them (\\xNN). Copies stand in DIR/files; \
+Paths are the container's, links followed inside it; a directory comes with all below it. A path with *, ? or [ is the file \
+of that very name and all that it means as a GLOB, as in dof query; bytes that are not UTF-8 may be given as they are or as dof \
+prints them (\\xNN). Copies stand in DIR/files; \
 DIR/SHA256SUMS is for `sha256sum -c`, DIR/manifest.csv has what a copy cannot keep: owners, all times, where on the host it \
 was, and what is no file (links, devices, FIFOs, sockets), which is not made.
 
@@ -46,6 +47,11 @@ pub struct Extract {
 impl Extract {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
+        if self.path.iter().any(|path| path.is_empty()) {
+            return Err(Failure::usage(
+                "a path is empty; the whole container is / (or dof export-container)",
+            ));
+        }
         let filesystem = FilesystemArgs::of(SourceArgs::host(self.host, self.homes));
         let mount = filesystem.evidence()?;
         let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty());
