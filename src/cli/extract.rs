@@ -7,6 +7,7 @@ use crate::query::Glob;
 use crate::rootfs::extract::{Extraction, named};
 use crate::rootfs::merge::View;
 use crate::rootfs::outside;
+use crate::stderr;
 use crate::text::{lossless, printable};
 use clap::Args;
 use std::ffi::OsString;
@@ -87,10 +88,10 @@ impl Extract {
         }
         let (files, bytes) = out.finish()?;
         let code = found.report(&problems, code);
-        eprintln!(
-            "Copied {files} files ({bytes} bytes) of {shown} to {}",
+        stderr::line(format_args!(
+            "Copied {files} files ({bytes} bytes, holes included) of {shown} to {}",
             self.output.display()
-        );
+        ));
         Ok(code)
     }
 }

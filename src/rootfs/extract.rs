@@ -33,7 +33,7 @@ pub struct Extraction<'v> {
     buffer: Vec<u8>,
     /// Files copied.
     pub copied: u64,
-    /// Bytes of their data, holes left out.
+    /// Bytes of their content, holes included; of one that cannot be read, those that were.
     pub bytes: u64,
 }
 
@@ -320,15 +320,16 @@ impl<'v> Extraction<'v> {
             out.write_all_at(data, at)
         });
         self.copied += 1;
-        self.bytes += bytes;
         let digest = match digest {
             Err(Fault::Sink(e)) => return Err(e),
             Ok(hash) => Ok(hash),
             Err(e) => Err(e.to_string()),
         };
         if digest.is_ok() {
-            out.set_len(source.meta.size)?; // a hole at its end
+            bytes = source.meta.size;
+            out.set_len(bytes)?; // a hole at its end
         }
+        self.bytes += bytes;
         let time = |ns: i64| Timespec {
             tv_sec: ns.div_euclid(1_000_000_000),
             tv_nsec: ns.rem_euclid(1_000_000_000) as _,

@@ -213,6 +213,12 @@ fn hostile_names_and_places() {
     let sparse = fs::metadata(copies.join("sparse")).unwrap();
     assert!(sparse.len() == 1 << 40 && sparse.blocks() < 1000);
     let rows = manifest(&to);
+    // Bytes as the manifest counts them: holes too.
+    let sizes = rows.iter().filter(|r| r["type"] == "file");
+    let sizes: u64 = sizes.map(|r| r["size"].parse::<u64>().unwrap()).sum();
+    assert!(sizes > 1 << 40);
+    let told = format!(" files ({sizes} bytes, holes included) of web");
+    assert!(ran.err.contains(&told), "{}", ran.err);
     let kind = |name: &str| {
         rows.iter()
             .find(|r| r["path"] == format!("{place}/{name}"))
@@ -353,5 +359,25 @@ fn a_link_to_nothing_is_told_of() {
         let to = dir.path().join("none");
         let ran = extract(&mount, "web", &["/etc/hostname", &path], &to).with(2);
         assert!(ran.err.contains(says) && !to.exists(), "{}", ran.err);
+    }
+}
+
+/// A host is wanted, whatever case may be about, and that is what is said.
+#[test]
+fn no_host_is_named() {
+    let dir = folder();
+    for words in [
+        &["extract", "/tmp/trojan", "-o", "loot"][..],
+        &["export-container", "-o", "tar"],
+        &["mount-container"],
+    ] {
+        let out = crate::support::dof_command()
+            .args([words, &["--container", "apache"]].concat())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains("no mounted host is named"), "{said}");
     }
 }
