@@ -148,8 +148,9 @@ impl Output {
         };
         let mut evidence = case.map(Case::mounts).transpose()?.unwrap_or_default();
         evidence.push(source.to_path_buf());
+        let at = if path.exists() { path } else { parent(path) };
         for mount in evidence.iter().filter(|m| m.is_dir()) {
-            crate::rootfs::outside(mount, parent(path))?;
+            crate::rootfs::outside(mount, at)?;
         }
         let shown = path.display();
         // A link to nothing is there, too.

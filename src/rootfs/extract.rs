@@ -81,8 +81,9 @@ pub fn named<E>(
             None => unread = true,
         }
     }
-    // A file of that very name, planted or not, hides nothing of what else is meant.
-    if path.iter().any(|b| b"*?[\\".contains(b)) {
+    // A file of that very name, planted or not, hides nothing that the GLOB means.
+    let is_glob = path.iter().any(|b| b"*?[".contains(b));
+    if is_glob || found.is_empty() && path.contains(&b'\\') {
         let mut last: Option<Vec<u8>> = None;
         view.walk(
             |place, _| {

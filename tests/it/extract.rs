@@ -287,7 +287,7 @@ fn a_name_like_a_glob_hides_nothing() {
         ),
         ("[ab]", &["h/[ab]", "h/a", "h/b"]),
         ("?", &["h/*", "h/a", "h/b"]),
-        ("x\\xff", &["h/x\\xff", "h/x\\xff"]),
+        ("x\\xff", &["h/x\\xff"]),
     ]
     .into_iter()
     .enumerate()
