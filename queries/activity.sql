@@ -7,6 +7,7 @@
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
 -- :container  name, id or unique prefix of the id: its own layer, its mounts, its life and its log; everything when unset
+-- :image      repository:tag, digest, id or a prefix of the id: the files of its layers, its build, and the life and logs of containers made from it; everything when unset
 -- :path       a GLOB on the path in the container, e.g. /tmp/*; everything, with a path or without, when unset
 -- :kind       file | container | image | image-step | volume | network | log; all when unset
 -- Example: dof query activity --by hour
@@ -16,9 +17,14 @@ WITH bounds (first, past, unit) AS MATERIALIZED (
          CASE :by WHEN 'minute' THEN 60 WHEN 'hour' THEN 3600 ELSE 86400 END * 1000000000),
 wanted (id) AS MATERIALIZED (
   SELECT c.id FROM container c WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
+wanted_image (id) AS MATERIALIZED (
+  SELECT i.id FROM image i
+   WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image
+      OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest'))),
 wanted_tree (id) AS MATERIALIZED (
   SELECT t.id FROM tree t
-   WHERE :container IS NULL OR t.id IN (SELECT tc.tree_id FROM tree_container tc WHERE tc.via IN ('own', 'init', 'mount') AND tc.container_id IN (SELECT id FROM wanted))),
+   WHERE (:image IS NULL OR t.layer_id IN (SELECT il.layer_id FROM image_layer il WHERE il.image_id IN (SELECT id FROM wanted_image)))
+     AND (:container IS NULL OR t.id IN (SELECT tc.tree_id FROM tree_container tc WHERE tc.via IN ('own', 'init', 'mount') AND tc.container_id IN (SELECT id FROM wanted)))),
 of_tree (period, tree_id, moments, modified, accessed, changed, born, first, last) AS (
   -- Files from their index, counted by tree before anything is named: what the timeline says of each is not needed, and costs.
   SELECT e.ts / b.unit - (e.ts % b.unit < 0), d.tree_id,
@@ -38,6 +44,7 @@ part (period, kind, container, moments, modified, accessed, changed, born, first
      AND (:kind IS NULL OR t.kind = :kind)
      AND (:path IS NULL OR t.path GLOB :path)
      AND (:container IS NULL OR t.container_id IN (SELECT id FROM wanted) OR t.tree_id IN (SELECT id FROM wanted_tree))
+     AND (:image IS NULL OR t.image_id IN (SELECT id FROM wanted_image))
    GROUP BY 1, 2, 3, t.host),
 counted (period, kind, container, moments, modified, accessed, changed, born, first, last, host) AS (
   SELECT p.period, iif(:group IS NULL OR :group = 'kind', p.kind, NULL), iif(:group IS NULL OR :group = 'container', p.container, NULL),

@@ -2,7 +2,7 @@
 -- Entries that could not be read have no time; they come first, unless a time is asked for.
 -- What :match looks for: words and "phrases" (two quotes within are one), anywhere in the line, within longer words, ASCII letters of
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
--- Escape sequences of a terminal are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
+-- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
 -- In sqlite3, which checks nothing, :match is that without parentheses: groups of words between ORs.
 -- There is no index to be made or to miss anything: lines are read as they stand, a million in some tenths of a second.
 -- :container  name, id or unique prefix of the id; all when unset
@@ -54,10 +54,10 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000
         -- Text without a time: all lines, in the order they stand in.
         SELECT whole.* FROM first need CROSS JOIN log_entry whole NOT INDEXED
          WHERE :since IS NULL AND :until IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL)
-           AND (whole.line LIKE need.loose1 ESCAPE '\' AND (whole.line LIKE need.pattern1 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%')
-                OR need.loose2 IS NOT NULL AND (whole.line LIKE need.loose2 ESCAPE '\' AND (whole.line LIKE need.pattern2 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%')
-                OR need.loose3 IS NOT NULL AND (whole.line LIKE need.loose3 ESCAPE '\' AND (whole.line LIKE need.pattern3 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%')
-                OR need.loose4 IS NOT NULL AND whole.line LIKE need.loose4 ESCAPE '\' AND (whole.line LIKE need.pattern4 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%'))))
+           AND (whole.line LIKE need.loose1 ESCAPE '\' AND (whole.line LIKE need.pattern1 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2'))
+                OR need.loose2 IS NOT NULL AND (whole.line LIKE need.loose2 ESCAPE '\' AND (whole.line LIKE need.pattern2 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2'))
+                OR need.loose3 IS NOT NULL AND (whole.line LIKE need.loose3 ESCAPE '\' AND (whole.line LIKE need.pattern3 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2'))
+                OR need.loose4 IS NOT NULL AND whole.line LIKE need.loose4 ESCAPE '\' AND (whole.line LIKE need.pattern4 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2')))))
            AND (:like IS NULL OR whole.line LIKE :like)) entry
   CROSS JOIN log_file lf ON lf.id = entry.log_file_id CROSS JOIN container c ON c.id = lf.container_id
   LEFT JOIN log_attrs a ON a.id = entry.attrs_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
@@ -69,15 +69,24 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000
                       AND NOT EXISTS (SELECT 1 FROM term t
                                        WHERE t.alternative = l.alternative
                                          AND (entry.line LIKE t.pattern ESCAPE '\'
-                                              OR entry.line LIKE t.loose ESCAPE '\' AND entry.line LIKE '%' || char(27) || '%' AND (
-                                                -- The line without escape sequences: ESC [ ... to a letter, ESC ] ... to a BEL or the next ESC, ESC and a character.
+                                              OR entry.line LIKE t.loose ESCAPE '\' AND (entry.line LIKE '%' || char(27) || '%' OR instr(CAST(entry.line AS BLOB), x'c2')) AND (
+                                                -- The line without escape sequences: ESC [ ... to a letter; ESC ] ... to a BEL, a ST (ESC \) or another ESC, and ESC P, X, ^ and _ ... to
+                                                -- the latter two; else ESC and a character. An ESC within one begins anew. What is one character in the 8-bit form (x'c2..') is two here.
                                                 WITH RECURSIVE plain (text, rest) AS (
-                                                  SELECT '', entry.line
+                                                  SELECT '', iif(instr(CAST(entry.line AS BLOB), x'c2'), replace(replace(replace(replace(replace(replace(replace(entry.line,
+                                                             char(155), char(27) || '['), char(157), char(27) || ']'), char(144), char(27) || 'P'), char(152), char(27) || 'X'),
+                                                             char(158), char(27) || '^'), char(159), char(27) || '_'), char(156), char(27) || '\'), entry.line)
                                                   UNION ALL
                                                   SELECT text || substr(rest, 1, instr(rest, char(27)) - 1), CASE substr(rest, instr(rest, char(27)) + 1, 1)
-                                                           WHEN '[' THEN substr(ltrim(ltrim(substr(rest, instr(rest, char(27)) + 2), '0123456789:;<=>?'), ' !"#$%&''()*+,-./'), 2)
+                                                           WHEN '[' THEN (SELECT substr(last, 1 + (substr(last, 1, 1) <> char(27)))
+                                                                            FROM (SELECT ltrim(ltrim(substr(rest, instr(rest, char(27)) + 2), '0123456789:;<=>?'), ' !"#$%&''()*+,-./') AS last))
                                                            WHEN ']' THEN substr(rest, instr(rest, char(27)) + min(instr(substr(rest, instr(rest, char(27)) + 1) || char(7), char(7)) + 1, instr(substr(rest, instr(rest, char(27)) + 1) || char(27), char(27))))
-                                                           ELSE substr(ltrim(substr(rest, instr(rest, char(27)) + 1), ' !"#$%&''()*+,-./'), 2) END
+                                                           WHEN 'P' THEN substr(rest, instr(rest, char(27)) + instr(substr(rest, instr(rest, char(27)) + 1) || char(27), char(27)))
+                                                           WHEN 'X' THEN substr(rest, instr(rest, char(27)) + instr(substr(rest, instr(rest, char(27)) + 1) || char(27), char(27)))
+                                                           WHEN '^' THEN substr(rest, instr(rest, char(27)) + instr(substr(rest, instr(rest, char(27)) + 1) || char(27), char(27)))
+                                                           WHEN '_' THEN substr(rest, instr(rest, char(27)) + instr(substr(rest, instr(rest, char(27)) + 1) || char(27), char(27)))
+                                                           ELSE (SELECT substr(last, 1 + (substr(last, 1, 1) <> char(27)))
+                                                                   FROM (SELECT ltrim(substr(rest, instr(rest, char(27)) + 1), ' !"#$%&''()*+,-./') AS last)) END
                                                     FROM plain WHERE instr(rest, char(27)))
                                                 SELECT text || rest FROM plain WHERE NOT instr(rest, char(27))) LIKE t.pattern ESCAPE '\')
                                              = t.negated)))

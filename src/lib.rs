@@ -19,7 +19,7 @@
 //! - [`mounts`]: the analyst's own table of mounts, and undoing what dof mounted.
 //! - [`verify`]: image layers against the record of what they were shipped as.
 //! - [`cli`]: arguments; one thin file a command.
-//! - [`text`]: hostile text made fit to read.
+//! - [`text`]: hostile text made fit to read; [`stderr`]: lines on standard error.
 //! - [`tools`]: the analyst's own tools, run where they do what is not done again here.
 
 pub mod batch;
@@ -39,6 +39,7 @@ pub mod query;
 pub mod record;
 pub mod render;
 pub mod rootfs;
+pub mod stderr;
 
 pub mod text;
 pub mod tools;

@@ -172,6 +172,22 @@ impl Case {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Where its hosts were mounted when they were ingested.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn mounts(&self) -> Result<Vec<PathBuf>, Error> {
+        let err = sqlite(&self.path);
+        // One of / was made in a root of its own, which is not the one here.
+        let mut stmt = (self.db)
+            .prepare("SELECT mount FROM host WHERE mount <> '/'")
+            .map_err(&err)?;
+        let rows = stmt
+            .query_map([], |r| r.get::<_, String>(0))
+            .map_err(&err)?;
+        rows.map(|r| Ok(PathBuf::from(r.map_err(&err)?))).collect()
+    }
 }
 
 /// Where an ingest into this case was killed, SQLite's journal says how the case was before. Only who may write can put that

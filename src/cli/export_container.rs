@@ -3,10 +3,10 @@
 use super::filesystem::{FilesystemArgs, Found};
 use super::{Failure, Output};
 use crate::ingest::Progress;
+use crate::rootfs::archive;
 use crate::rootfs::merge::View;
-use crate::rootfs::{archive, outside};
+use crate::stderr;
 use clap::Args;
-use std::io::{self, IsTerminal};
 
 /// Arguments of `dof export-container`.
 #[derive(Debug, Args)]
@@ -31,17 +31,12 @@ impl ExportContainer {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let mount = self.filesystem.evidence()?;
-        match &self.output.output {
-            Some(file) => {
-                outside(&mount, super::parent(file))?;
-            }
-            None if io::stdout().is_terminal() => {
-                return Err(Failure::usage(
-                    "an archive is nothing for a terminal: name a file with -o, or pipe it",
-                ));
-            }
-            None => {}
+        if self.output.is_terminal() {
+            return Err(Failure::usage(
+                "an archive is nothing for a terminal: name a file with -o, or pipe it",
+            ));
         }
+        let out = self.output.open(&mount, None)?;
         let (found, code) = self.filesystem.one(&self.container)?;
         let shown = found.shown();
         let evidence = Found::open(&mount)?;
@@ -49,11 +44,14 @@ impl ExportContainer {
         let view = View::open(&evidence, &found.made_of, &mut problems)?;
         let progress = Progress::on_stderr();
         progress.phase("writing the archive");
-        let written = archive::write(&view, self.output.open(&mount)?, |p| problems.push(p))?;
+        let written = archive::write(&view, out, |p| problems.push(p))?;
         progress.finish();
         let code = found.report(&problems, code);
         if written.sockets > 0 {
-            eprintln!("dof: {shown}: {} sockets left out", written.sockets);
+            stderr::line(format_args!(
+                "dof: {shown}: {} sockets left out",
+                written.sockets
+            ));
         }
         Ok(code)
     }

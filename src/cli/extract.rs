@@ -7,6 +7,7 @@ use crate::query::Glob;
 use crate::rootfs::extract::{Extraction, named};
 use crate::rootfs::merge::View;
 use crate::rootfs::outside;
+use crate::stderr;
 use crate::text::{lossless, printable};
 use clap::Args;
 use std::ffi::OsString;
@@ -16,8 +17,9 @@ use std::path::{Path, PathBuf};
 /// Arguments of `dof extract`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Paths are the container's, links followed inside it; a directory comes with all below it. What is no name in the container \
-is a GLOB, as in dof query; bytes that are not UTF-8 may be given as they are or as dof prints them (\\xNN). Copies stand in DIR/files; \
+Paths are the container's, links followed inside it; a directory comes with all below it. A path with *, ? or [ is the file \
+of that very name and all that it means as a GLOB, as in dof query; bytes that are not UTF-8 may be given as they are or as dof \
+prints them (\\xNN). Copies stand in DIR/files; \
 DIR/SHA256SUMS is for `sha256sum -c`, DIR/manifest.csv has what a copy cannot keep: owners, all times, where on the host it \
 was, and what is no file (links, devices, FIFOs, sockets), which is not made.
 
@@ -46,6 +48,11 @@ pub struct Extract {
 impl Extract {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
+        if self.path.iter().any(|path| path.is_empty()) {
+            return Err(Failure::usage(
+                "a path is empty; the whole container is / (or dof export-container)",
+            ));
+        }
         let filesystem = FilesystemArgs::of(SourceArgs::host(self.host, self.homes));
         let mount = filesystem.evidence()?;
         let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty());
@@ -81,10 +88,10 @@ impl Extract {
         }
         let (files, bytes) = out.finish()?;
         let code = found.report(&problems, code);
-        eprintln!(
-            "Copied {files} files ({bytes} bytes) of {shown} to {}",
+        stderr::line(format_args!(
+            "Copied {files} files ({bytes} bytes, holes included) of {shown} to {}",
             self.output.display()
-        );
+        ));
         Ok(code)
     }
 }

@@ -7,6 +7,7 @@ use crate::problem::{Problem, Severity};
 use crate::query;
 use crate::render::{Render, plain};
 use crate::rootfs::{self, Container};
+use crate::stderr;
 use crate::text::printable;
 use clap::Args;
 use rusqlite::types::ValueRef;
@@ -34,7 +35,11 @@ impl FilesystemArgs {
 
     /// The mounted host. A case will not do: it has no contents.
     pub fn evidence(&self) -> Result<PathBuf, Failure> {
-        let evidence = self.source.path();
+        let Some(evidence) = self.source.named() else {
+            return Err(Failure::usage(
+                "no mounted host is named: give the directory it is mounted at (to extract with --host), or set DOF_IMAGE_MOUNTPOINT",
+            ));
+        };
         if !evidence.is_dir() {
             return Err(Failure::usage(format!(
                 "{} is no directory: this needs the mounted host itself",
@@ -113,13 +118,13 @@ impl Found {
         let shown = self.shown();
         let mut code = code;
         for p in problems {
-            eprintln!("dof: {shown}: {p}");
+            stderr::line(format_args!("dof: {shown}: {p}"));
             if p.severity > Severity::Note {
                 code = exit::PROBLEMS;
             }
         }
         for line in &self.absent {
-            eprintln!("dof: {shown}: {}", printable(line));
+            stderr::line(format_args!("dof: {shown}: {}", printable(line)));
             code = exit::PROBLEMS;
         }
         code

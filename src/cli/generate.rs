@@ -36,7 +36,7 @@ pub struct ManPage {
 impl Completions {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
-        let mut out = self.output.open(Path::new(""))?;
+        let mut out = self.output.open(Path::new(""), None)?;
         // In memory first: the generator panics on a closed pipe.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "dof", &mut script);
@@ -67,7 +67,7 @@ impl ManPage {
                 }
             },
         };
-        let mut out = self.output.open(Path::new(""))?;
+        let mut out = self.output.open(Path::new(""), None)?;
         clap_mangen::Man::new(page).render(&mut out)?;
         out.flush()?;
         Ok(exit::OK)

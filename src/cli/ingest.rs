@@ -4,6 +4,7 @@ use super::source::{Homes, default_case};
 use super::{Failure, exit, known};
 use crate::case::Target;
 use crate::ingest::{self, Hash, Options, Progress, Summary};
+use crate::stderr;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -95,15 +96,15 @@ impl Ingest {
         let progress = Progress::on_stderr();
         let target = Target::at(&case)?;
         for list in &self.known {
-            eprintln!("{}", known::added(list, target.known(list)?));
+            stderr::line(format_args!("{}", known::added(list, target.known(list)?)));
         }
         let before = target.hashes()?;
         let (ingested, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
-        eprintln!("{}", summarise(&summary, &case));
+        stderr::line(format_args!("{}", summarise(&summary, &case)));
         if self.hash.is_none() && ingested.hashes()? < before {
-            eprintln!(
+            stderr::line(format_args!(
                 "dof: the hashes of the earlier ingest of this host are gone; --hash sha256 makes them anew"
-            );
+            ));
         }
         let [_, warnings, errors] = summary.counts.problems;
         Ok(if warnings + errors > 0 {

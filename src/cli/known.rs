@@ -3,6 +3,7 @@
 use super::source::default_case;
 use super::{Failure, exit};
 use crate::case::{Case, Imported, Target};
+use crate::stderr;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -28,11 +29,11 @@ impl Known {
         let target = Target::at(&case)?;
         let done = target.known(&self.list)?;
         let hashes = target.seal()?.hashes()?;
-        eprintln!("{}", added(&self.list, done));
+        stderr::line(format_args!("{}", added(&self.list, done)));
         if hashes == 0 {
-            eprintln!(
+            stderr::line(format_args!(
                 "dof: no file of this case has a hash yet: `dof ingest --hash sha256` makes them"
-            );
+            ));
         }
         Ok(exit::OK)
     }

@@ -53,7 +53,7 @@ pub fn list(
     layout: Layout,
 ) -> Result<u8, Failure> {
     let opened = source.open(false)?;
-    let out = format.output.open(&source.path())?;
+    let out = format.output.open(&source.path(), Some(&opened.case))?;
     let mut render: Box<dyn Render> = match format.format {
         Some(format) => format.renderer(out),
         None => Box::new(Blocks::new(out, layout)),

@@ -32,7 +32,10 @@ impl Macrobber {
             ..Options::default()
         };
         let opened = open(&self.source.path(), options)?;
-        let mut render = Bodyfile::new(self.output.open(&self.source.path())?, self.dialect);
+        let mut render = Bodyfile::new(
+            self.output.open(&self.source.path(), Some(&opened.case))?,
+            self.dialect,
+        );
         query::find(name)?.run(
             opened.case.db(),
             &[("container".into(), self.container)],

@@ -21,7 +21,9 @@ mod source;
 mod status;
 mod verify;
 
+use crate::case::Case;
 use crate::render::Format;
+use crate::stderr;
 use clap::{Args, Parser, Subcommand};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -124,7 +126,7 @@ enum Command {
 /// Where rows go, and in which format.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Output {
-    /// Write to a file instead of standard output
+    /// Write to a new file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -135,19 +137,71 @@ impl Output {
         self.output.is_none() && io::stdout().is_terminal()
     }
 
-    /// Opens it. A file is never made within the evidence, `source` where that is a mounted host.
-    fn open(&self, source: &Path) -> Result<Box<dyn Write>, Failure> {
-        Ok(match &self.output {
-            Some(path) => {
-                if source.is_dir() {
-                    crate::rootfs::outside(source, parent(path))?;
-                }
-                let file = File::create(path)
-                    .map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
-                Box::new(BufWriter::with_capacity(1 << 16, file))
+    /// Opens it. A file is new, made when the first of it is written, and never within the evidence: `source` where that is a
+    /// mounted host, and the mounts that `case` was made from, where they are there.
+    fn open(&self, source: &Path, case: Option<&Case>) -> Result<Box<dyn Write>, Failure> {
+        let Some(path) = &self.output else {
+            return Ok(Box::new(BufWriter::with_capacity(
+                1 << 16,
+                io::stdout().lock(),
+            )));
+        };
+        let mut evidence = case.map(Case::mounts).transpose()?.unwrap_or_default();
+        evidence.push(source.to_path_buf());
+        let at = if path.exists() { path } else { parent(path) };
+        for mount in evidence.iter().filter(|m| m.is_dir()) {
+            crate::rootfs::outside(mount, at)?;
+        }
+        let shown = path.display();
+        // A link to nothing is there, too.
+        let mut file = None;
+        match path.metadata() {
+            Err(_) if path.symlink_metadata().is_err() => {}
+            Ok(meta) if !meta.is_file() && !meta.is_dir() => {
+                let opened = File::options().write(true).open(path);
+                file = Some(opened.map_err(|e| Failure::io(format!("{shown}: {e}")))?);
             }
-            None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout().lock())),
-        })
+            _ => {
+                return Err(Failure::usage(format!(
+                    "{shown} is there already; nothing is overwritten, name a new file"
+                )));
+            }
+        }
+        let path = path.clone();
+        Ok(Box::new(BufWriter::with_capacity(
+            1 << 16,
+            NewFile { path, file },
+        )))
+    }
+}
+
+/// A file that is made when something is written to it: a command that is refused leaves none.
+struct NewFile {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl NewFile {
+    fn made(&mut self) -> io::Result<&mut File> {
+        if self.file.is_none() {
+            let made = File::create_new(&self.path);
+            let shown = self.path.display();
+            let error = |e: io::Error| io::Error::new(e.kind(), format!("{shown}: {e}"));
+            self.file = Some(made.map_err(error)?);
+        }
+        self.file
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.made()?.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.made()?.flush()
     }
 }
 
@@ -305,7 +359,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Failure { code, message }) => {
             if let Some(message) = message {
-                eprintln!("dof: {message}");
+                stderr::line(format_args!("dof: {message}"));
             }
             ExitCode::from(code)
         }

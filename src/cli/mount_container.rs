@@ -3,6 +3,7 @@
 use super::filesystem::{FilesystemArgs, Found};
 use super::{Failure, Lines, exit};
 use crate::rootfs::{self, mount};
+use crate::stderr;
 use crate::text::printable;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,7 @@ impl MountContainer {
                 Ok(missing) => {
                     lines.put(&format!("Mounted container {shown} at {}", at.display()));
                     for line in missing.iter().chain(&absent) {
-                        eprintln!("dof: {shown}: {}", printable(line));
+                        stderr::line(format_args!("dof: {shown}: {}", printable(line)));
                         code = exit::PROBLEMS;
                     }
                 }
@@ -104,7 +105,7 @@ impl MountContainer {
                         let message = message.map(|m| format!("{shown}: {m}"));
                         return Err(Failure { code, message });
                     }
-                    eprintln!("dof: {shown}: {e}");
+                    stderr::line(format_args!("dof: {shown}: {e}"));
                     code = exit::PROBLEMS;
                 }
             }

@@ -3,6 +3,7 @@
 use super::{Failure, Lines, exit};
 use crate::disk::{self, DockerHost, Outcome, Told, Volume};
 use crate::parse::disk_image::Format;
+use crate::stderr;
 use crate::text::printable;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl MountImage {
         let mut lines = Lines::default();
         let mut hosts = Vec::new();
         let (mut mounted, mut wrong) = (0, 0);
-        let say = |text: &str| eprintln!("dof: {}", printable(text));
+        let say = |text: &str| stderr::line(format_args!("dof: {}", printable(text)));
         disk::mount(&self.image, self.image_format, &parent, |told| {
             let (volume, outcome) = match told {
                 Told::Wrong(line) => {
@@ -180,7 +181,7 @@ impl UnmountImage {
         }
         lines.end()?;
         for e in &failed {
-            eprintln!("dof: {e}");
+            stderr::line(format_args!("dof: {e}"));
         }
         if failed.is_empty() {
             Ok(exit::OK)

@@ -4,8 +4,9 @@ use super::source::{default_case, open};
 use super::{Failure, Output, exit};
 use crate::ingest::Options;
 use crate::parse::time;
-use crate::query::{self, Query};
+use crate::query::{self, Query, expression};
 use crate::render::{Bodyfile, Dialect, Format, Mactime, Render};
+use crate::stderr;
 use crate::text::{lossless, printable};
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, FromArgMatches, ValueEnum};
@@ -164,14 +165,77 @@ impl QueryCommand {
             given.and_then(|(_, value)| time::iso8601(value))
         };
         let window = (bound("since"), bound("until"));
-        let mut render = options.format.renderer(options.output.open(&case)?, window);
+        let out = options.output.open(&case, Some(&opened.case))?;
+        let mut render = options.format.renderer(out, window);
+        if let Some((_, words)) = arguments.iter().find(|(n, _)| n == "match") {
+            for word in expression::lower_case(words) {
+                stderr::line(format_args!(
+                    "dof: --match: {word} is looked for as a word; write {} for the operator, \"{word}\" for the word",
+                    word.to_ascii_uppercase()
+                ));
+            }
+        }
         query.run(opened.case.db(), &arguments, render.as_mut())?;
+        for line in never_looked(opened.case.db(), &query, &arguments)? {
+            stderr::line(format_args!("dof: {line}"));
+        }
         let told = query.sql.contains("container_file") || query.sql.contains("container_change");
         if told && lacking_layers(opened.case.db(), &arguments)? {
             return Ok(exit::PROBLEMS);
         }
         Ok(opened.code)
     }
+}
+
+/// Why a query has no rows where nobody looked for any, a line each: then they are no finding.
+fn never_looked(
+    db: &Connection,
+    query: &Query,
+    asked: &[(String, String)],
+) -> Result<Vec<String>, Failure> {
+    let failed = |e: rusqlite::Error| Failure::io(e.to_string());
+    let without = |of_host: &str| {
+        let sql = format!(
+            "SELECT coalesce(h.name, h.mount) FROM host h WHERE NOT EXISTS ({of_host}) ORDER BY h.id"
+        );
+        let mut stmt = db.prepare(&sql)?;
+        let rows = stmt.query_map([], |r| r.get::<_, String>(0))?;
+        rows.collect::<rusqlite::Result<Vec<String>>>()
+    };
+    let some = |table: &str| {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {table})");
+        db.query_row(&sql, [], |r| r.get::<_, bool>(0))
+    };
+    let reads = |table: &str| query.sql.contains(&format!("FROM {table} "));
+    let mut lines = Vec::new();
+    if query.sql.contains(" known_hash ") && !some("known_hash").map_err(failed)? {
+        lines.push("no list of known hashes was added to this case (dof known LIST)".into());
+    }
+    let optional = query.parameters.iter().any(|p| p.name == "sha256");
+    if reads("file_hash") && (!optional || asked.iter().any(|(name, _)| name == "sha256")) {
+        let of_host = if some("file_hash").map_err(failed)? {
+            "SELECT 1 FROM tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.dir_id = d.id
+                CROSS JOIN file_hash x ON x.file_id = f.id WHERE t.host_id = h.id"
+        } else {
+            "SELECT 1 WHERE 0"
+        };
+        for host in without(of_host).map_err(failed)? {
+            lines.push(format!(
+                "no file of {} has a hash: nothing was looked for (dof ingest --hash sha256)",
+                printable(&host)
+            ));
+        }
+    }
+    if reads("verification") {
+        let of_host = "SELECT 1 FROM verification v WHERE v.host_id = h.id";
+        for host in without(of_host).map_err(failed)? {
+            lines.push(format!(
+                "{} was not verified, or nothing of it could be (dof verify --case CASE MOUNT)",
+                printable(&host)
+            ));
+        }
+    }
+    Ok(lines)
 }
 
 /// Containers asked for whose layers are not all known, or whose files are gone: what the case says of their files is not all
@@ -205,9 +269,9 @@ fn lacking_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, F
         };
         any = true;
         let name = printable(&name);
-        eprintln!(
+        stderr::line(format_args!(
             "dof: container {name}: {why}; this is not all of its files (dof query problems)"
-        );
+        ));
     }
     Ok(any)
 }
@@ -268,7 +332,7 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
         ));
     }
     let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    let out = options.output.open(Path::new(""))?;
+    let out = options.output.open(Path::new(""), None)?;
     let mut render = options.format.renderer(out, (None, None));
     render.begin(&["NAME".into(), "ANSWERS".into(), "PARAMETERS".into()])?;
     for q in query::catalogue() {

@@ -29,7 +29,7 @@ impl ShowContainerConfig {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let opened = self.source.open(false)?;
-        let mut render = Combined(self.output.open(&self.source.path())?);
+        let mut render = Combined(self.output.open(&self.source.path(), Some(&opened.case))?);
         let arguments = [("container".into(), self.container)];
         query::find("show-container-config")?.run(opened.case.db(), &arguments, &mut render)?;
         Ok(opened.code)

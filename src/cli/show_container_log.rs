@@ -6,6 +6,7 @@ use crate::ingest::Options;
 use crate::parse::{json_log, time};
 use crate::query::{self, reference};
 use crate::render::{Render, plain, unhex};
+use crate::stderr;
 use crate::text::printable;
 use clap::{Args, ValueEnum};
 use regex::Regex;
@@ -113,7 +114,7 @@ impl ShowContainerLog {
                 .iter()
                 .all(|f| f.is_none());
         let mut render = DockerLog {
-            out: self.output.open(&self.source.path())?,
+            out: self.output.open(&self.source.path(), Some(&opened.case))?,
             format: self.format,
             grep: self.grep,
             tail: self.tail.map(|n| (n, VecDeque::new())),
@@ -128,11 +129,11 @@ impl ShowContainerLog {
                 .0
                 .filter(|d| !matches!(d.as_str(), "json-file" | "local"))
             {
-                eprintln!(
+                stderr::line(format_args!(
                     "dof: the log driver {} leaves no log on this host: {}",
                     printable(&driver),
                     elsewhere(&driver)
-                );
+                ));
             }
         }
         Ok(opened.code)
@@ -198,10 +199,10 @@ impl Place {
         };
         let gap = end.saturating_sub(self.at);
         if gap > MOST_NULS {
-            eprintln!(
+            stderr::line(format_args!(
                 "dof: {gap} bytes that hold nothing are left out at byte {}",
                 self.at
-            );
+            ));
             return b"\n".to_vec();
         }
         let mut out = vec![0; usize::try_from(gap).unwrap_or(0)];

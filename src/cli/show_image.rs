@@ -34,7 +34,7 @@ impl ShowImage {
         W: FnOnce(Box<dyn std::io::Write>) -> Documents<Box<dyn std::io::Write>>,
     {
         let opened = self.source.open(false)?;
-        let mut render = documents(self.output.open(&self.source.path())?);
+        let mut render = documents(self.output.open(&self.source.path(), Some(&opened.case))?);
         query::find(name)?.run(
             opened.case.db(),
             &[("image".into(), self.image)],
@@ -42,7 +42,7 @@ impl ShowImage {
         )?;
         // The bytes of a config are its image's id; only people want a newline behind them.
         if self.output.is_terminal() {
-            println!();
+            std::io::Write::write_all(&mut std::io::stdout(), b"\n")?;
         }
         Ok(opened.code)
     }

@@ -67,12 +67,16 @@ impl SourceArgs {
         }
     }
 
-    /// What was named, or what the environment names.
-    pub fn path(&self) -> PathBuf {
+    /// What was named, or the mount that the environment names.
+    pub fn named(&self) -> Option<PathBuf> {
         self.source
             .clone()
             .or_else(|| variable("DOF_IMAGE_MOUNTPOINT"))
-            .unwrap_or_else(|| default_case(None))
+    }
+
+    /// What was named, or what the environment names.
+    pub fn path(&self) -> PathBuf {
+        self.named().unwrap_or_else(|| default_case(None))
     }
 
     /// Data roots the analyst names.

@@ -23,7 +23,10 @@ impl Status {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let opened = self.source.open(true)?;
-        let out = self.format.output.open(&self.source.path())?;
+        let out = self
+            .format
+            .output
+            .open(&self.source.path(), Some(&opened.case))?;
         let mut render: Box<dyn Render> = match self.format.format {
             Some(format) => format.renderer(out),
             None => Box::new(Sentences {

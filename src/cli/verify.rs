@@ -8,6 +8,7 @@ use crate::ingest::{self, Options, Progress};
 use crate::query;
 use crate::record;
 use crate::render::{Render, plain};
+use crate::stderr;
 use crate::text::{is_plain, lossless, printable};
 use crate::verify::{self, Finding, Gone, Image, Layer, Plan, Report, Verdict};
 use clap::Args;
@@ -62,7 +63,7 @@ impl Verify {
             )));
         }
         let case = Case::open(&path)?;
-        let tally = self.print(&case)?;
+        let tally = self.print(&case, self.output(&case)?)?;
         if tally.subjects == 0 {
             return Err(Failure::usage(format!(
                 "{}: {}; `dof verify --case {} MOUNT` does it",
@@ -118,6 +119,7 @@ impl Verify {
 
         let evidence =
             Evidence::open(mount).map_err(|e| Failure::io(format!("{}: {e}", mount.display())))?;
+        let out = self.output(&case)?;
         progress.phase("verifying layers");
         let all = plan.layers.iter().filter(|l| l.wanted).count();
         let (done, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -128,12 +130,14 @@ impl Verify {
         });
         progress.finish();
         let case = store(case, host, &rows, &report, self.full)?;
-        let tally = self.print(&case)?;
+        let tally = self.print(&case, out)?;
         for problem in report.layers.iter().flat_map(|(_, v)| &v.problems) {
-            eprintln!("dof: {problem}");
+            stderr::line(format_args!("dof: {problem}"));
         }
         if tally.subjects == 0 {
-            eprintln!("dof: nothing was verified: no image store that dof reads");
+            stderr::line(format_args!(
+                "dof: nothing was verified: no image store that dof reads"
+            ));
             let [_, warnings, errors] = summary.counts.problems;
             return Ok(if warnings + errors > 0 {
                 exit::PROBLEMS
@@ -141,12 +145,15 @@ impl Verify {
                 exit::OK
             });
         }
-        eprintln!("{}", summarise(&report));
+        stderr::line(format_args!("{}", summarise(&report)));
         Ok(tally.code())
     }
 
-    fn print(&self, case: &Case) -> Result<Tally, Failure> {
-        let out = self.format.output.open(&self.source.path())?;
+    fn output(&self, case: &Case) -> Result<Box<dyn Write>, Failure> {
+        self.format.output.open(&self.source.path(), Some(case))
+    }
+
+    fn print(&self, case: &Case, out: Box<dyn Write>) -> Result<Tally, Failure> {
         let inner: Box<dyn Render> = match self.format.format {
             Some(format) => format.renderer(out),
             None => Box::new(Plain {

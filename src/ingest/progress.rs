@@ -1,6 +1,7 @@
 //! What a person sees while an ingest runs: a line that moves, on a terminal only, and problems as they come.
 
 use crate::case::Counts;
+use crate::stderr;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -64,8 +65,8 @@ impl Progress {
     pub fn line(&self, text: &str) {
         match &self.bar {
             _ if self.quiet => {}
-            Some(bar) => bar.suspend(|| eprintln!("dof: {text}")),
-            None => eprintln!("dof: {text}"),
+            Some(bar) => bar.suspend(|| stderr::line(format_args!("dof: {text}"))),
+            None => stderr::line(format_args!("dof: {text}")),
         }
     }
 

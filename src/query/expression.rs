@@ -66,6 +66,24 @@ pub fn normal(expression: &str) -> Result<String, String> {
     Ok(groups.iter().map(group).collect::<Vec<_>>().join(" OR "))
 }
 
+/// Words beside others that would be operators in capitals: they are looked for, as any other.
+pub fn lower_case(expression: &str) -> Vec<&str> {
+    if !tokens(expression).is_ok_and(|all| all.len() > 1) {
+        return Vec::new();
+    }
+    let plain = expression.split('"').step_by(2);
+    let words = plain.flat_map(|text| text.split(|c: char| c.is_whitespace() || "()".contains(c)));
+    let mut found: Vec<&str> = Vec::new();
+    for word in words {
+        let upper = word.to_ascii_uppercase();
+        if upper != word && matches!(upper.as_str(), "AND" | "OR" | "NOT") && !found.contains(&word)
+        {
+            found.push(word);
+        }
+    }
+    found
+}
+
 fn tokens(expression: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = expression.trim_start();

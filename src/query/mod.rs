@@ -255,7 +255,7 @@ impl Query {
                     Some(ns) => time::rfc3339_nano(ns),
                     None => {
                         return Err(refuse(
-                            "not a date; write 2019-06-01 or 2019-06-01T12:00:00Z",
+                            "not a date from 1677-09-22 to 2262-04-11, hours 00 to 23; write 2019-06-01 or 2019-06-01T12:00:00Z",
                         ));
                     }
                 },

@@ -57,11 +57,12 @@ pub fn image(db: &Connection, asked: &str) -> Result<String, Error> {
         db,
         "image",
         asked,
-        "SELECT i.full_id, coalesce((SELECT group_concat(reference, ', ') FROM image_reference r WHERE r.image_id = i.id), '<none>'),
+        "SELECT i.full_id, coalesce((SELECT group_concat(reference, ', ') FROM image_reference r WHERE r.image_id = i.id), '<none>') || '  on ' || coalesce(h.name, '<no name>') || ' (' || h.mount || ')',
                 2 * (i.full_id = ?1 OR substr(i.full_id, 8) = ?1) + EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND r.reference IN (?1, ?1 || ':latest')),
                 EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference IN (?1, ?1 || ':latest') OR r.digest = ?1))
                 OR (?1 <> '' AND (substr(i.full_id, 1, length(?1)) = ?1 AND length(?1) > 7 OR substr(i.full_id, 8, length(?1)) = ?1))
-           FROM image i ORDER BY NOT EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id), i.full_id",
+           FROM image i JOIN engine e ON e.id = i.engine_id JOIN host h ON h.id = e.host_id
+          ORDER BY NOT EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id), i.full_id, h.id",
     )
 }
 

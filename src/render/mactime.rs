@@ -9,6 +9,7 @@
 
 use super::Render;
 use super::bodyfile::{Columns, Entry, escape, has_escape, mode_string};
+use crate::stderr;
 use crate::text::unsafe_len;
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
@@ -25,6 +26,8 @@ pub struct Mactime<W: Write> {
     /// First and past-the-last moment that is printed, in nanoseconds.
     window: (Option<i64>, Option<i64>),
     columns: Columns,
+    /// Files with a time in the window that is before 1970, which mactime does not show.
+    early: u64,
     names: Vec<Name>,
     by_name: HashMap<Rc<[u8]>, u32>,
     moments: Vec<Moment>,
@@ -57,6 +60,7 @@ impl<W: Write> Mactime<W> {
             csv,
             window,
             columns: Columns::default(),
+            early: 0,
             names: Vec::new(),
             by_name: HashMap::new(),
             moments: Vec::new(),
@@ -122,6 +126,11 @@ impl<W: Write> Render for Mactime<W> {
         // In the order of the flags' bits.
         let times = [entry.atime, entry.mtime, entry.ctime, entry.crtime];
         let first = self.window.0.unwrap_or(0).max(0);
+        let asked = |t: i64| {
+            self.window.0.is_none_or(|since| t >= since)
+                && self.window.1.is_none_or(|until| t < until)
+        };
+        self.early += u64::from(times.iter().any(|&t| t < 0 && asked(t)));
         let seconds = times.map(|t| t.div_euclid(NS));
         if seconds == [0; 4] || times.iter().all(|&t| t < first) {
             return Ok(());
@@ -146,6 +155,12 @@ impl<W: Write> Render for Mactime<W> {
 
     fn end(&mut self) -> io::Result<()> {
         self.by_name = HashMap::new();
+        if self.early > 0 {
+            stderr::line(format_args!(
+                "dof: {} files have times before 1970, which mactime does not show (--format csv does)",
+                self.early
+            ));
+        }
         let names = &self.names;
         let name = |m: &Moment| &names[m.name as usize];
         // mactime compares "second,inode,name" as text. A comma comes before any digit, so a shorter inode comes first.

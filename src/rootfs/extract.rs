@@ -33,7 +33,7 @@ pub struct Extraction<'v> {
     buffer: Vec<u8>,
     /// Files copied.
     pub copied: u64,
-    /// Bytes of their data, holes left out.
+    /// Bytes of their content, holes included; of one that cannot be read, those that were.
     pub bytes: u64,
 }
 
@@ -56,9 +56,9 @@ const COLUMNS: [&str; 16] = [
     "host_path",
 ];
 
-/// The places that a path of the container names, as it stands, or as dof prints it (`\xNN`), links followed; where there is
-/// nothing of that name, those whose printed paths are `like` it, without what is below one of them. `None` when there is
-/// nothing. What cannot be read goes to `problems`.
+/// The places that a path of the container names, as it stands, or as dof prints it (`\xNN`), links followed, and, where it is
+/// a GLOB, those whose printed paths are `like` it, without what is below one of them. A link that leads to nothing is itself the
+/// place, and a problem. `None` when there is nothing. What cannot be read goes to `problems`.
 ///
 /// # Errors
 /// What `like` returned.
@@ -69,32 +69,64 @@ pub fn named<E>(
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Vec<Vec<u8>>>, E> {
     let bytes = spelled(path);
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    let mut unread = false;
     for name in [path, &bytes] {
-        match read(view.lookup(name), name, problems) {
-            Some(Some((place, _))) => return Ok(Some(vec![place])),
+        match exact(view, name, problems) {
+            Some(Some(place)) => {
+                found.push(place);
+                break;
+            }
             Some(None) => {}
-            None => return Ok(Some(Vec::new())),
+            None => unread = true,
         }
     }
-    if !path.iter().any(|b| b"*?[\\".contains(b)) {
-        return Ok(None);
+    // A file of that very name, planted or not, hides nothing that the GLOB means.
+    let is_glob = path.iter().any(|b| b"*?[".contains(b));
+    if is_glob || found.is_empty() && path.contains(&b'\\') {
+        let mut last: Option<Vec<u8>> = None;
+        view.walk(
+            |place, _| {
+                let below = last.as_ref().is_some_and(|dir| {
+                    place
+                        .strip_prefix(dir.as_slice())
+                        .is_some_and(|rest| dir.is_empty() || rest.starts_with(b"/"))
+                });
+                if !below && like(&format!("/{}", lossless(place)))? {
+                    last = Some(place.to_vec());
+                    found.push(place.to_vec());
+                }
+                Ok(())
+            },
+            |_| {}, // told of again where it is copied
+        )?;
     }
-    let mut found: Vec<Vec<u8>> = Vec::new();
-    view.walk(
-        |place, _| {
-            let below = found.last().is_some_and(|dir| {
-                place
-                    .strip_prefix(dir.as_slice())
-                    .is_some_and(|rest| dir.is_empty() || rest.starts_with(b"/"))
-            });
-            if !below && like(&format!("/{}", lossless(place)))? {
-                found.push(place.to_vec());
-            }
-            Ok(())
-        },
-        |_| {}, // told of again where it is copied
-    )?;
-    Ok((!found.is_empty()).then_some(found))
+    Ok((unread || !found.is_empty()).then_some(found))
+}
+
+/// The place that a path leads to, links followed; of a link that leads to nothing its own, and a problem that says so. `None`
+/// within when there is nothing, `None` when it cannot be read, which is a problem.
+fn exact(view: &View<'_>, path: &[u8], problems: &mut Vec<Problem>) -> Option<Option<Vec<u8>>> {
+    let is_link = |node: &Node| matches!(node, Node::Leaf(l) if l.meta.kind() == FileType::Symlink);
+    // A link where links were followed: they lead in a circle.
+    let circle = match read(view.lookup(path), path, problems)? {
+        Some((place, node)) if !is_link(&node) => return Some(Some(place)),
+        found => found.is_some(),
+    };
+    let Some((place, Node::Leaf(link))) = read(view.lookup_link(path), path, problems)? else {
+        return Some(None);
+    };
+    let target = read(view.read_link(&link), path, problems)?;
+    let target = lossless(&target);
+    let what = if circle {
+        format!("a link to {target}, which leads in a circle")
+    } else {
+        format!("a link to {target}, which is not in this container")
+    };
+    let shown = format!("/{}", lossless(&place));
+    let kept = "the link, in manifest.csv";
+    problems.push(Defect::new(what, kept).in_file(Severity::Warning, shown));
+    Some(Some(place))
 }
 
 /// What was read, or `None` and a problem.
@@ -289,15 +321,16 @@ impl<'v> Extraction<'v> {
             out.write_all_at(data, at)
         });
         self.copied += 1;
-        self.bytes += bytes;
         let digest = match digest {
             Err(Fault::Sink(e)) => return Err(e),
             Ok(hash) => Ok(hash),
             Err(e) => Err(e.to_string()),
         };
         if digest.is_ok() {
-            out.set_len(source.meta.size)?; // a hole at its end
+            bytes = source.meta.size;
+            out.set_len(bytes)?; // a hole at its end
         }
+        self.bytes += bytes;
         let time = |ns: i64| Timespec {
             tv_sec: ns.div_euclid(1_000_000_000),
             tv_nsec: ns.rem_euclid(1_000_000_000) as _,

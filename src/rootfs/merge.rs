@@ -224,6 +224,23 @@ impl<'e> View<'e> {
         self.at(self.place(path))
     }
 
+    /// The same, but for the last name of the path: what it leads to if it is a link is not asked.
+    ///
+    /// # Errors
+    /// When a layer cannot be asked.
+    pub fn lookup_link(&self, path: &[u8]) -> Result<Option<(Vec<u8>, Node)>, evidence::Error> {
+        let names: Vec<&[u8]> = components(path).collect();
+        let Some((&name, above)) = names.split_last().filter(|(name, _)| **name != b"..") else {
+            return self.lookup(path);
+        };
+        let mut place = self.place(&above.join(&b'/'));
+        if !place.is_empty() {
+            place.push(b'/');
+        }
+        place.extend_from_slice(name);
+        self.at(place)
+    }
+
     /// What stands at a place, which is taken as it is, without following links.
     ///
     /// # Errors

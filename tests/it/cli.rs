@@ -591,3 +591,152 @@ fn every_command_explains_itself() {
     assert_eq!(completed.out.trim(), "mount-container", "{}", completed.err);
     assert_eq!(dof(["man", "no-such"]).code, 2);
 }
+
+/// `-o` makes new files only, and only when there is something to write.
+#[test]
+fn output_overwrites_nothing() {
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let to = dir.path().join("out");
+    let (case, out) = (case.to_str().unwrap(), to.to_str().unwrap());
+    let images = |more: &[&str], to: &str| {
+        dof([&["query", "images", "--case", case, "-o", to], more].concat())
+    };
+    // What is refused leaves nothing behind.
+    dof([
+        "query", "timeline", "--case", case, "--since", "never", "-o", out,
+    ])
+    .with(2);
+    assert!(!to.exists());
+    images(&["--format", "csv"], out).with(0);
+    let was = std::fs::read(&to).unwrap();
+    assert!(was.starts_with(b"id,"), "{was:?}");
+    let before = std::fs::read(case).unwrap();
+    for there in [out, case, dir.path().to_str().unwrap()] {
+        let ran = images(&[], there).with(2);
+        assert!(ran.err.contains("nothing is overwritten"), "{}", ran.err);
+    }
+    assert!(std::fs::read(&to).unwrap() == was && std::fs::read(case).unwrap() == before);
+    // No rows are a file without any; a device is none that could be overwritten.
+    let none = dir.path().join("none");
+    let args = ["query", "known", "--case", case, "--format", "jsonl", "-o"];
+    dof([&args[..], &[none.to_str().unwrap()]].concat()).with(0);
+    assert_eq!(std::fs::read(&none).unwrap(), b"");
+    images(&[], "/dev/null").with(0);
+    assert_eq!(images(&[], "/dev/full").code, 3);
+    assert_eq!(images(&[], "/no/such/folder").code, 3);
+}
+
+/// Where nobody can read standard error, what is done and its exit code are the same.
+#[test]
+fn lines_nobody_reads() {
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let mount = mount.to_str().unwrap();
+    let new = dir.path().join("new.db");
+    let (case, new) = (case.to_str().unwrap(), new.to_str().unwrap());
+    let loot = dir.path().join("loot");
+    let list = dir.path().join("list");
+    std::fs::write(&list, format!("{}  x\n", "a".repeat(64))).unwrap();
+    let runs: &[(&[&str], i32)] = &[
+        (&["ingest", mount, new], 0),
+        (&["known", list.to_str().unwrap(), case], 0),
+        (&["query", "known", "--case", case], 0),
+        (&["query", "no-such", "--case", case], 2),
+        (&["query", "logs", "--match", "a or b", "--case", case], 0),
+        (&["status", "/no/such"], 2),
+        (&["--no-such"], 2),
+        (
+            &[
+                "extract",
+                "--container",
+                "apache",
+                "/tmp/trojan",
+                "--host",
+                mount,
+                "-o",
+                loot.to_str().unwrap(),
+            ],
+            0,
+        ),
+        (&["verify", mount], 1),
+    ];
+    for (args, code) in runs {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let out = dof_command().args(*args).stderr(full).output().unwrap();
+        assert_eq!(out.status.code(), Some(*code), "{args:?}");
+    }
+    assert!(loot.join("SHA256SUMS").exists());
+    // A pipe whose reader has gone.
+    let args = ["ingest", mount, new].map(|a| format!("'{a}'")).join(" ");
+    let script = format!(
+        "{{ '{}' {args} 2>&1; echo $? >&3; }} 3>&1 >/dev/null | cat",
+        env!("CARGO_BIN_EXE_dof")
+    );
+    assert_eq!(run("bash", &["-c", &script]).unwrap().out.trim(), "0");
+    let script = format!(
+        "exec 4> >(exec true); sleep 0.3; '{}' {args} 2>&4; echo $?",
+        env!("CARGO_BIN_EXE_dof")
+    );
+    assert_eq!(run("bash", &["-c", &script]).unwrap().out.trim(), "0");
+}
+
+/// Nothing found, and never looked, are told apart.
+#[test]
+fn what_was_never_looked_for() {
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let other = crate::support::other_host(&mount, dir.path());
+    let path = case.to_str().unwrap();
+    let says = |words: &[&str]| {
+        let ran = dof([&["query"], words, &["--case", path]].concat()).with(0);
+        ran.err.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let list = "dof: no list of known hashes was added to this case (dof known LIST)";
+    let hash = |host: &str| {
+        format!(
+            "dof: no file of {host} has a hash: nothing was looked for (dof ingest --hash sha256)"
+        )
+    };
+    let verified = |host: &str| {
+        format!(
+            "dof: {host} was not verified, or nothing of it could be (dof verify --case CASE MOUNT)"
+        )
+    };
+    assert_eq!(says(&["known"]), [list.to_owned(), hash("shop01")]);
+    assert_eq!(says(&["duplicates"]), [hash("shop01")]);
+    assert_eq!(says(&["files", "--sha256", "00"]), [hash("shop01")]);
+    assert_eq!(says(&["verify"]), [verified("shop01")]);
+    for quiet in ["files", "images", "timeline", "hosts"] {
+        assert!(says(&[quiet]).is_empty(), "{quiet}");
+    }
+    // Looked for in one of two hosts, and then in both.
+    let mount = mount.to_str().unwrap();
+    dof(["ingest", "--hash", "sha256", mount, path]).with(0);
+    dof(["ingest", other.to_str().unwrap(), path]).with(0);
+    let bad = dir.path().join("bad");
+    std::fs::write(&bad, format!("{}\n", "a".repeat(64))).unwrap();
+    dof(["known", bad.to_str().unwrap(), path]).with(0);
+    dof(["verify", "--case", path, mount]);
+    assert_eq!(says(&["known"]), [hash("other")]);
+    assert_eq!(says(&["duplicates"]), [hash("other")]);
+    assert_eq!(says(&["verify"]), [verified("other")]);
+    dof(["ingest", "--hash", "sha256", other.to_str().unwrap(), path]).with(0);
+    dof(["verify", "--case", path, other.to_str().unwrap()]);
+    assert!(says(&["known"]).is_empty() && says(&["verify"]).is_empty());
+    // An image that both have: the hosts tell the lines apart.
+    let ran = dof(["show-image-config", "--image", "shop/web", path]).with(2);
+    let lines: Vec<&str> = ran.err.lines().skip(1).collect();
+    let mut distinct = lines.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), lines.len(), "{}", ran.err);
+    assert!(
+        ran.err.contains("  on shop01 (") && ran.err.contains("  on other ("),
+        "{}",
+        ran.err
+    );
+}

@@ -112,6 +112,17 @@ fn io_and_sql_stay_at_home() {
     }
 }
 
+/// A line that cannot be written to stderr or stdout ends nothing: `println!` and its kin panic.
+#[test]
+fn no_line_panics() {
+    for (path, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in ["println!", "print!(", "dbg!("] {
+            assert!(!code.contains(word), "{path} uses {word}");
+        }
+    }
+}
+
 /// The arrows between modules go one way.
 #[test]
 fn arrows_between_modules() {

@@ -446,6 +446,46 @@ fn nothing_is_written_into_it() {
             m.clone(),
         ],
     ];
+    // Nor from a case, which knows where its hosts are mounted; through links too.
+    let (dir, case) = crate::support::ingest(&mount, 0);
+    let case = case.to_str().unwrap().to_owned();
+    let link = |name: &str, to: &Path| {
+        let link = dir.path().join(name);
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        link.to_str().unwrap().to_owned()
+    };
+    let way = link("way", &mount.join("tmp"));
+    let mut refused = refused;
+    let query = |out: String| {
+        ["query", "timeline", "--case", &case, "-o", &out]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    refused.push(query(inside("x1")));
+    refused.push(query(format!("{way}/x2")));
+    refused.push(query(format!("{way}/../etc/x3")));
+    refused.push(query(inside("etc/hostname")));
+    for command in ["list-containers", "list-images", "status"] {
+        refused.push(vec![
+            command.into(),
+            "-o".into(),
+            inside("x7"),
+            case.clone(),
+        ]);
+    }
+    for (command, option, name) in [
+        ("show-container-config", "--container", "web"),
+        ("show-container-log", "--container", "web"),
+        ("macrobber-volumes", "--container", "web"),
+        ("show-image-config", "--image", "shop/web:1.0"),
+    ] {
+        let args = [command, option, name, "-o", &inside("x8"), &case];
+        refused.push(args.map(str::to_owned).to_vec());
+    }
+    // Links to a file within it, or to nothing there, which is no new file.
+    refused.push(query(link("file", &mount.join("etc/hostname"))));
+    let ran = dof(query(link("new", &mount.join("tmp/new")))).with(2);
+    assert!(ran.err.contains("is there already"), "{}", ran.err);
     for args in refused {
         let ran = dof(&args).with(2);
         assert!(

@@ -213,6 +213,12 @@ fn hostile_names_and_places() {
     let sparse = fs::metadata(copies.join("sparse")).unwrap();
     assert!(sparse.len() == 1 << 40 && sparse.blocks() < 1000);
     let rows = manifest(&to);
+    // Bytes as the manifest counts them: holes too.
+    let sizes = rows.iter().filter(|r| r["type"] == "file");
+    let sizes: u64 = sizes.map(|r| r["size"].parse::<u64>().unwrap()).sum();
+    assert!(sizes > 1 << 40);
+    let told = format!(" files ({sizes} bytes, holes included) of web");
+    assert!(ran.err.contains(&told), "{}", ran.err);
     let kind = |name: &str| {
         rows.iter()
             .find(|r| r["path"] == format!("{place}/{name}"))
@@ -249,4 +255,129 @@ fn hostile_names_and_places() {
         extract(&mount, "nobody", &[place], &dir.path().join("n")).code,
         2
     );
+}
+
+/// Names of the files copied out of the uploads of the sample's web, and of what the manifest has beside them.
+fn taken(to: &Path) -> (Vec<String>, Vec<String>) {
+    let short = |path: &str| path.replace("/var/www/html/uploads/", "");
+    let rows = manifest(to);
+    let of = |file: bool| {
+        rows.iter()
+            .filter(|r| (r["type"] == "file") == file)
+            .map(|r| short(&r["path"]))
+            .collect()
+    };
+    (of(true), of(false))
+}
+
+#[test]
+fn a_name_like_a_glob_hides_nothing() {
+    let (_host, mount) = sample();
+    let volume = mount.join("srv/shop/uploads/h");
+    fs::create_dir(&volume).unwrap();
+    for name in [&b"*"[..], b"a", b"b", b"[ab]", b"x\xff", b"x\\xff"] {
+        fs::write(volume.join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
+    }
+    let dir = folder();
+    let at = "/var/www/html/uploads/h";
+    for (nth, (glob, names)) in [
+        (
+            "*",
+            &["h/*", "h/[ab]", "h/a", "h/b", "h/x\\xff", "h/x\\xff"][..],
+        ),
+        ("[ab]", &["h/[ab]", "h/a", "h/b"]),
+        ("?", &["h/*", "h/a", "h/b"]),
+        ("x\\xff", &["h/x\\xff"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let to = dir.path().join(nth.to_string());
+        let ran = extract(&mount, "web", &[&format!("{at}/{glob}")], &to).with(0);
+        let (mut files, _) = taken(&to);
+        files.sort();
+        assert_eq!(files, names, "{glob}");
+        let told = format!("Copied {} files", names.len());
+        assert!(ran.err.contains(&told), "{glob}: {}", ran.err);
+        assert_eq!(sums_hold(&to), names.len());
+    }
+}
+
+#[test]
+fn a_link_to_nothing_is_told_of() {
+    let (_host, mount) = sample();
+    let volume = mount.join("srv/shop/uploads");
+    let links = [
+        ("dangling", "/h/missing"),
+        ("loop1", "loop2"),
+        ("loop2", "loop1"),
+        ("fine", "shell"),
+        ("way", "."),
+    ];
+    for (name, target) in links {
+        std::os::unix::fs::symlink(target, volume.join(name)).unwrap();
+    }
+    fs::write(volume.join("shell"), "x").unwrap();
+    let dir = folder();
+    let at = "/var/www/html/uploads";
+    for (name, row, says) in [
+        (
+            "dangling",
+            "dangling",
+            "a link to /h/missing, which is not in this container",
+        ),
+        (
+            "way/way/dangling",
+            "dangling",
+            "a link to /h/missing, which is not",
+        ),
+        ("loop1", "loop1", "a link to loop2, which leads in a circle"),
+    ] {
+        let to = dir.path().join(name.replace('/', "-"));
+        let ran = extract(&mount, "web", &[&format!("{at}/{name}")], &to).with(1);
+        assert!(
+            ran.err.contains(&format!("{at}/{row}")) && ran.err.contains(says),
+            "{}",
+            ran.err
+        );
+        assert_eq!(taken(&to), (vec![], vec![row.to_owned()]));
+        let link = links.iter().find(|l| l.0 == row).unwrap().1;
+        assert_eq!(manifest(&to)[0]["link"], link);
+    }
+    let to = dir.path().join("all");
+    extract(&mount, "web", &[&format!("{at}/*")], &to).with(0);
+    assert!(links.iter().all(|l| taken(&to).1.contains(&l.0.to_owned())));
+    let to = dir.path().join("fine");
+    extract(&mount, "web", &[&format!("{at}/fine")], &to).with(0);
+    assert_eq!(taken(&to), (vec!["shell".to_owned()], vec![]));
+    // Nothing of that name, and a name that was never set.
+    for (path, says) in [
+        (format!("{at}/dangling/x"), "no /var"),
+        (format!("{at}/loop1/x"), "no /var"),
+        (String::new(), "a path is empty"),
+    ] {
+        let to = dir.path().join("none");
+        let ran = extract(&mount, "web", &["/etc/hostname", &path], &to).with(2);
+        assert!(ran.err.contains(says) && !to.exists(), "{}", ran.err);
+    }
+}
+
+/// A host is wanted, whatever case may be about, and that is what is said.
+#[test]
+fn no_host_is_named() {
+    let dir = folder();
+    for words in [
+        &["extract", "/tmp/trojan", "-o", "loot"][..],
+        &["export-container", "-o", "tar"],
+        &["mount-container"],
+    ] {
+        let out = crate::support::dof_command()
+            .args([words, &["--container", "apache"]].concat())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains("no mounted host is named"), "{said}");
+    }
 }

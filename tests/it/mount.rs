@@ -124,7 +124,7 @@ fn a_mounted_and_an_exported_container_is_what_docker_exports() {
         assert!(ran.out.lines().any(|l| l == said), "{said}: {}", ran.out);
         let differ = differences(&dir.path().join(format!("{name}.tar")), &mounted);
         assert!(differ.is_empty(), "{name}: {differ:#?}");
-        let ours = dir.path().join("ours.tar");
+        let ours = dir.path().join(format!("{name}-ours.tar"));
         let written = dof([
             "export-container",
             "--no-volumes",
@@ -225,7 +225,7 @@ fn other_driver(driver: &str) {
         let differ = differences(&truth, &at);
         assert!(differ.is_empty(), "{driver}: {name}: {differ:#?}");
         dof(["unmount-container", at_text]).with(0);
-        let ours = dir.path().join("ours.tar");
+        let ours = dir.path().join(format!("{name}-ours.tar"));
         dof([
             "export-container",
             "--no-volumes",

@@ -313,3 +313,92 @@ fn a_window_is_searched_whatever_the_text() {
     assert!(scanned(&[window, [text[0], (":like", "%")]].concat()) < 100);
     assert!(scanned(&window) < 100);
 }
+
+/// Sequences that a terminal shows nothing of (ECMA-48, xterm's ctlseqs), 7-bit and 8-bit: none hides the word it stands in.
+#[test]
+fn no_escape_sequence_hides_a_word() {
+    let within = [
+        "\x1b[31m",
+        "\x1b[38:2::1:2:3m",
+        "\x1b[0 q",
+        "\u{9b}31m",
+        "\x1b\x1b[31m",
+        "\x1b\x1b\x1b[1m",
+        "\x1b[3\x1b[31m",
+        "\x1b[\u{9b}m",
+        "\x1b(B",
+        "\x1b(\x1b[m",
+        "\x1b7",
+        "\x1bPq#0;2;0;0;0\x1b\\",
+        "\u{90}q\u{9c}",
+        "\x1b_Gi=1,a=q;AAAA\x1b\\",
+        "\u{9f}G\u{9c}",
+        "\x1b^private\x1b\\",
+        "\u{9e}private\x1b\\",
+        "\x1bXstring\x1b\\",
+        "\u{98}string\u{9c}",
+        "\x1b]0;title\x07",
+        "\x1b]0;title\x1b\\",
+        "\x1b]0;title\u{9c}",
+        "\u{9d}0;title\x07",
+        "\x1b]8;;http://x.example/\x1b\\\x1b[4m",
+        "\x1bPno end \x1b[31m",
+        "\u{9c}",
+        "\x1b\\",
+    ];
+    let (_host, mount) = sample();
+    let plain = ["xm rig", "\u{a9} xm\u{bf}rig", "xm\x1b[31 m rig"];
+    let written: Vec<String> = within
+        .iter()
+        .map(|w| format!("start xm{w}rig pool"))
+        .chain(plain.map(str::to_owned))
+        .collect();
+    write(
+        &mount,
+        &written.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let (_dir, case) = ingest(&mount, 0);
+    let found = |expression: &str| -> Vec<String> {
+        let rows = lines(&case, &["--match", expression]);
+        let line = |r: &Value| r["line"].as_str().unwrap().to_owned();
+        rows.iter().map(line).collect()
+    };
+    let hidden = &written[..within.len()];
+    assert_eq!(found("xmrig"), hidden);
+    assert_eq!(found("\"start xmrig pool\""), hidden);
+    assert_eq!(found("xmrig OR stratum"), hidden);
+    // Groups of words that are tried otherwise.
+    assert_eq!(found("xmrig OR zz1 OR zz2 OR zz3 OR zz4"), hidden);
+    assert!(!found("NOT xmrig").iter().any(|l| hidden.contains(l)));
+    assert!(
+        plain
+            .iter()
+            .all(|p| found("NOT xmrig").iter().any(|l| l == p))
+    );
+    // What a sequence holds is found as the line has it.
+    assert_eq!(found("\"0;title\"").len(), 4);
+}
+
+#[test]
+fn operators_are_written_in_capitals() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let case = case.to_str().unwrap();
+    for (expression, words) in [
+        ("xmrig or stratum", &["or"][..]),
+        ("php And (get or not post)", &["And", "or", "not"]),
+        ("xmrig OR stratum", &[]),
+        ("xmrig \"or\" stratum", &[]),
+        ("\"not found\"", &[]),
+        ("or", &[]),
+        ("order notable", &[]),
+    ] {
+        let ran = dof(["query", "logs", "--match", expression, "--case", case]).with(0);
+        let told: Vec<&str> = ran
+            .err
+            .lines()
+            .filter_map(|l| l.strip_prefix("dof: --match: ")?.split(' ').next())
+            .collect();
+        assert_eq!(told, words, "{expression}: {}", ran.err);
+    }
+}

@@ -1,6 +1,6 @@
 //! The timeline by other means: mactime's own text over our body file, and counts and filters made by hand from its rows.
 
-use crate::support::{dof_command, folder, ingest, open, rows, run, sample, skip};
+use crate::support::{dof, dof_command, folder, ingest, open, rows, run, sample, skip};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -178,6 +178,9 @@ fn activity_counts_the_timeline() {
             ],
             &["--path", "/tmp/*"],
             &["--kind", "log"],
+            &["--image", "shop/web:patched"],
+            &["--image", "shop/web:1.0", "--container", "web"],
+            &["--image", "shop/web:patched", "--path", "/tmp/*"],
         ] {
             // period, kind, container: rows, flags, first, last.
             type Key = (String, String, Option<String>);
@@ -282,4 +285,75 @@ fn the_timeline_of_a_path_and_of_an_image() {
     let want: Vec<Value> = want.into_iter().filter(below).collect();
     assert!(!want.is_empty());
     assert_eq!(rows(&case, &both), want);
+}
+
+/// What mactime's formats leave out is said.
+#[test]
+fn what_is_before_1970_is_said() {
+    let (_host, mount) = sample();
+    let volume = mount.join("srv/shop/uploads");
+    for (name, before) in [("early", 150_000_000), ("earlier", 2_000_000_000)] {
+        let file = std::fs::File::create(volume.join(name)).unwrap();
+        let time = std::time::UNIX_EPOCH - std::time::Duration::from_secs(before);
+        file.set_modified(time).unwrap();
+    }
+    let (_dir, case) = ingest(&mount, 0);
+    let path = case.to_str().unwrap();
+    let early = |bounds: &[&str]| {
+        let before = rows(&case, &[&["timeline", "--kind", "file"], bounds].concat());
+        let mut files: Vec<i64> = before
+            .iter()
+            .filter(|r| r["ts"].as_i64().unwrap() < 0)
+            .map(|r| r["ref"].as_i64().unwrap())
+            .collect();
+        files.sort_unstable();
+        files.dedup();
+        files.len()
+    };
+    assert_eq!(early(&[]), 2);
+    for bounds in [
+        &[][..],
+        &["--until", "2019-06-01"],
+        &["--since", "1900-01-01", "--until", "1980-01-01"],
+        &["--since", "1970-01-01"],
+        &["--until", "1900-01-01"],
+    ] {
+        for format in ["mactime", "mactime-csv"] {
+            let args = [
+                &["query", "timeline", "--case", path, "--format", format],
+                bounds,
+            ];
+            let said = dof(args.concat()).with(0).err;
+            let want = match early(bounds) {
+                0 => String::new(),
+                n => format!(
+                    "dof: {n} files have times before 1970, which mactime does not show (--format csv does)\n"
+                ),
+            };
+            assert_eq!(said, want, "{bounds:?}");
+        }
+    }
+}
+
+#[test]
+fn dates_that_a_case_cannot_hold() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let path = case.to_str().unwrap();
+    for (option, date) in [
+        ("--since", "1600-01-01"),
+        ("--until", "2300-01-01"),
+        ("--since", "2019-06-01T24:00:00"),
+        ("--since", "1677-09-21"),
+        ("--until", "2262-04-12"),
+    ] {
+        let ran = dof(["query", "timeline", "--case", path, option, date]).with(2);
+        let want = format!(
+            "dof: {option} {date}: not a date from 1677-09-22 to 2262-04-11, hours 00 to 23;"
+        );
+        assert!(ran.err.starts_with(&want), "{}", ran.err);
+    }
+    let ends = ["--since", "1677-09-22", "--until", "2262-04-11"];
+    let all = rows(&case, &["timeline"]);
+    assert_eq!(rows(&case, &[&["timeline"], &ends[..]].concat()), all);
 }
