@@ -374,6 +374,7 @@ fn the_merged_view_and_its_changes_are_the_kernels() {
         let copied = copied_up(&stack[0], &below.at(), &truth);
         assert_eq!(unlisted(&changed), copied, "{name}");
         assert!(truth.len() > 5, "{name} changes something");
+        whose_of_a_view(&open(&case), &name, &all);
         if i > 0 {
             let image: String = one(
                 &open(&case),
@@ -399,6 +400,75 @@ fn the_merged_view_and_its_changes_are_the_kernels() {
             );
         }
     }
+}
+
+/// What `whose` says of a container's files, at their paths in it, on the host, and of all of them, is what its view says.
+fn whose_of_a_view(db: &rusqlite::Connection, name: &str, all: &[Value]) {
+    let sql = dof::query::find("whose").unwrap().sql;
+    let mut stmt = db.prepare(&sql).unwrap();
+    let columns: Vec<String> = stmt
+        .column_names()
+        .iter()
+        .map(|c| (*c).to_owned())
+        .collect();
+    let at = |name: &str| columns.iter().position(|c| c == name).unwrap();
+    let at = ["path", "file_id", "effective", "host_path"].map(at);
+    let mut ask = |path: Option<&str>| -> Vec<(String, i64, Option<i64>, String)> {
+        for (parameter, value) in [(":path", path), (":container", Some(name))] {
+            let i = stmt.parameter_index(parameter).unwrap().unwrap();
+            stmt.raw_bind_parameter(i, value).unwrap();
+        }
+        let mut rows = stmt.raw_query();
+        let mut found = Vec::new();
+        while let Some(r) = rows.next().unwrap() {
+            let [path, file, effective, host] = at;
+            found.push((
+                r.get(path).unwrap(),
+                r.get(file).unwrap(),
+                r.get(effective).unwrap(),
+                r.get(host).unwrap(),
+            ));
+        }
+        found
+    };
+    let view: BTreeSet<(String, i64)> = all
+        .iter()
+        .map(|r| (str_of(r, "path"), r["file_id"].as_i64().unwrap()))
+        .collect();
+    let versions = ask(None);
+    let effective: BTreeSet<(String, i64)> = versions
+        .iter()
+        .filter(|v| v.2 == Some(1))
+        .map(|v| (v.0.clone(), v.1))
+        .collect();
+    assert_eq!(effective, view, "{name}");
+    assert_eq!(
+        effective.len(),
+        versions.iter().filter(|v| v.2 == Some(1)).count()
+    );
+    // Some of them, those that were renamed among them.
+    let moved = |path: &str, host: &str| !host.ends_with(path);
+    let mut asked = 0;
+    for (nth, (path, file, shown, host)) in versions.iter().enumerate() {
+        if !moved(path, host) && nth % 7 > 0 || path.len() > 1000 {
+            continue;
+        }
+        let found = ask(Some(host));
+        let this = found.iter().find(|f| f.1 == *file);
+        let this = this.unwrap_or_else(|| panic!("{host}: {found:?}"));
+        assert_eq!((&this.0, this.2), (path, *shown), "{host}");
+        if shown == &Some(1) {
+            let found = ask(Some(path));
+            let this: Vec<i64> = found
+                .iter()
+                .filter(|f| f.2 == Some(1) && f.0 == *path)
+                .map(|f| f.1)
+                .collect();
+            assert!(this.contains(file), "{path}: {found:?}");
+        }
+        asked += 1;
+    }
+    assert!(asked > 5, "{name}: {asked}");
 }
 
 /// Extended attributes of a path as the kernel shows them, without overlayfs's and the system's own.
