@@ -58,36 +58,35 @@ way (container_id, last, path, rest, floor, links) AS (
 -- And through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's whole view, and links;
 -- `only` is the container of the latter two. side 4 = what is mounted in it too.
 asked (path, host_id, side, only) AS MATERIALIZED (
-  SELECT path, host_id, side, NULL FROM place
-   UNION
-  SELECT l.host_path || substr(a.path, length(eng.data_root || '/' || l.driver || '/l/' || l.link) + 1), eng.host_id, 1, NULL
-    FROM place a, engine eng, layer l
-   WHERE l.engine_id = eng.id AND eng.host_id = coalesce(a.host_id, eng.host_id) AND substr(a.path || '/', 1, length(eng.data_root || '/' || l.driver || '/l/' || l.link || '/')) = eng.data_root || '/' || l.driver || '/l/' || l.link || '/'
-   UNION
-  SELECT substr(path, length(merged)), host_id, 2, only
-    FROM (SELECT a.path, eng.host_id, c.id AS only, iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged') || '/' AS merged
-            FROM place a, container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id WHERE eng.host_id = coalesce(a.host_id, eng.host_id))
-   WHERE substr(path || '/', 1, length(merged)) = merged
-   UNION
-  SELECT rtrim(t.host_path, '/') || substr(a.path, length(v.mount_point) + 1), eng.host_id, 1, NULL
-    FROM place a, volume v CROSS JOIN engine eng ON eng.id = v.engine_id CROSS JOIN tree t ON t.volume_id = v.id
-   WHERE t.host_path <> v.mount_point AND eng.host_id = coalesce(a.host_id, eng.host_id) AND substr(a.path || '/', 1, length(v.mount_point) + 1) = v.mount_point || '/'
+  SELECT b.leads || substr(a.path, length(b.place) + 1), coalesce(b.host_id, a.host_id), coalesce(b.side, a.side), b.only
+    FROM place a CROSS JOIN (
+         SELECT '' AS place, '' AS leads, NULL AS host_id, NULL AS side, NULL AS only
+          UNION ALL
+         SELECT eng.data_root || '/' || l.driver || '/l/' || l.link, l.host_path, eng.host_id, 1, NULL FROM engine eng CROSS JOIN layer l ON l.engine_id = eng.id
+          UNION ALL
+         SELECT v.mount_point, rtrim(t.host_path, '/'), t.host_id, 1, NULL FROM volume v CROSS JOIN tree t ON t.volume_id = v.id WHERE t.host_path <> v.mount_point
+          UNION ALL
+         SELECT iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged'), '', eng.host_id, 2, c.id
+           FROM container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id) b
+   WHERE coalesce(a.host_id, b.host_id, 0) = coalesce(b.host_id, a.host_id, 0) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
    UNION
   SELECT path || '/' || last, NULL, 6, container_id FROM way WHERE rest = '[]' AND links > 0),
 wanted (tree_id, inner, only) AS MATERIALIZED (
-  SELECT t.id, substr(a.path, length(rtrim(t.host_path, '/')) + 1), NULL FROM asked a, tree t
-   WHERE a.side & 1 AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(rtrim(t.host_path, '/')) + 1) = rtrim(t.host_path, '/') || '/'
-   UNION
-  SELECT t.id, rtrim(a.path, '/'), a.only FROM asked a, tree t
-   WHERE a.side & 2 AND t.kind = 'layer' AND (a.only IS NULL OR t.id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1))
-   UNION
-  SELECT p.tree_id, substr(a.path, length(p.place) + 1), a.only FROM asked a, mount_place p
-   WHERE a.side & 2 AND (a.only IS NULL OR a.side & 4 AND a.only = p.container_id) AND p.tree_id IS NOT NULL AND substr(a.path || '/', 1, length(p.place) + 1) = p.place || '/'
+  SELECT b.tree_id, rtrim(substr(a.path, length(b.place) + 1), '/'), a.only
+    FROM asked a CROSS JOIN (
+         SELECT id AS tree_id, rtrim(host_path, '/') AS place, host_id, 1 AS side, NULL AS container_id FROM tree
+          UNION ALL
+         SELECT id, '', host_id, 2, NULL FROM tree WHERE kind = 'layer'
+          UNION ALL
+         SELECT p.tree_id, p.place, t.host_id, 2, p.container_id FROM mount_place p CROSS JOIN tree t ON t.id = p.tree_id) b
+   WHERE a.side & b.side AND b.host_id = coalesce(a.host_id, b.host_id) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
+     AND CASE WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
    UNION
   SELECT t.id, '', NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
    WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = eng.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
-     AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND (v.mount_point IS NULL OR substr(a.path || '/', 1, length(v.mount_point) + 1) <> v.mount_point || '/') AND NOT EXISTS (SELECT 1 FROM asked m WHERE m.side = 2)),
+     AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND (v.mount_point IS NULL OR substr(a.path || '/', 1, length(v.mount_point) + 1) <> v.mount_point || '/')
+     AND NOT (r.kind = 'layer' AND l.role = 'container' AND substr(a.path || '/', length(r.host_path) + 1, 8) = '/merged/')),
 -- What is no exact path: all, a fragment or a GLOB (8), or a GLOB on paths as above (links are not followed there).
 pattern (glob, host_id, side, only) AS MATERIALIZED (
   SELECT NULL, NULL, 0, NULL WHERE :path IS NULL
@@ -100,7 +99,7 @@ whole (container_id) AS MATERIALIZED (
   SELECT c.id FROM merged_root r CROSS JOIN container c ON c.id = r.container_id
    WHERE r.what = 'container' AND (r.renames OR :path IS NULL) AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
 shown (container_id, file_id, path) AS MATERIALIZED (
-  SELECT m.id, m.file_id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name))
+  SELECT w.container_id, f.id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name))
     FROM whole w CROSS JOIN merged m ON m.what = 'container' AND m.id = w.container_id CROSS JOIN file f ON f.id = m.file_id CROSS JOIN directory d ON d.id = f.dir_id WHERE m.place_id IS NULL),
 
 -- inner = the path within the tree; where a file's name marks a deletion (.wh.NAME), that of what it deletes.
@@ -112,8 +111,7 @@ found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked, only) AS MATE
   SELECT f.id, d.tree_id, d.path, f.name, d.path_raw, f.name_raw, NULL, v.container_id
     FROM shown v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id
    WHERE :path IS NOT NULL AND v.path <> d.path || '/' || f.name
-     AND (v.path IN (SELECT a.path FROM asked a WHERE a.side & 2 AND coalesce(a.only, v.container_id) = v.container_id)
-          OR EXISTS (SELECT 1 FROM pattern a WHERE a.side & 2 AND coalesce(a.only, v.container_id) = v.container_id AND v.path GLOB a.glob))
+     AND EXISTS (SELECT 1 FROM asked a WHERE a.side & 2 AND coalesce(a.only, v.container_id) = v.container_id AND (v.path = a.path OR v.path GLOB a.path))
    UNION
   SELECT file_id, tree, dir_path, name, dir_raw, name_raw, NULL, only
     FROM (SELECT f.id AS file_id, t.id AS tree, t.kind, d.path AS dir_path, iif(f.overlay IS NOT NULL AND f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name) AS name, d.path_raw AS dir_raw, f.name_raw,
@@ -129,15 +127,11 @@ found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked, only) AS MATE
 -- Who has it: by a layer (root = -1), or by a mount.
 seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, path) AS MATERIALIZED (
   SELECT file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner)
-    FROM (SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, s.container_id, s.position, -1 AS root, '' AS place, x.dir_raw, x.name_raw
-            FROM found x LEFT JOIN tree t ON t.id = x.tree_id LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND s.sees & 1 AND s.container_id = coalesce(x.only, s.container_id)
-                 AND (x.asked IS NULL OR EXISTS (SELECT 1 FROM wanted w WHERE w.tree_id = x.tree_id AND w.inner = x.asked AND coalesce(w.only, s.container_id) = s.container_id))
-           WHERE t.kind = 'layer'
-           UNION
-          SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name), p.container_id, NULL, length(p.place), coalesce(p.place, ''), x.dir_raw, x.name_raw
-            FROM found x JOIN tree t ON t.id = x.tree_id
-                 LEFT JOIN mount_place p ON p.tree_id = t.id AND (x.asked IS NULL OR EXISTS (SELECT 1 FROM wanted w WHERE w.tree_id = x.tree_id AND w.inner = x.asked AND coalesce(w.only, p.container_id) = p.container_id))
-           WHERE t.kind <> 'layer')),
+    FROM (SELECT DISTINCT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, coalesce(s.container_id, p.container_id) AS container_id,
+                 s.position, iif(t.kind = 'layer', -1, length(p.place)) AS root, coalesce(p.place, '') AS place, x.dir_raw, x.name_raw
+            FROM found x CROSS JOIN tree t ON t.id = x.tree_id LEFT JOIN wanted w ON w.tree_id = x.tree_id AND w.inner = x.asked
+                 LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND t.kind = 'layer' AND s.sees & 1 AND s.container_id = coalesce(w.only, x.only, s.container_id)
+                 LEFT JOIN mount_place p ON p.tree_id = t.id AND t.kind <> 'layer' AND p.container_id = coalesce(w.only, p.container_id))),
 -- sure: 1 = the container's view was worked out and shows it, 0 = and does not, NULL = it was not.
 placed AS MATERIALIZED (
   SELECT s.file_id, s.tree_id, s.inner, s.container_id, s.position, s.root, s.dir_raw, s.name_raw, coalesce(v.path, s.path) AS path,

@@ -348,7 +348,7 @@ fn records_and_parts_of_paths() {
     engine.kill();
     let data = engine.data_root();
     fs::remove_dir_all(data.join("containers").join(&lost)).unwrap();
-    let (_dir, case) = ingest(&engine.root(), 1);
+    let (_dir, case) = ingest(&engine.root(), 0);
     let records = |path: &str| -> Vec<(String, String)> {
         let found = whose(&case, path);
         assert!(found.iter().all(|r| r["role"] == "record"), "{found:?}");
