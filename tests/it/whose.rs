@@ -200,6 +200,14 @@ fn the_paths_a_running_host_shows() {
     assert_eq!(names("/a/*w"), set(&["/a/new"]));
     assert_eq!(names("/a/x[1]"), set(&["/a/x[1]", "/a/x1"]));
     assert_eq!(names("/a/*/f"), set(&["/a/*/f"]));
+    // So it is with the views: a name that looks like a GLOB is found as it is.
+    let viewed = |args: [&str; 3]| -> BTreeSet<String> {
+        let found = rows(&case, &[&args[..], &["--path", "/a/x[1]"]].concat());
+        found.iter().map(|r| text(r, "path")).collect()
+    };
+    let both = set(&["/a/x[1]", "/a/x1"]);
+    assert_eq!(viewed(["container-files", "--container", "live"]), both);
+    assert_eq!(viewed(["image-files", "--image", "two:1"]), both);
     assert_eq!(names("/a/gon?"), set(&["/a/gone"]));
 }
 
