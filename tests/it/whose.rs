@@ -133,7 +133,7 @@ fn the_paths_a_running_host_shows() {
         format!("/mnt/disk{file}"),
         format!("mnt/disk{file}"),
         file.replace("/var/lib/docker", "/mnt/lv"),
-        format!("/mnt/disk/var/lib/docker/overlay2/*/diff/a/ne?"),
+        "/mnt/disk/var/lib/docker/overlay2/*/diff/a/ne?".to_owned(),
     ] {
         assert_eq!(places(&whose(&case, &asked)), truth, "{asked}");
     }
