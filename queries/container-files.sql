@@ -5,7 +5,7 @@
 -- data_layer is the layer that holds a file's content where only its metadata was copied up (metacopy).
 -- path_raw has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- :container  name, id or unique prefix of the id; all when unset
--- :path       a GLOB on the path in the container, e.g. /tmp/*; all when unset
+-- :path       a path or GLOB on the path in the container, e.g. /tmp/*; all when unset
 -- Example: dof query container-files --container apache --path '/tmp/*'
 SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE v.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
        printf('%04o', v.mode & 4095) AS mode, v.uid, v.gid, v.size,
@@ -26,5 +26,5 @@ SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE v.mode & 61440 WHE
        v.inode, v.file_id, l.host
   FROM container c CROSS JOIN container_file v ON v.container_id = c.id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
-   AND (:path IS NULL OR v.path GLOB :path)
+   AND (:path IS NULL OR v.path = :path OR v.path GLOB :path)
  ORDER BY c.id, v.path, v.file_id;

@@ -1,13 +1,16 @@
 -- What did a container change, and what was there before?
 -- change is A (added), C (changed) or D (deleted), these rows are those of `docker diff`; the columns ..._before say what it replaced.
 -- U is what `docker diff` leaves out, since size, mtime, mode and owner are as they were, and yet it is another file than before: copied up
--- into the container's own layer and left as it was, or its content replaced and its mtime set back. ctime and crtime say when. A directory
--- is U when it is empty in that layer: what was made in it is gone.
--- differs names what is different: type, mode, owner, size, content, mtime, device, link, capability; children: a directory changed only below.
+-- into the container's own layer and left as it was, or its content replaced and its mtime set back, or given other extended attributes.
+-- ctime and crtime say when. A directory is U when it is empty in that layer: what was made in it is gone, or only its times were set, or its
+-- mode and owner to what they were; and when its extended attributes are others.
+-- differs names what is different: type, mode, owner, size, content, mtime, device, link, capability, acl (access control lists), xattr
+-- (other extended attributes; those of regular files and directories, SELinux labels apart); children: a directory changed only below.
 -- same_content compares regular files by their hashes: 1 the same, 0 another, NULL not known (ingest with --hash sha256).
 -- metadata_only = 1: content and type are the same, as same_content says, else as far as size and time of modification tell; NULL for a U not hashed.
 -- executable: new (none was there), made (by a change of mode), replaced (another content). gained: setuid, setgid, capability.
 -- capability is the attribute security.capability in hex. What was mounted inside is no part of it.
+-- path_raw has the exact bytes, below the root of the layer, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query drift --container apache
 SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
@@ -17,10 +20,14 @@ SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
             iif((n.mode & 61440) <> (o.mode & 61440), 'type,', '') || iif((n.mode & 4095) <> (o.mode & 4095), 'mode,', '') || iif(n.uid <> o.uid OR n.gid <> o.gid, 'owner,', '')
             || iif((o.mode & 61440) <> 16384 AND (n.mode & 61440) <> 16384, iif(n.size <> o.size, 'size,', '') || iif(x.same_content = 0, 'content,', '') || iif(n.mtime <> o.mtime, 'mtime,', ''), '')
             || iif(n.rdev IS NOT o.rdev, 'device,', '') || iif(coalesce(n.link_raw, n.link) IS NOT coalesce(o.link_raw, o.link), 'link,', '')
-            || iif((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability'), 'capability,', ''), ','), ''), iif(x.change = 'C', 'children', NULL)) END AS differs,
+            || iif((SELECT a.value FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') IS NOT (SELECT a.value FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability'), 'capability,', '')
+            || iif((SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = n.id AND name IN ('system.posix_acl_access', 'system.posix_acl_default') ORDER BY name) a) IS NOT (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = o.id AND name IN ('system.posix_acl_access', 'system.posix_acl_default') ORDER BY name) a), 'acl,', '')
+            || iif((SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = n.id AND name NOT IN ('security.capability', 'system.posix_acl_access', 'system.posix_acl_default') ORDER BY name) a) IS NOT (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = o.id AND name NOT IN ('security.capability', 'system.posix_acl_access', 'system.posix_acl_default') ORDER BY name) a), 'xattr,', ''), ','), ''), iif(x.change = 'C', 'children', NULL)) END AS differs,
        x.same_content,
        CASE WHEN x.change NOT IN ('C', 'U') OR (n.mode & 61440) <> (o.mode & 61440) THEN 0
-            WHEN (n.mode & 61440) = 16384 THEN n.mode <> o.mode OR n.uid <> o.uid OR n.gid <> o.gid
+            WHEN (n.mode & 61440) = 16384
+            THEN n.mode <> o.mode OR n.uid <> o.uid OR n.gid <> o.gid
+              OR (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = n.id ORDER BY name) a) IS NOT (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = o.id ORDER BY name) a)
             WHEN (n.mode & 61440) = 32768 THEN coalesce(x.same_content, iif(x.change = 'C', n.size = o.size AND n.mtime = o.mtime, NULL))
             ELSE n.size = o.size AND n.mtime = o.mtime AND n.rdev IS o.rdev AND coalesce(n.link_raw, n.link) IS coalesce(o.link_raw, o.link) END AS metadata_only,
        CASE WHEN n.id IS NULL OR (n.mode & 61440) <> 32768 OR n.mode & 73 = 0 THEN NULL
@@ -40,6 +47,7 @@ SELECT coalesce(c.name, c.full_id) AS container, x.path, x.change,
        replace(datetime(n.crtime / 1000000000 - (n.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (n.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
        replace(datetime(o.crtime / 1000000000 - (o.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (o.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime_before,
        n.link AS link_target, o.link AS link_target_before, (SELECT hex(a.value) FROM file_xattr a WHERE a.file_id = n.id AND a.name = 'security.capability') AS capability, (SELECT hex(a.value) FROM file_xattr a WHERE a.file_id = o.id AND a.name = 'security.capability') AS capability_before,
+       (SELECT iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || '2f' || hex(coalesce(f.name_raw, f.name)))) FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = coalesce(x.file_id, x.below_id)) AS path_raw,
        (SELECT l.layer FROM directory d CROSS JOIN tree_label l ON l.tree_id = d.tree_id WHERE d.id = o.dir_id) AS layer_before,
        (SELECT t.host_path || d.path || '/' || n.name FROM directory d CROSS JOIN tree t ON t.id = d.tree_id WHERE d.id = n.dir_id) AS host_path,
        x.file_id, x.below_id AS file_id_before, h.name AS host

@@ -2,7 +2,7 @@
 -- The merged view of its layers: what a container started from it would have.
 -- path_raw has the exact bytes, below the root of the layer, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- :image      repository:tag, digest, id or a prefix of the id; all when unset
--- :path       a GLOB on the path in the image, e.g. /tmp/*; all when unset
+-- :path       a path or GLOB on the path in the image, e.g. /tmp/*; all when unset
 -- Example: dof query image-files --image shop/web:1.0 --path '/tmp/*'
 SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id) AS image, v.path,
        CASE v.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
@@ -17,5 +17,5 @@ SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id
   FROM image i CROSS JOIN image_file v ON v.image_id = i.id CROSS JOIN tree_label l ON l.tree_id = v.tree_id
  WHERE (:image IS NULL OR :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image
         OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))
-   AND (:path IS NULL OR v.path GLOB :path)
+   AND (:path IS NULL OR v.path = :path OR v.path GLOB :path)
  ORDER BY i.id, v.path, v.file_id;

@@ -5,14 +5,17 @@
 -- Docker's own files: those of a layer or volume give its root, those of a container or image a row of the role record.
 -- path_raw has the exact bytes, below the root of the layer, volume or bind source, of a path that is not UTF-8; it is printed as \xNN, as another may read.
 -- Names that are not UTF-8 are told from those that only look like it (\xff) by the file itself, not by the directories above.
--- Versions are those at one path within each layer: what a renamed directory (overlay redirect) brought along stands at its old path.
+-- Of a path given whole the symbolic links on the way, those of a container's layers, are followed too: path then is where they lead. The last
+-- name is not followed, nor are links within volumes and bind sources.
+-- What a renamed directory (overlay redirect) brought along stands at its new path, in containers that have one; links on the way there are not followed.
+-- Without :path every file of every layer, volume and bind source is listed, once for each container that has it: give :container at least.
 -- :path       a host path, a path in a container, a fragment of a host path, or a GLOB on either path; all when unset
 -- :container  name, id or unique prefix of the id: only what this container has; all when unset
 -- Example: dof query whose --path /tmp/trojan
-WITH typed (path) AS (SELECT rtrim(replace(replace(replace(:path, '//', '/'), '//', '/'), '//', '/'), '/')),
+WITH typed (path) AS MATERIALIZED (SELECT rtrim(replace(replace(replace(:path, '//', '/'), '//', '/'), '//', '/'), '/')),
 -- As it was typed (a path on the host = 1, in a container = 2), and without what stands before it on the analyst's machine: the
 -- mount, or what is before the data root, or before Docker's folders where the data root is another (a link, a disk of its own).
-place (path, host_id, side) AS (
+place (path, host_id, side) AS MATERIALIZED (
   SELECT path, NULL, 3 FROM typed WHERE :path GLOB '/*'
    UNION
   SELECT substr(y.path, length(rtrim(h.mount, '/')) + 1), h.id, 1 FROM typed y, host h WHERE substr(y.path || '/', 1, length(rtrim(h.mount, '/')) + 1) = rtrim(h.mount, '/') || '/' AND h.mount <> '/'
@@ -20,67 +23,123 @@ place (path, host_id, side) AS (
   SELECT substr(y.path, instr(y.path, eng.data_root || '/')), eng.host_id, 1 FROM typed y, engine eng WHERE instr(y.path, eng.data_root || '/') > 1
    UNION
   SELECT eng.data_root || substr(y.path, instr(y.path, j.value)), eng.host_id, 1
-    FROM typed y, engine eng, json_each(json_array('/' || eng.driver || '/', '/image/' || eng.driver || '/', '/containers/')) j WHERE instr(y.path, j.value)),
--- And through a layer's short name, and the place of a container's whole view; `only` is that container.
-asked (path, host_id, side, only) AS (
-  SELECT path, host_id, side, NULL FROM place
+    FROM (SELECT iif(path GLOB '/*', path, '/' || path) AS path FROM typed WHERE path <> '') y, engine eng, json_each(json_array('/' || eng.driver || '/', '/image/' || eng.driver || '/', '/containers/')) j WHERE instr(y.path, j.value)
    UNION
-  SELECT l.host_path || substr(a.path, length(eng.data_root || '/' || l.driver || '/l/' || l.link) + 1), eng.host_id, 1, NULL
-    FROM place a, engine eng, layer l
-   WHERE l.engine_id = eng.id AND eng.host_id = coalesce(a.host_id, eng.host_id) AND substr(a.path || '/', 1, length(eng.data_root || '/' || l.driver || '/l/' || l.link || '/')) = eng.data_root || '/' || l.driver || '/l/' || l.link || '/'
+  SELECT eng.data_root || '/' || y.path, eng.host_id, 1 FROM typed y, engine eng WHERE y.path GLOB 'volumes/*'),
+-- Containers with a symbolic link on the way; and the way, as schema/derived.sql goes it.
+above (path) AS (
+  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM place WHERE side & 2
    UNION
-  SELECT substr(path, length(merged)), host_id, 2, only
-    FROM (SELECT a.path, eng.host_id, c.id AS only, iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged') || '/' AS merged
-            FROM place a, container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id WHERE eng.host_id = coalesce(a.host_id, eng.host_id))
-   WHERE substr(path || '/', 1, length(merged)) = merged),
-wanted (tree_id, inner, only) AS (
-  SELECT t.id, substr(a.path, length(rtrim(t.host_path, '/')) + 1), NULL FROM asked a, tree t
-   WHERE a.side & 1 AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(rtrim(t.host_path, '/')) + 1) = rtrim(t.host_path, '/') || '/'
+  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM above WHERE path <> ''),
+linked (container_id) AS MATERIALIZED (
+  SELECT DISTINCT k.container_id
+    FROM above a CROSS JOIN tree t CROSS JOIN directory d ON d.tree_id = t.id AND d.path = rtrim(rtrim(a.path, replace(a.path, '/', '')), '/') CROSS JOIN file f ON f.dir_id = d.id
+         CROSS JOIN tree_container k ON k.tree_id = t.id CROSS JOIN container c ON c.id = k.container_id
+   WHERE a.path <> '' AND t.kind = 'layer' AND k.via <> 'mount' AND (f.mode & 61440) = 40960 AND f.name = replace(a.path, rtrim(a.path, replace(a.path, '/', '')), '')
+     AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
+way (container_id, last, path, rest, floor, links) AS (
+  SELECT l.container_id, replace(a.path, rtrim(a.path, replace(a.path, '/', '')), ''), '', '[' || replace(json_quote(trim(rtrim(a.path, replace(a.path, '/', '')), '/')), '/', '","') || ']', 0, 0
+    FROM linked l CROSS JOIN place a WHERE a.side & 2
+  UNION ALL
+  SELECT w.container_id, w.last,
+         CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.path WHEN w.rest ->> 0 = '..' THEN rtrim(rtrim(w.path, replace(w.path, '/', '')), '/') WHEN top.link IS NULL THEN w.path || '/' || (w.rest ->> 0) ELSE '' END,
+         CASE WHEN top.link IS NULL THEN json_remove(w.rest, '$[0]')
+              ELSE (SELECT json_group_array(value) FROM (SELECT value FROM json_each('[' || replace(json_quote(iif(top.link LIKE '/%', '', w.path || '/') || top.link), '/', '","') || ']') UNION ALL SELECT value FROM json_each(w.rest) WHERE key > 0)) END,
+         CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.floor WHEN w.rest ->> 0 = '..' OR top.link IS NOT NULL THEN 0
+              WHEN top.id IS NULL THEN 1000000000
+              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
+                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
+         w.links + (top.link IS NOT NULL)
+    FROM way w LEFT JOIN file top ON top.id = (
+         SELECT x.id FROM (
+           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
+            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND f.name <> '') x)
+   WHERE json_array_length(w.rest) > 0 AND w.links < 40),
+-- And through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's whole view, and links;
+-- `only` is the container of the latter two. side 4 = what is mounted in it too.
+asked (path, host_id, side, only) AS MATERIALIZED (
+  SELECT b.leads || substr(a.path, length(b.place) + 1), coalesce(b.host_id, a.host_id), coalesce(b.side, a.side), b.only
+    FROM place a CROSS JOIN (
+         SELECT '' AS place, '' AS leads, NULL AS host_id, NULL AS side, NULL AS only
+          UNION ALL
+         SELECT eng.data_root || '/' || l.driver || '/l/' || l.link, l.host_path, eng.host_id, 1, NULL FROM engine eng CROSS JOIN layer l ON l.engine_id = eng.id
+          UNION ALL
+         SELECT v.mount_point, rtrim(t.host_path, '/'), t.host_id, 1, NULL FROM volume v CROSS JOIN tree t ON t.volume_id = v.id WHERE t.host_path <> v.mount_point
+          UNION ALL
+         SELECT iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged'), '', eng.host_id, 2, c.id
+           FROM container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id) b
+   WHERE coalesce(a.host_id, b.host_id, 0) = coalesce(b.host_id, a.host_id, 0) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
    UNION
-  SELECT t.id, rtrim(a.path, '/'), a.only FROM asked a, tree t
-   WHERE a.side & 2 AND t.kind = 'layer' AND (a.only IS NULL OR t.id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only))
-   UNION
-  SELECT p.tree_id, substr(a.path, length(p.place) + 1), NULL FROM asked a, mount_place p
-   WHERE a.side & 2 AND a.only IS NULL AND p.tree_id IS NOT NULL AND substr(a.path || '/', 1, length(p.place) + 1) = p.place || '/'
+  SELECT path || '/' || last, NULL, 6, container_id FROM way WHERE rest = '[]' AND links > 0),
+wanted (tree_id, inner, only) AS MATERIALIZED (
+  SELECT b.tree_id, rtrim(substr(a.path, length(b.place) + 1), '/'), a.only
+    FROM asked a CROSS JOIN (
+         SELECT id AS tree_id, rtrim(host_path, '/') AS place, host_id, 1 AS side, NULL AS container_id FROM tree
+          UNION ALL
+         SELECT id, '', host_id, 2, NULL FROM tree WHERE kind = 'layer'
+          UNION ALL
+         SELECT p.tree_id, p.place, t.host_id, 2, p.container_id FROM mount_place p CROSS JOIN tree t ON t.id = p.tree_id) b
+   WHERE a.side & b.side AND b.host_id = coalesce(a.host_id, b.host_id) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
+     AND CASE WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
    UNION
   SELECT t.id, '', NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
    WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = eng.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
-     AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND NOT EXISTS (SELECT 1 FROM asked m WHERE m.only IS NOT NULL)),
--- What is no exact path: all, a fragment or a GLOB (4), or a GLOB on paths as above.
-pattern (glob, host_id, side, only) AS (
+     AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND (v.mount_point IS NULL OR substr(a.path || '/', 1, length(v.mount_point) + 1) <> v.mount_point || '/')
+     AND NOT (r.kind = 'layer' AND l.role = 'container' AND substr(a.path || '/', length(r.host_path) + 1, 8) = '/merged/')),
+-- What is no exact path: all, a fragment or a GLOB (8), or a GLOB on paths as above (links are not followed there).
+pattern (glob, host_id, side, only) AS MATERIALIZED (
   SELECT NULL, NULL, 0, NULL WHERE :path IS NULL
    UNION ALL
-  SELECT :path, NULL, 4, NULL WHERE :path NOT GLOB '/*'
+  SELECT :path, NULL, 8, NULL WHERE :path NOT GLOB '/*' AND :path <> ''
    UNION ALL
-  SELECT path, host_id, side, only FROM asked WHERE path GLOB '/*' AND path GLOB '*[*?[]*'),
+  SELECT path, host_id, side, only FROM asked WHERE path GLOB '/*' AND path GLOB '*[*?[]*' AND NOT side & 4),
+-- Containers whose merged view is worked out: those with a renamed directory; and when all is asked for, since that is faster.
+whole (container_id) AS MATERIALIZED (
+  SELECT c.id FROM merged_root r CROSS JOIN container c ON c.id = r.container_id
+   WHERE r.what = 'container' AND (r.renames OR :path IS NULL) AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
+shown (container_id, file_id, path) AS MATERIALIZED (
+  SELECT w.container_id, f.id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name))
+    FROM whole w CROSS JOIN merged m ON m.what = 'container' AND m.id = w.container_id CROSS JOIN file f ON f.id = m.file_id CROSS JOIN directory d ON d.id = f.dir_id WHERE m.place_id IS NULL),
+
 -- inner = the path within the tree; where a file's name marks a deletion (.wh.NAME), that of what it deletes.
-found (file_id, tree_id, dir_path, name, dir_raw, name_raw, only) AS (
-  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.only
-    FROM wanted w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.dir_id = d.id
+found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked, only) AS MATERIALIZED (
+  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.inner, NULL
+    FROM (SELECT DISTINCT tree_id, inner FROM wanted) w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.dir_id = d.id
    WHERE f.name = replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') OR f.name = '.wh.' || replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') AND f.overlay LIKE '%whiteout%'
    UNION
-  SELECT file_id, tree, dir_path, name, dir_raw, name_raw, only
+  SELECT f.id, d.tree_id, d.path, f.name, d.path_raw, f.name_raw, NULL, v.container_id
+    FROM shown v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id
+   WHERE :path IS NOT NULL AND v.path <> d.path || '/' || f.name
+     AND EXISTS (SELECT 1 FROM asked a WHERE a.side & 2 AND coalesce(a.only, v.container_id) = v.container_id AND (v.path = a.path OR v.path GLOB a.path))
+   UNION
+  SELECT file_id, tree, dir_path, name, dir_raw, name_raw, NULL, only
     FROM (SELECT f.id AS file_id, t.id AS tree, t.kind, d.path AS dir_path, iif(f.overlay IS NOT NULL AND f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name) AS name, d.path_raw AS dir_raw, f.name_raw,
                  a.only, a.side, a.glob, rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS on_host
             FROM pattern a CROSS JOIN tree t ON t.host_id = coalesce(a.host_id, t.host_id) CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.dir_id = d.id
            WHERE (:container IS NULL OR t.id IN (SELECT k.tree_id FROM tree_container k CROSS JOIN container c ON c.id = k.container_id WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
              AND (a.only IS NULL OR t.id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only)))
    WHERE side = 0
-      OR side = 4 AND (instr(on_host, glob) OR on_host GLOB glob)
+      OR side = 8 AND (instr(on_host, glob) OR on_host GLOB glob)
       OR side & 1 AND on_host GLOB glob
       OR side & 2 AND (kind = 'layer' AND dir_path || '/' || name GLOB glob
                        OR kind <> 'layer' AND EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = tree AND p.place || dir_path || iif(name = '', '', '/' || name) GLOB glob))),
 -- Who has it: by a layer (root = -1), or by a mount.
-seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, path) AS (
+seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, path) AS MATERIALIZED (
   SELECT file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner)
-    FROM (SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, s.container_id, s.position, -1 AS root, '' AS place, x.dir_raw, x.name_raw
-            FROM found x LEFT JOIN tree t ON t.id = x.tree_id LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND s.sees & 1 AND s.container_id = coalesce(x.only, s.container_id) WHERE t.kind = 'layer'
-           UNION ALL
-          SELECT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name), p.container_id, NULL, length(p.place), coalesce(p.place, ''), x.dir_raw, x.name_raw
-            FROM found x JOIN tree t ON t.id = x.tree_id LEFT JOIN mount_place p ON p.tree_id = t.id WHERE t.kind <> 'layer')),
+    FROM (SELECT DISTINCT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, coalesce(s.container_id, p.container_id) AS container_id,
+                 s.position, iif(t.kind = 'layer', -1, length(p.place)) AS root, coalesce(p.place, '') AS place, x.dir_raw, x.name_raw
+            FROM found x CROSS JOIN tree t ON t.id = x.tree_id LEFT JOIN wanted w ON w.tree_id = x.tree_id AND w.inner = x.asked
+                 LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND t.kind = 'layer' AND s.sees & 1 AND s.container_id = coalesce(w.only, x.only, s.container_id)
+                 LEFT JOIN mount_place p ON p.tree_id = t.id AND t.kind <> 'layer' AND p.container_id = coalesce(w.only, p.container_id)
+           WHERE :container IS NULL OR coalesce(s.container_id, p.container_id) IN (SELECT c.id FROM container c WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))),
+-- sure: 1 = the container's view was worked out and shows it, 0 = and does not, NULL = it was not.
+placed AS MATERIALIZED (
+  SELECT s.file_id, s.tree_id, s.inner, s.container_id, s.position, s.root, s.dir_raw, s.name_raw, coalesce(v.path, s.path) AS path,
+         iif(s.root = -1 AND s.container_id IN (SELECT container_id FROM whole), v.file_id IS NOT NULL, NULL) AS sure
+    FROM seen s LEFT JOIN shown v ON v.container_id = s.container_id AND v.file_id = s.file_id AND s.root = -1),
 -- hiding = what keeps the container from seeing it.
-version AS (
+version AS MATERIALIZED (
   SELECT s.*, coalesce(
            (SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
              WHERE h.container_id = s.container_id AND h.kind <> 'nested' AND length(h.place) > s.root AND (h.place = '' OR substr(rtrim(s.path, '/') || '/', 1, length(h.place) + 1) = h.place || '/')
@@ -89,17 +148,17 @@ version AS (
             SELECT y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
               FROM up u CROSS JOIN container_stack a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
                    CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.dir_id = d.id) CROSS JOIN layer y ON y.id = a.layer_id
-             WHERE s.position IS NOT NULL
+             WHERE s.position IS NOT NULL AND s.sure IS NOT 1
                AND (e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
                AND (u.path = s.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
                AND NOT (u.path = '' AND s.inner <> '')
                AND (u.path <> s.inner OR d.path_raw IS s.dir_raw AND (e.name_raw IS s.name_raw OR e.name GLOB '.wh.*'))
              ORDER BY a.position DESC, length(u.path), e.id LIMIT 1),
            (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
-    FROM seen s)
+    FROM placed s)
 SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_raw, host_path, file_id, host
   FROM (
-  SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL) AS effective, v.hiding AS hidden_by,
+  SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL AND v.sure IS NOT 0) AS effective, v.hiding AS hidden_by,
          CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type, printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,
          replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime, replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
          f.overlay, f.link AS link_target, iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) AS path_raw,
@@ -109,10 +168,12 @@ SELECT container, image, layer, role, path, effective, hidden_by, type, mode, ui
          LEFT JOIN container c ON c.id = v.container_id
    WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
    UNION ALL
-  SELECT coalesce(c.name, c.full_id), coalesce((SELECT min(y.reference) FROM image_reference y WHERE y.image_id = i.id AND y.tag IS NOT NULL), i.full_id), NULL, 'record', NULL, NULL, NULL,
-         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.path, NULL, h.name, c.name, c.full_id, c.id, NULL, NULL, r.id
-    FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id CROSS JOIN host h ON h.id = eng.host_id
+  SELECT DISTINCT coalesce(c.name, c.full_id, iif(r.kind IN ('container', 'mount-record', 'task'), r.belongs, NULL)),
+         coalesce((SELECT min(y.reference) FROM image_reference y WHERE y.image_id = i.id AND y.tag IS NOT NULL), i.full_id, iif(r.kind IN ('image', 'image-metadata'), r.belongs, NULL)), NULL, 'record', NULL, NULL, NULL,
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, coalesce(a.path, r.host_path), NULL, h.name, c.name, c.full_id, c.id, NULL, NULL, r.id
+    FROM (SELECT path, host_id FROM place UNION SELECT NULL, NULL WHERE :path NOT GLOB '/*' AND :path <> '') a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id CROSS JOIN host h ON h.id = eng.host_id
          LEFT JOIN container c ON c.engine_id = eng.id AND c.full_id = r.belongs LEFT JOIN image i ON i.engine_id = eng.id AND i.full_id = r.belongs
-   WHERE r.kind IN ('container', 'mount-record', 'image', 'image-metadata', 'task') AND eng.host_id = coalesce(a.host_id, eng.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
+   WHERE r.kind IN ('container', 'mount-record', 'image', 'image-metadata', 'task') AND eng.host_id = coalesce(a.host_id, eng.host_id)
+     AND iif(a.path IS NULL, instr(r.host_path, :path) OR r.host_path GLOB :path, substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/')
      AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
  ORDER BY by_name, by_full_id, by_id, path, root DESC, position DESC, tree_id, file_id;

@@ -6,7 +6,8 @@
 -- modification; and each directory with a change below it. Docker stops there, so container_change adds
 -- U = in both, nothing of that differs, and yet another file than before: the container's own layer has it, since it was
 -- copied up and left as it was, or written and its time set back. A directory is U when its own layer has it, empty: what was
--- made in it is gone again. Where each layer is a full copy all files are others than before; only another content counts.
+-- made in it is gone again, or its times, mode or owner were set. Other extended attributes than before make each of both a U.
+-- Where each layer is a full copy all files are others than before; only another content, link or attribute counts.
 
 -- One row a change. file_id is the file there is now, below_id what it replaced. same_content compares regular files by their
 -- hashes, NULL where one has none; a metacopy has the content of what it was copied from. Each container is worked out by
@@ -51,6 +52,8 @@ SELECT c.id AS container_id, j.value ->> 0 AS path, j.value ->> 1 AS change, j.v
       FROM pair
      WHERE kind IS NOT NULL OR same_content = 0
         OR (SELECT coalesce(n.link_raw, n.link) IS NOT coalesce(o.link_raw, o.link)
+                OR (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = n.id ORDER BY name) a)
+                   IS NOT (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = o.id ORDER BY name) a)
                 OR l.driver NOT IN ('vfs', 'btrfs', 'zfs', 'devicemapper')
                    AND ((n.mode & 61440) <> 16384 OR NOT EXISTS (SELECT 1 FROM file e WHERE e.dir_id = n.id AND ((e.mode & 61440) = 16384 OR e.overlay IS NOT 'opaque')))
               FROM file n CROSS JOIN file o ON o.id = below_id

@@ -51,12 +51,19 @@ seen (container_id, place, kind, source, tree_id, depth) AS (
 SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_id, place, depth, tree_id, source;
 
 -- To Docker before 28 (and where the version is not known) all with the bit S_IFDIR, sockets and block devices too, is a directory.
-INSERT INTO merged_root (what, id, container_id, image_id, views, kind_bits)
-SELECT 'container', c.id, c.id, NULL, 1, 0 FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
+INSERT INTO merged_root (what, id, container_id, image_id, views, kind_bits, renames)
+WITH renamed (layer_id) AS MATERIALIZED (
+  SELECT DISTINCT t.layer_id FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id
+   WHERE f.redirect IS NOT NULL AND (f.mode & 61440) = 16384 AND t.host_id = :host
+     AND f.id >= (SELECT min(x.id) FROM tree y CROSS JOIN directory x ON x.tree_id = y.id AND x.path = '' WHERE y.host_id = :host)) -- the host's are the last
+SELECT 'container', c.id, c.id, NULL, 1, 0, EXISTS (SELECT 1 FROM container_layer x WHERE x.container_id = c.id AND x.layer_id IN (SELECT layer_id FROM renamed))
+  FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
 UNION ALL
-SELECT 'change', c.id, c.id, NULL, 3, iif(CAST(g.daemon_version AS INTEGER) >= 28, 61440, 16384) FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
+SELECT 'change', c.id, c.id, NULL, 3, iif(CAST(g.daemon_version AS INTEGER) >= 28, 61440, 16384), EXISTS (SELECT 1 FROM container_layer x WHERE x.container_id = c.id AND x.layer_id IN (SELECT layer_id FROM renamed))
+  FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
 UNION ALL
-SELECT 'image', i.id, NULL, i.id, 1, 0 FROM image i JOIN engine g ON g.id = i.engine_id WHERE g.host_id = :host;
+SELECT 'image', i.id, NULL, i.id, 1, 0, EXISTS (SELECT 1 FROM image_layer x WHERE x.image_id = i.id AND x.layer_id IN (SELECT layer_id FROM renamed))
+  FROM image i JOIN engine g ON g.id = i.engine_id WHERE g.host_id = :host;
 
 INSERT INTO tree_label (tree_id, prefix, container, image, host, layer, role)
 SELECT t.id,

@@ -106,5 +106,6 @@ CREATE TABLE merged_root (
   image_id     INTEGER REFERENCES image,
   views        INTEGER NOT NULL,    -- 1, or 3 where two views are compared
   kind_bits    INTEGER NOT NULL,    -- file type bits that make a directory of an entry to the engine that compares; 0 where none does
+  renames      INTEGER NOT NULL,    -- 1 where a layer has a directory that was renamed (a redirect)
   PRIMARY KEY (what, id)
 ) STRICT, WITHOUT ROWID;

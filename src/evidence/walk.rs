@@ -369,13 +369,11 @@ const OVERLAY_MARKS: [&str; 4] = ["opaque", "redirect", "metacopy", "whiteout"];
 pub struct OverlayXattrs {
     /// `opaque=y`: the directory hides those below it.
     pub opaque: bool,
-    /// `opaque=x`: some of its files are whiteouts by attribute.
-    pub has_xattr_whiteouts: bool,
     /// Where the directory was renamed from.
     pub redirect: Option<Vec<u8>>,
     /// Only metadata here.
     pub metacopy: bool,
-    /// A whiteout by attribute.
+    /// A whiteout by attribute, where the file is empty.
     pub whiteout: bool,
 }
 
@@ -410,7 +408,6 @@ impl OverlayXattrs {
         };
         match (mark, &space[..n]) {
             ("opaque", b"y") => self.opaque = true,
-            ("opaque", b"x") => self.has_xattr_whiteouts = true,
             ("opaque", _) => {}
             ("redirect", to) => self.redirect = Some(to.to_vec()),
             ("metacopy", _) => self.metacopy = true,

@@ -46,7 +46,7 @@ enum Place {
     /// Open, just begun.
     Root(Arc<OpenDir>, Meta),
     /// Open, some entries read.
-    Further(Arc<OpenDir>, bool),
+    Further(Arc<OpenDir>),
 }
 
 impl<'e> Walk<'e> {
@@ -119,11 +119,11 @@ impl<'e> Walk<'e> {
         let mut batch = FileBatch::new(note.clone(), first);
         let shown = |path: &[u8]| tree.plan.path.join(path).host();
         let opened = match at {
-            Place::Below(parent, name) => parent.child(&name).map(|d| (Arc::new(d), None, false)),
-            Place::Root(dir, meta) => Ok((dir, Some(meta), false)),
-            Place::Further(dir, by_xattr) => Ok((dir, None, by_xattr)),
+            Place::Below(parent, name) => parent.child(&name).map(|d| (Arc::new(d), None)),
+            Place::Root(dir, meta) => Ok((dir, Some(meta))),
+            Place::Further(dir) => Ok((dir, None)),
         };
-        let (dir, root, mut whiteouts_by_xattr) = match opened {
+        let (dir, root) = match opened {
             Ok(o) => o,
             Err(e) => {
                 batch.problems.push(
@@ -141,7 +141,6 @@ impl<'e> Walk<'e> {
                 Ok(mut all) => {
                     let x = OverlayXattrs::take(marks.attributes(), &mut all);
                     batch.dir_xattrs = worth_keeping(all);
-                    whiteouts_by_xattr = x.has_xattr_whiteouts;
                     batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
                 }
@@ -168,15 +167,7 @@ impl<'e> Walk<'e> {
             return (batch, Vec::new(), Vec::new());
         }
         let more = dir.read(buffer, ENTRIES, |name| {
-            if let Err(e) = self.entry(
-                &tree,
-                &note,
-                &dir,
-                name,
-                whiteouts_by_xattr,
-                &mut batch,
-                &mut found,
-            ) {
+            if let Err(e) = self.entry(&tree, &note, &dir, name, &mut batch, &mut found) {
                 let path = [&note.path[..], b"/", name.to_bytes()].concat();
                 batch.problems.push(
                     Defect::new(format!("cannot be read: {e}"), "nothing")
@@ -191,7 +182,7 @@ impl<'e> Walk<'e> {
                 let rest = DirTask {
                     tree,
                     note,
-                    at: Place::Further(dir, whiteouts_by_xattr),
+                    at: Place::Further(dir),
                     found,
                 };
                 return (batch, hashes, vec![rest]);
@@ -208,14 +199,12 @@ impl<'e> Walk<'e> {
         (batch, hashes, found)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn entry(
         &self,
         tree: &Arc<Tree>,
         note: &Arc<DirNote>,
         dir: &Arc<OpenDir>,
         name: &CStr,
-        by_xattr: bool,
         batch: &mut FileBatch,
         found: &mut Vec<DirTask>,
     ) -> Result<(), evidence::Error> {
@@ -234,7 +223,8 @@ impl<'e> Walk<'e> {
                 Ok(mut all) => {
                     let x = OverlayXattrs::take(written.attributes(), &mut all);
                     if written.by_device() {
-                        let whiteout = x.whiteout && by_xattr && meta.size == 0;
+                        // Whatever its directory says (`opaque=x`): only listings of the kernel's depend on that.
+                        let whiteout = x.whiteout && meta.size == 0;
                         marks |= overlay::bits(whiteout, false, x.metacopy);
                         redirect = x.redirect.filter(|_| x.metacopy);
                     }

@@ -36,7 +36,6 @@ struct Part {
     layer: usize,
     dir: Rc<OpenDir>,
     dev: u64,
-    whiteouts_by_xattr: bool,
 }
 
 /// Where something that is no directory lies.
@@ -131,13 +130,11 @@ impl<'e> View<'e> {
         for (layer, path) in stack.layers.iter().enumerate() {
             match evidence.open_tree(path) {
                 Ok(Top::Dir(dir, meta)) => {
-                    let x = dir.overlay_xattrs(marks.attributes()).unwrap_or_default();
                     let opaque = opaque_by_name(marks, &dir);
                     parts.push(Part {
                         layer,
                         dir: Rc::new(dir),
                         dev: meta.dev,
-                        whiteouts_by_xattr: x.has_xattr_whiteouts,
                     });
                     if opaque {
                         break;
@@ -195,7 +192,6 @@ impl<'e> View<'e> {
                     layer: 0,
                     dir: Rc::new(dir),
                     dev: meta.dev,
-                    whiteouts_by_xattr: false,
                 }],
             }),
             Top::Other(meta) => Node::Leaf(Leaf {
@@ -661,14 +657,13 @@ fn single(part: &Part, name: &CStr, marks: Marks, tree: usize) -> Result<Found, 
             layer: part.layer,
             dir: Rc::new(dir),
             dev: meta.dev,
-            whiteouts_by_xattr: x.has_xattr_whiteouts,
         };
         return Ok(Found::Dir(part, x));
     }
     let mut x = OverlayXattrs::default();
     if kind == FileType::RegularFile && marks.by_device() {
         x = part.dir.entry_overlay_xattrs(name, marks.attributes())?;
-        if x.whiteout && meta.size == 0 && part.whiteouts_by_xattr {
+        if x.whiteout && meta.size == 0 {
             return Ok(Found::Whiteout);
         }
     }

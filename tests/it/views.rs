@@ -374,6 +374,7 @@ fn the_merged_view_and_its_changes_are_the_kernels() {
         let copied = copied_up(&stack[0], &below.at(), &truth);
         assert_eq!(unlisted(&changed), copied, "{name}");
         assert!(truth.len() > 5, "{name} changes something");
+        whose_of_a_view(&open(&case), &name, &all);
         if i > 0 {
             let image: String = one(
                 &open(&case),
@@ -399,6 +400,302 @@ fn the_merged_view_and_its_changes_are_the_kernels() {
             );
         }
     }
+}
+
+/// What `whose` says of a container's files, at their paths in it, on the host, and of all of them, is what its view says.
+fn whose_of_a_view(db: &rusqlite::Connection, name: &str, all: &[Value]) {
+    let sql = dof::query::find("whose").unwrap().sql;
+    let mut stmt = db.prepare(&sql).unwrap();
+    let columns: Vec<String> = stmt
+        .column_names()
+        .iter()
+        .map(|c| (*c).to_owned())
+        .collect();
+    let at = |name: &str| columns.iter().position(|c| c == name).unwrap();
+    let at = ["path", "file_id", "effective", "host_path"].map(at);
+    let mut ask = |path: Option<&str>| -> Vec<(String, i64, Option<i64>, String)> {
+        for (parameter, value) in [(":path", path), (":container", Some(name))] {
+            let i = stmt.parameter_index(parameter).unwrap().unwrap();
+            stmt.raw_bind_parameter(i, value).unwrap();
+        }
+        let mut rows = stmt.raw_query();
+        let mut found = Vec::new();
+        while let Some(r) = rows.next().unwrap() {
+            let [path, file, effective, host] = at;
+            found.push((
+                r.get(path).unwrap(),
+                r.get(file).unwrap(),
+                r.get(effective).unwrap(),
+                r.get(host).unwrap(),
+            ));
+        }
+        found
+    };
+    let view: BTreeSet<(String, i64)> = all
+        .iter()
+        .map(|r| (str_of(r, "path"), r["file_id"].as_i64().unwrap()))
+        .collect();
+    let versions = ask(None);
+    let effective: BTreeSet<(String, i64)> = versions
+        .iter()
+        .filter(|v| v.2 == Some(1))
+        .map(|v| (v.0.clone(), v.1))
+        .collect();
+    assert_eq!(effective, view, "{name}");
+    assert_eq!(
+        effective.len(),
+        versions.iter().filter(|v| v.2 == Some(1)).count()
+    );
+    // Some of them, those that were renamed among them.
+    let moved = |path: &str, host: &str| !host.ends_with(path);
+    let mut asked = 0;
+    for (nth, (path, file, shown, host)) in versions.iter().enumerate() {
+        if !moved(path, host) && nth % 7 > 0 || path.len() > 1000 {
+            continue;
+        }
+        let found = ask(Some(host));
+        let this = found.iter().find(|f| f.1 == *file);
+        let this = this.unwrap_or_else(|| panic!("{host}: {found:?}"));
+        assert_eq!((&this.0, this.2), (path, *shown), "{host}");
+        if shown == &Some(1) {
+            let found = ask(Some(path));
+            let this: Vec<i64> = found
+                .iter()
+                .filter(|f| f.2 == Some(1) && f.0 == *path)
+                .map(|f| f.1)
+                .collect();
+            assert!(this.contains(file), "{path}: {found:?}");
+        }
+        asked += 1;
+    }
+    assert!(asked > 5, "{name}: {asked}");
+}
+
+/// Extended attributes of a path as the kernel shows them, without overlayfs's and the system's own.
+fn attributes(path: &Path) -> BTreeMap<String, String> {
+    let ran = run(
+        "getfattr",
+        &[
+            "-h",
+            "-d",
+            "-e",
+            "hex",
+            "-m",
+            "-",
+            "--absolute-names",
+            path.to_str().unwrap(),
+        ],
+    );
+    let out = ran.expect("getfattr").out;
+    out.lines()
+        .filter_map(|l| l.split_once('='))
+        .filter(|(name, _)| !name.contains("overlay") && *name != "security.selinux")
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Attributes and access control lists alone: nothing `docker diff` compares, and yet named; directories that were only
+/// touched; and two names that are printed the same.
+#[test]
+fn attributes_and_names_that_docker_does_not_compare() {
+    if !is_root() || run("setfattr", &["--version"]).is_none() {
+        return skip("needs root and setfattr");
+    }
+    let host = Host::new("overlay2");
+    let (base, own) = (host.layer("base"), host.layer("own"));
+    fs::create_dir_all(&base).unwrap();
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    shell(
+        &base,
+        "mkdir d d/sub touched changed acldir; for f in user acl both same gone d/in; do echo x > $f; done
+         setfattr -n user.keep -v 1 same; setfattr -n user.gone -v 1 gone
+         echo x > \"$(printf 'raw\\377')\"; echo x > 'raw\\xff'",
+    );
+    // The list user::rw-, user:7:rwx, group::r--, mask::rwx, other::r--: it makes the group's bits rwx.
+    let list = "0x0200000001000600ffffffff020007000700000004000400ffffffff10000700ffffffff20000400ffffffff";
+    shell(
+        &base,
+        &format!(
+            "chmod 674 acl both; setfattr -n system.posix_acl_access -v {} both",
+            list.replace("02000700", "02000600")
+        ),
+    );
+    let work = folder();
+    let [at, aside] = ["at", "aside"].map(|n| work.path().join(n));
+    for dir in [&at, &aside] {
+        fs::create_dir(dir).unwrap();
+    }
+    let made = Writable::new(work.path(), std::slice::from_ref(&base), &aside, &at).expect("mount");
+    shell(
+        &at,
+        &format!(
+            "setfattr -n user.evil -v 1 user; setfattr -n system.posix_acl_access -v {list} acl both; setfattr -n user.also -v 2 both
+             chmod 600 same; chmod 644 same; setfattr -x user.gone gone; touch d/in; touch -r d d/in; chmod 640 d/in; chmod 644 d/in
+             setfattr -n user.evil -v 1 d; setfattr -n system.posix_acl_default -v {list} acldir; touch touched; chmod 700 changed; chmod 755 changed
+             chmod 600 raw*"
+        ),
+    );
+    drop(made);
+    fs::rename(&aside, &own).unwrap();
+    host.container("c", &["base".into(), "own".into()]);
+    let dir = folder();
+    let case = dir.path().join("case.db");
+    let [from, to] = [host.dir.path(), &case].map(|p| p.to_str().unwrap());
+    dof(["ingest", "--hash", "sha256", from, to]).with(0);
+    let found = rows(&case, &["drift"]);
+    let [now, before] = [
+        Mounted::new(&[own.clone(), base.clone()]).unwrap(),
+        Mounted::new(std::slice::from_ref(&base)).unwrap(),
+    ];
+    let mut named = BTreeMap::new();
+    for path in [
+        "user", "acl", "both", "same", "gone", "d", "d/in", "acldir", "touched", "changed",
+    ] {
+        let [now, before] = [&now, &before].map(|m| attributes(&m.at().join(path)));
+        let differ = |acl: bool| {
+            let of = |all: &BTreeMap<String, String>| {
+                let mut all = all.clone();
+                all.retain(|name, _| name.starts_with("system.posix_acl_") == acl);
+                all
+            };
+            of(&now) != of(&before)
+        };
+        let truth: Vec<&str> = [(differ(true), "acl"), (differ(false), "xattr")]
+            .into_iter()
+            .filter_map(|(is, word)| is.then_some(word))
+            .collect();
+        let row = found.iter().find(|r| r["path"] == format!("/{path}"));
+        let row = row.unwrap_or_else(|| panic!("{path}: {found:?}"));
+        let differs = str_of(row, "differs");
+        let ours: Vec<&str> = differs
+            .split(',')
+            .filter(|d| ["acl", "xattr"].contains(d))
+            .collect();
+        assert_eq!(ours, truth, "{row}");
+        let same = if row["type"] == "file" {
+            1
+        } else {
+            i64::from(!truth.is_empty())
+        };
+        if row["change"] == "U" {
+            assert_eq!(row["metadata_only"], same, "{row}");
+        }
+        named.insert(path, (str_of(row, "change"), differs));
+    }
+    let said = |change: &str, differs: &str| (change.to_owned(), differs.to_owned());
+    for (path, truth) in [
+        ("user", said("U", "xattr")),
+        ("both", said("U", "acl,xattr")),
+        ("gone", said("U", "xattr")),
+        ("same", said("U", "")),
+        ("d", said("U", "xattr")),
+        ("acldir", said("U", "acl")),
+        ("touched", said("U", "")),
+        ("changed", said("U", "")),
+    ] {
+        assert_eq!(named[path], truth, "{path}");
+    }
+    let raw: Vec<_> = found
+        .iter()
+        .filter(|r| r["path"] == "/raw\\xff")
+        .map(|r| str_of(r, "path_raw"))
+        .collect();
+    assert_eq!(
+        raw.iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from([&String::new(), &"2f726177ff".into()]),
+        "{raw:?}"
+    );
+    assert!(
+        found
+            .iter()
+            .all(|r| r["path"] == "/raw\\xff" || r["path_raw"].is_null())
+    );
+}
+
+/// An empty file with the attribute of a whiteout is one to whoever looks it up, whatever its directory says; Linux only
+/// lists it where the directory does not.
+#[test]
+fn whiteouts_by_attribute() {
+    if !is_root() || run("setfattr", &["--version"]).is_none() {
+        return skip("needs root and setfattr");
+    }
+    let host = Host::new("overlay2");
+    let layers = ["base", "upper"].map(|n| host.layer(n));
+    for layer in &layers {
+        for dir in ["plain", "marked", "alone"] {
+            fs::create_dir_all(layer.join(dir)).unwrap();
+        }
+    }
+    let [base, upper] = &layers;
+    shell(
+        base,
+        "rmdir alone; for d in plain marked; do for f in f full old; do echo $f > $d/$f; done; done",
+    );
+    shell(
+        upper,
+        "setfattr -n trusted.overlay.opaque -v x marked; for d in plain marked alone; do : > $d/f; echo x > $d/full; : > $d/empty
+         for f in f full; do setfattr -n trusted.overlay.whiteout -v y $d/$f; done; done",
+    );
+    host.container("c", &["base".into(), "upper".into()]);
+    let mounted = Mounted::new(&[upper.clone(), base.clone()]).expect("mount");
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let [view, below] = [&mounted.at(), base];
+    let mut truth: BTreeSet<String> = BTreeSet::new();
+    for dir in ["plain", "marked", "alone"] {
+        for file in ["f", "full", "empty", "old"] {
+            let path = format!("{dir}/{file}");
+            // The kernel of this machine may be older than these whiteouts (Linux 6.7).
+            if dir == "marked" && file == "f" && view.join(&path).exists() {
+                return skip("the kernel knows no whiteouts by attribute");
+            }
+            if fs::symlink_metadata(view.join(&path)).is_ok() {
+                truth.insert(format!("/{path}"));
+            }
+        }
+    }
+    assert!(
+        truth.contains("/plain/full") && !truth.contains("/plain/f"),
+        "{truth:?}"
+    );
+    let of = |args: &[&str]| -> BTreeSet<String> {
+        rows(&case, args)
+            .iter()
+            .filter(|r| r["type"] == "file" && r["effective"] != 0)
+            .map(|r| str_of(r, "path"))
+            .collect()
+    };
+    assert_eq!(of(&["container-files"]), truth);
+    assert_eq!(of(&["whose", "--path", "/*/*"]), truth);
+    let deleted: BTreeSet<String> = rows(&case, &["drift"])
+        .iter()
+        .filter(|r| r["change"] == "D")
+        .map(|r| str_of(r, "path"))
+        .collect();
+    assert!(below.join("plain/f").exists());
+    assert_eq!(deleted, ["/marked/f", "/plain/f"].map(String::from).into());
+    // What is copied out is the same.
+    let out = folder();
+    let to = out.path().join("out");
+    let args = ["extract", "--container", "c", "/plain", "/marked", "/alone"];
+    let more = [
+        "--host",
+        host.dir.path().to_str().unwrap(),
+        "-o",
+        to.to_str().unwrap(),
+    ];
+    dof(args.into_iter().chain(more)).with(0);
+    let copied: BTreeSet<String> = walkdir::WalkDir::new(to.join("files"))
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|e| e.file_type().is_file())
+        .map(|e| {
+            format!(
+                "/{}",
+                e.path().strip_prefix(to.join("files")).unwrap().display()
+            )
+        })
+        .collect();
+    assert_eq!(copied, truth);
 }
 
 /// What a layer has at a path.

@@ -133,7 +133,7 @@ fn the_paths_a_running_host_shows() {
         format!("/mnt/disk{file}"),
         format!("mnt/disk{file}"),
         file.replace("/var/lib/docker", "/mnt/lv"),
-        format!("/mnt/disk/var/lib/docker/overlay2/*/diff/a/ne?"),
+        "/mnt/disk/var/lib/docker/overlay2/*/diff/a/ne?".to_owned(),
     ] {
         assert_eq!(places(&whose(&case, &asked)), truth, "{asked}");
     }
@@ -200,7 +200,233 @@ fn the_paths_a_running_host_shows() {
     assert_eq!(names("/a/*w"), set(&["/a/new"]));
     assert_eq!(names("/a/x[1]"), set(&["/a/x[1]", "/a/x1"]));
     assert_eq!(names("/a/*/f"), set(&["/a/*/f"]));
+    // So it is with the views: a name that looks like a GLOB is found as it is.
+    let viewed = |args: [&str; 3]| -> BTreeSet<String> {
+        let found = rows(&case, &[&args[..], &["--path", "/a/x[1]"]].concat());
+        found.iter().map(|r| text(r, "path")).collect()
+    };
+    let both = set(&["/a/x[1]", "/a/x1"]);
+    assert_eq!(viewed(["container-files", "--container", "live"]), both);
+    assert_eq!(viewed(["image-files", "--image", "two:1"]), both);
     assert_eq!(names("/a/gon?"), set(&["/a/gone"]));
+}
+
+/// Symbolic links on the way, in an image and in a container, to files of layers and to what is mounted behind one.
+#[test]
+fn links_on_the_way() {
+    let mut engine = match Engine::start("whose-links") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.base_image();
+    let build = "mkdir -p /usr/sbin /var/www/data /opt/real; echo tool > /usr/sbin/tool; ln -s usr/sbin /sbin; ln -s /var/www/data /data; ln -s /circle /circle
+        echo one > /opt/real/f; ln -s /opt/real /opt/way; ln -s tool /usr/sbin/alias; ln -s ../opt/way/ /var/back";
+    let start = ["run", "--name", "build", "base:1", "sh", "-c", build];
+    engine.docker(&start).text();
+    engine.docker(&["commit", "build", "two:1"]).text();
+    let change = "rm /opt/way; mkdir /opt/other; ln -s other /opt/way; echo three > /opt/other/f; echo in > /data/in/deep; ln -s data/in /short; sleep 1000";
+    let run = [
+        "run",
+        "-d",
+        "--name",
+        "live",
+        "-v",
+        "things:/data/in",
+        "two:1",
+    ];
+    engine
+        .docker(&[&run[..], &["sh", "-c", change]].concat())
+        .text();
+    let still = ["run", "-d", "--name", "still", "two:1", "sleep", "1000"];
+    engine.docker(&still).text();
+    let paths = [
+        "/sbin/tool",
+        "/sbin/alias",
+        "/opt/way/f",
+        "/var/back/f",
+        "/data/in/deep",
+        "/short/deep",
+        "/data/in/../in/deep",
+        "/circle/x",
+        "/usr/sbin/tool",
+        "/data/in",
+        "/opt/way",
+        "/short",
+    ];
+    let script = format!(
+        "while [ ! -e /short ] && [ ! $1 ]; do sleep 0.1; done; for p in {}; do stat -c \"$p %i %s\" $p 2>/dev/null; done; true",
+        paths.join(" ")
+    );
+    let mut truth = BTreeSet::new();
+    for (name, go) in [("live", ""), ("still", "go")] {
+        for line in engine
+            .docker(&["exec", name, "sh", "-c", &script, "sh", go])
+            .lines()
+        {
+            truth.insert(format!("{name} {line}"));
+        }
+    }
+    engine.kill();
+    let (_dir, case) = ingest(&engine.root(), 0);
+    let db = open(&case);
+    let mut ours = BTreeSet::new();
+    for path in paths {
+        let found = whose(&case, path);
+        for row in found
+            .iter()
+            .filter(|r| r["effective"] == 1 && r["container"] != "build")
+        {
+            let inode: i64 = one(
+                &db,
+                &format!("SELECT inode FROM file WHERE id = {}", row["file_id"]),
+            );
+            ours.insert(format!(
+                "{} {path} {inode} {}",
+                text(row, "container"),
+                row["size"]
+            ));
+        }
+        // One container alone says the same.
+        let alone = rows(&case, &["whose", "--container", "live", "--path", path]);
+        let live: Vec<Value> = found
+            .into_iter()
+            .filter(|r| r["container"] == "live")
+            .collect();
+        assert_eq!(alone, live, "{path}");
+    }
+    assert!(
+        truth.contains("live /usr/sbin/tool") || truth.len() > 10,
+        "{truth:?}"
+    );
+    assert_eq!(ours, truth);
+    let found = whose(&case, "/short/deep");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (text(&found[0], "path"), text(&found[0], "role")),
+        ("/var/www/data/in/deep".into(), "volume".into())
+    );
+    // What hangs on another path is hidden at that: a file of the image, below the link as it was.
+    let hidden = whose(&case, "/opt/real/f");
+    assert!(
+        hidden.len() == 3 && hidden.iter().all(|r| r["effective"] == 1),
+        "{hidden:?}"
+    );
+}
+
+/// Docker's own files once each, also where only an id is left; volumes that lie elsewhere; paths that are no whole ones.
+#[test]
+fn records_and_parts_of_paths() {
+    let mut engine = match Engine::start("whose-records") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.base_image();
+    let device = "/srv/bound"; // as the engine sees it, whose root this is
+    fs::create_dir_all(engine.root().join(&device[1..])).unwrap();
+    let bind = [
+        "volume",
+        "create",
+        "--opt",
+        "type=none",
+        "--opt",
+        "o=bind",
+        "--opt",
+    ];
+    let device_is = format!("device={device}");
+    engine
+        .docker(&[&bind[..], &[&device_is, "bound"]].concat())
+        .text();
+    let run = [
+        "run",
+        "--name",
+        "kept",
+        "-v",
+        "bound:/b",
+        "base:1",
+        "sh",
+        "-c",
+        "mkdir /b/d; echo f > /b/d/f; echo n > /new",
+    ];
+    engine.docker(&run).text();
+    engine
+        .docker(&["create", "--name", "lost", "base:1", "sh"])
+        .text();
+    let [kept, lost] =
+        ["kept", "lost"].map(|c| text(&engine.api(&format!("/containers/{c}/json")), "Id"));
+    engine.kill();
+    let data = engine.data_root();
+    fs::remove_dir_all(data.join("containers").join(&lost)).unwrap();
+    let (_dir, case) = ingest(&engine.root(), 0);
+    let records = |path: &str| -> Vec<(String, String)> {
+        let found = whose(&case, path);
+        assert!(found.iter().all(|r| r["role"] == "record"), "{found:?}");
+        found
+            .iter()
+            .map(|r| (text(r, "container"), text(r, "host_path")))
+            .collect()
+    };
+    let log = format!("/var/lib/docker/containers/{kept}/{kept}-json.log");
+    assert_eq!(records(&log), [("kept".to_owned(), log.clone())]);
+    let relative = log.trim_start_matches("/var/lib/docker/");
+    assert_eq!(records(relative), [("kept".to_owned(), log.clone())]);
+    let mounts = "/var/lib/docker/image/overlay2/layerdb/mounts";
+    let mount_id = format!("{mounts}/{lost}/mount-id");
+    assert_eq!(records(&mount_id), [(lost.clone(), mount_id.clone())]);
+    assert_eq!(records(&lost), [(lost.clone(), format!("{mounts}/{lost}"))]);
+    let of_kept = records(&kept[..20]);
+    assert!(
+        of_kept.len() == 2 && of_kept.iter().all(|r| r.0 == "kept"),
+        "{of_kept:?}"
+    );
+    assert_eq!(whose(&case, ""), Vec::<Value>::new());
+    // Short names and volumes, without what stands before them.
+    let db = open(&case);
+    let link: String = one(
+        &db,
+        "SELECT l.link FROM layer l JOIN container c ON c.layer_id = l.id WHERE c.name = 'kept'",
+    );
+    let new = fs::canonicalize(data.join("overlay2/l").join(&link))
+        .unwrap()
+        .join("new");
+    let new = format!(
+        "/{}",
+        new.strip_prefix(fs::canonicalize(engine.root()).unwrap())
+            .unwrap()
+            .display()
+    );
+    for path in [
+        format!("overlay2/l/{link}/new"),
+        format!("/x/overlay2/l/{link}/new"),
+        new.clone(),
+    ] {
+        assert_eq!(
+            places(&whose(&case, &path)),
+            BTreeSet::from([("kept".into(), new.clone())]),
+            "{path}"
+        );
+    }
+    let truth = BTreeSet::from([("kept".to_owned(), format!("{device}/d/f"))]);
+    for path in [
+        "/var/lib/docker/volumes/bound/_data/d/f",
+        "volumes/bound/_data/d/f",
+        "/b/d/f",
+    ] {
+        let found = whose(&case, path);
+        assert_eq!(places(&found), truth, "{path}");
+        assert_eq!(
+            (found.len(), text(&found[0], "path")),
+            (1, "/b/d/f".into()),
+            "{path}"
+        );
+    }
+    let root = BTreeSet::from([("kept".to_owned(), device.to_owned())]);
+    for path in [
+        "/var/lib/docker/volumes/bound/_data",
+        "/var/lib/docker/volumes/bound",
+        "volumes/bound/opts.json",
+    ] {
+        assert_eq!(places(&whose(&case, path)), root, "{path}");
+    }
 }
 
 /// Bytes that are not UTF-8, and names that are what dof prints of them.
