@@ -53,9 +53,8 @@ SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_i
 -- To Docker before 28 (and where the version is not known) all with the bit S_IFDIR, sockets and block devices too, is a directory.
 INSERT INTO merged_root (what, id, container_id, image_id, views, kind_bits, renames)
 WITH renamed (layer_id) AS MATERIALIZED (
-  SELECT DISTINCT t.layer_id FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id
-   WHERE f.redirect IS NOT NULL AND (f.mode & 61440) = 16384 AND t.host_id = :host
-     AND f.id >= (SELECT min(x.id) FROM tree y CROSS JOIN directory x ON x.tree_id = y.id AND x.path = '' WHERE y.host_id = :host)) -- the host's are the last
+  SELECT DISTINCT t.layer_id FROM tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id = d.id
+   WHERE f.redirect IS NOT NULL AND t.host_id = :host)
 SELECT 'container', c.id, c.id, NULL, 1, 0, EXISTS (SELECT 1 FROM container_layer x WHERE x.container_id = c.id AND x.layer_id IN (SELECT layer_id FROM renamed))
   FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
 UNION ALL
