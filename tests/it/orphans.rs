@@ -336,7 +336,7 @@ fn each_thing_taken_away_is_named() {
             "stands on 2 layers, as its own layer says, of which the records name 1",
             "",
             "",
-            true,
+            false,
             ok,
         ),
         (
@@ -352,7 +352,7 @@ fn each_thing_taken_away_is_named() {
             "stands on 2 layers, as its own layer says, of which the records name 1",
             "",
             "",
-            true,
+            false,
             ok,
         ),
         (
@@ -432,7 +432,7 @@ fn each_thing_taken_away_is_named() {
             "no layer sha256:",
             "",
             "",
-            true,
+            false,
             Some(["", "changed"]),
         ),
         (
@@ -448,7 +448,7 @@ fn each_thing_taken_away_is_named() {
             "layer without a cache ID",
             "",
             "",
-            true,
+            false,
             Some(["changed", "changed"]),
         ),
         (
