@@ -40,6 +40,8 @@ pub struct Layer {
     pub cache_id: Option<String>,
     /// Root of its files; `None` when they are gone.
     pub files: Option<EvidencePath>,
+    /// Whether no image and no container has it: the engine takes such layers away with their image.
+    pub stray: bool,
 }
 
 /// An image to verify.
@@ -477,6 +479,10 @@ fn layer(
             }
             (None, _) => unsure = true,
         }
+    }
+    if top.stray {
+        unsure = true;
+        notes.push("no image and no container has it: its image was removed by hand".into());
     }
     if let Some(odd) = shipped.odd {
         unsure = true;
