@@ -108,6 +108,13 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
                 layer_id: *layer,
             });
         }
+        for (i, layer) in layers.before.iter().enumerate() {
+            survey.put(record::ContainerBefore {
+                container_id: id,
+                position: i as i64 + 1,
+                layer_id: *layer,
+            });
+        }
     }
     layers_known(survey, cx, &row);
     let driver = row.log_driver.clone();

@@ -95,6 +95,9 @@ pub struct MountedLayers {
     pub below: Option<usize>,
     /// How many the records name.
     pub named: usize,
+    /// What its own layer was begun on, base first, where that is not what it stands on now: the engine compares with it.
+    pub before: Vec<i64>,
+    init: Option<i64>,
     /// How what is mounted departs from the records.
     pub departs: Option<Departure>,
     recorded: Recorded,
@@ -307,8 +310,8 @@ impl Adding<'_, '_> {
             stack.reverse();
             let mut recorded = self.layers.recorded(self.survey.line(&dir.join("parent")));
             let init = self.survey.line(&dir.join("init-id"));
-            if let Some(init) = &init {
-                let row = self.layer("init", init, record::Layer::default());
+            let init = init.map(|id| self.layer("init", &id, record::Layer::default()));
+            if let Some(row) = init {
                 self.layers.inits.push((row, recorded.clone()));
                 recorded.rows.insert(0, row);
                 stack.push(row);
@@ -342,6 +345,7 @@ impl Adding<'_, '_> {
                     stack,
                     own,
                     named,
+                    init,
                     recorded,
                     ..MountedLayers::default()
                 },
@@ -401,23 +405,17 @@ impl Adding<'_, '_> {
             ..record::Layer::default()
         };
         let own = self.layer("container", own_id, row);
-        let mut stack = Vec::new();
-        if self
-            .layers
-            .overlay
-            .get(&own)
-            .is_some_and(|o| o.lower.is_some())
-        {
-            // The first is the -init layer's.
-            let init = format!("{own_id}-init");
-            stack.push(self.layer("init", &init, record::Layer::default()));
-        }
-        stack.push(own);
+        let lower = self.layers.overlay.get(&own).map(|o| o.lower.is_some());
+        // The first below it is the -init layer.
+        let init = lower.unwrap_or_default().then(|| format!("{own_id}-init"));
+        let init = init.map(|id| self.layer("init", &id, record::Layer::default()));
+        let stack = init.into_iter().chain([own]).collect();
         self.layers.mounts.insert(
             container.to_owned(),
             MountedLayers {
                 stack,
                 own: Some(own),
+                init,
                 told: Some(own_id.to_owned()),
                 ..MountedLayers::default()
             },
@@ -472,23 +470,45 @@ impl Adding<'_, '_> {
             if mounted.told.is_none() {
                 departs = self.departure(driver, own, &mounted.recorded, &entries);
             }
-            let as_long = entries.len() == mounted.recorded.rows.len();
-            let mut stack = vec![own];
-            for (i, entry) in entries.iter().enumerate() {
-                let recorded = mounted.recorded.rows.get(i).copied();
-                let row = match recorded.filter(|r| self.is(driver, *r, entry)) {
-                    Some(row) => Some(row),
-                    None => self.leads_to(driver, entry),
-                };
-                stack.extend(row.or(recorded.filter(|_| as_long)));
-            }
-            stack.reverse();
+            let mut stack = self.resolved(driver, &entries, &mounted.recorded.rows);
+            let begun = self.begun_on(driver, &mounted);
+            let before = begun.filter(|b| *b != stack).unwrap_or_default();
+            stack.push(own);
             if let Some(mounted) = self.layers.mounts.get_mut(&container) {
                 mounted.below = Some(entries.len());
                 mounted.departs = departs;
                 mounted.stack = stack;
+                mounted.before = before;
             }
         }
+    }
+
+    /// The layers that entries lead to, base first; `recorded` has those of the records, topmost first.
+    fn resolved(&mut self, driver: Driver, entries: &[Entry], recorded: &[i64]) -> Vec<i64> {
+        let as_long = entries.len() == recorded.len();
+        let mut stack = Vec::new();
+        for (i, entry) in entries.iter().enumerate() {
+            let recorded = recorded.get(i).copied();
+            let row = match recorded.filter(|r| self.is(driver, *r, entry)) {
+                Some(row) => Some(row),
+                None => self.leads_to(driver, entry),
+            };
+            stack.extend(row.or(recorded.filter(|_| as_long)));
+        }
+        stack.reverse();
+        stack
+    }
+
+    /// What a container's own layer was begun on: its init layer, and what that says is below it.
+    fn begun_on(&mut self, driver: Driver, mounted: &MountedLayers) -> Option<Vec<i64>> {
+        let init = mounted.init?;
+        let lower = self.layers.overlay.get(&init)?.lower.clone()?;
+        let folder = driver.layers(self.root);
+        let entries = lower::entries(self.survey.evidence, &folder, &lower);
+        let recorded = mounted.recorded.rows.get(1..).unwrap_or_default();
+        let mut stack = self.resolved(driver, &entries, recorded);
+        stack.push(init);
+        Some(stack)
     }
 
     /// The entries of a layer's `lower`. A layer that has layers below it and no such file is told of; `None` then.
