@@ -25,7 +25,7 @@ built (engine_id, id) AS (
   EXCEPT
   SELECT t.engine_id, t.belongs FROM trace t WHERE t.kind IN ('container', 'mount-record', 'task')),
 sign (what, id, name, evidence, first, last, detail, engine_id) AS (
-  SELECT iif(t.belongs IN (SELECT b.id FROM built b WHERE b.engine_id = t.engine_id), 'build-container', 'container'), t.belongs, NULL, t.kind, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, t.detail, t.engine_id
+  SELECT iif((t.engine_id, t.belongs) IN (SELECT b.engine_id, b.id FROM built b), 'build-container', 'container'), t.belongs, NULL, t.kind, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, t.detail, t.engine_id
     FROM trace t WHERE t.kind IN ('container', 'mount-record', 'task', 'sandbox', 'sandbox-freed') AND length(t.belongs) = 64
   UNION ALL
   SELECT 'container', o.container, NULL, 'container-layer', o.last, o.last, NULL, o.engine_id FROM own_layer o
@@ -41,7 +41,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
     FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
    WHERE y.role = 'unowned'
   UNION ALL
-  SELECT iif(i.container IN (SELECT b.id FROM built b WHERE b.engine_id = i.engine_id), 'build-container', 'container'), i.container, NULL, 'image ' || i.full_id, i.created_at, i.created_at, NULL, i.engine_id FROM image i WHERE i.container IS NOT NULL
+  SELECT iif((i.engine_id, i.container) IN (SELECT b.engine_id, b.id FROM built b), 'build-container', 'container'), i.container, NULL, 'image ' || i.full_id, i.created_at, i.created_at, NULL, i.engine_id FROM image i WHERE i.container IS NOT NULL
   UNION ALL
   SELECT 'image', c.image_full_id, c.image_name, 'container ' || coalesce(c.name, c.full_id), c.created_at, c.created_at, NULL, c.engine_id
     FROM container c WHERE c.image_full_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/%') -- else the images are containerd's

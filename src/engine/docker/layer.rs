@@ -284,7 +284,8 @@ impl Adding<'_, '_> {
             let dir = folder.join(&name);
             let mut stack = Vec::new();
             let mut seen = HashSet::new();
-            let mut chain = self.survey.line(&dir.join("parent"));
+            let parent = self.survey.line(&dir.join("parent"));
+            let mut chain = parent.clone();
             while let Some(id) = chain {
                 if seen.contains(&id) {
                     self.survey.problem(
@@ -308,7 +309,7 @@ impl Adding<'_, '_> {
                 seen.insert(id);
             }
             stack.reverse();
-            let mut recorded = self.layers.recorded(self.survey.line(&dir.join("parent")));
+            let mut recorded = self.layers.recorded(parent);
             let init = self.survey.line(&dir.join("init-id"));
             let init = init.map(|id| self.layer("init", &id, record::Layer::default()));
             if let Some(row) = init {
@@ -427,10 +428,7 @@ impl Adding<'_, '_> {
         let mut all = self.layers.inits.clone();
         let chains: BTreeMap<&String, &i64> = self.layers.by_chain.iter().collect();
         for (chain, row) in chains {
-            let below = match self.layers.parent.get(chain) {
-                Some(parent) => self.layers.recorded(Some(parent.clone())),
-                None => self.layers.recorded(None),
-            };
+            let below = self.layers.recorded(self.layers.parent.get(chain).cloned());
             all.push((*row, below));
         }
         for (row, recorded) in all {
@@ -466,16 +464,25 @@ impl Adding<'_, '_> {
             let Some(entries) = self.lower(driver, own, &mounted.recorded) else {
                 continue;
             };
+            // An init layer that the records do not name, but the folder of the container's own.
+            let unnamed = self.layers.overlay.get(&own).is_some_and(|own| {
+                let init = entries
+                    .first()
+                    .and_then(|e| e.cache_id(&driver.layers(self.root)));
+                mounted.init.is_none() && init == Some(format!("{}-init", own.cache_id))
+            });
+            let (init, entries) = entries.split_at(usize::from(unnamed));
             let mut departs = None;
             if mounted.told.is_none() {
-                departs = self.departure(driver, own, &mounted.recorded, &entries);
+                departs = self.departure(driver, own, &mounted.recorded, entries);
             }
-            let mut stack = self.resolved(driver, &entries, &mounted.recorded.rows);
+            let mut stack = self.resolved(driver, entries, &mounted.recorded.rows);
+            stack.extend(self.resolved(driver, init, &[]));
             let begun = self.begun_on(driver, &mounted);
             let before = begun.filter(|b| *b != stack).unwrap_or_default();
             stack.push(own);
             if let Some(mounted) = self.layers.mounts.get_mut(&container) {
-                mounted.below = Some(entries.len());
+                mounted.below = Some(init.len() + entries.len());
                 mounted.departs = departs;
                 mounted.stack = stack;
                 mounted.before = before;
