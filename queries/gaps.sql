@@ -3,9 +3,10 @@
 -- about last, or later. detail has the names and addresses a container had, where they are known.
 -- what = build-container: an image says it was committed from it, as each step of the legacy builder does. what = something: a folder's own
 -- time says that an entry was removed from it then, not which. A copy of a disk made file by file has no such rows.
--- what = record: the record of which layers a container has; volume-files: the files of a volume whose folder is there; link: the short
--- name by which a layer is mounted. Where such a record is gone, a layer of no known container may be that one's, and says so.
--- :what       container | build-container | image | layer | volume | network | record | volume-files | link | something; all when unset
+-- what = record: the record of which layers a container has; volume-files: the files of a volume whose folder is there; log: that of a
+-- container that has run, with its folder's time; link: the short name by which a layer is mounted. Where the record of a container's
+-- layers is gone, a layer of no known container may be that one's, and says so.
+-- :what       container | build-container | image | layer | volume | network | record | volume-files | log | link | something; all when unset
 -- Example: dof query gaps --what container
 WITH living (host_id, full_id) AS (
   SELECT g.host_id, c.full_id FROM container c JOIN engine g ON g.id = c.engine_id WHERE c.source_id IS NOT NULL),
@@ -18,8 +19,13 @@ recordless (engine_id, driver, layer_id, full_id, name, last) AS (
     FROM container c
    WHERE c.source_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM trace m WHERE m.engine_id = c.engine_id AND m.kind = 'mount-record' AND m.belongs = c.full_id)
      AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/' || c.driver || '/%')),
+-- Containers that images were committed from and of which nothing else is left than their network.
+built (engine_id, id) AS (
+  SELECT i.engine_id, i.container FROM image i WHERE i.container IS NOT NULL
+  EXCEPT
+  SELECT t.engine_id, t.belongs FROM trace t WHERE t.kind IN ('container', 'mount-record', 'task')),
 sign (what, id, name, evidence, first, last, detail, engine_id) AS (
-  SELECT 'container', t.belongs, NULL, t.kind, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, t.detail, t.engine_id
+  SELECT iif((t.engine_id, t.belongs) IN (SELECT b.engine_id, b.id FROM built b), 'build-container', 'container'), t.belongs, NULL, t.kind, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, t.detail, t.engine_id
     FROM trace t WHERE t.kind IN ('container', 'mount-record', 'task', 'sandbox', 'sandbox-freed') AND length(t.belongs) = 64
   UNION ALL
   SELECT 'container', o.container, NULL, 'container-layer', o.last, o.last, NULL, o.engine_id FROM own_layer o
@@ -35,7 +41,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
     FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
    WHERE y.role = 'unowned'
   UNION ALL
-  SELECT 'build-container', i.container, NULL, 'image ' || i.full_id, i.created_at, i.created_at, NULL, i.engine_id FROM image i WHERE i.container IS NOT NULL
+  SELECT iif((i.engine_id, i.container) IN (SELECT b.engine_id, b.id FROM built b), 'build-container', 'container'), i.container, NULL, 'image ' || i.full_id, i.created_at, i.created_at, NULL, i.engine_id FROM image i WHERE i.container IS NOT NULL
   UNION ALL
   SELECT 'image', c.image_full_id, c.image_name, 'container ' || coalesce(c.name, c.full_id), c.created_at, c.created_at, NULL, c.engine_id
     FROM container c WHERE c.image_full_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/%') -- else the images are containerd's
@@ -62,6 +68,10 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
    WHERE y.role <> 'unowned' AND y.link <> '' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'link' AND l.name = y.link)
   UNION ALL
   SELECT 'record', r.full_id, r.name, 'container ' || r.name, r.last, r.last, NULL, r.engine_id FROM recordless r
+  UNION ALL
+  SELECT 'log', c.full_id, coalesce(c.name, c.full_id), 'folder ' || t.host_path, NULL, t.mtime, NULL, c.engine_id
+    FROM container c JOIN trace t ON t.engine_id = c.engine_id AND t.kind = 'container' AND t.belongs = c.full_id
+   WHERE c.started_at IS NOT NULL AND c.log_driver IN ('json-file', 'local') AND NOT EXISTS (SELECT 1 FROM log_file f WHERE f.container_id = c.id)
   UNION ALL
   SELECT 'volume-files', v.name, v.name, 'folder ' || t.host_path, NULL, t.mtime, NULL, v.engine_id
     FROM volume v JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume' AND t.belongs = v.name WHERE v.driver = 'local' AND v.mount_point IS NULL
@@ -101,9 +111,10 @@ SELECT n.what, coalesce(n.name, n.detail ->> '$.names[0]') AS name, n.id,
             WHEN n.what = 'layer' THEN 'the files of layer ' || n.id || ' are gone; they were there at '
             WHEN n.what = 'link' THEN 'the link ' || n.name || ' of layer ' || n.id || ' is gone; it was there at '
             WHEN n.what = 'record' THEN 'the record of which layers container ' || n.name || ' has is gone; it was there at '
+            WHEN n.what = 'log' THEN 'the log of container ' || n.name || ' is gone; its folder was last changed at '
             WHEN n.what = 'volume-files' THEN 'the files of volume ' || n.name || ' are gone; its folder was last changed at '
             ELSE 'there was ' || iif(n.what = 'image', 'an ', 'a ') || n.what || ' ' || coalesce(n.name, n.detail ->> '$.names[0]', n.id, 'of no known name') || ' here, until ' END
-       || coalesce(strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) || iif(n.what IN ('something', 'volume-files'), '', ' or later'), 'a time nothing tells')
+       || coalesce(strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) || iif(n.what IN ('something', 'volume-files', 'log'), '', ' or later'), 'a time nothing tells')
        || coalesce('; or it is that of ' || (n.detail ->> '$.may_be') || ', whose record of its layers is gone', '') AS says, h.name AS host
   FROM gone n JOIN engine g ON g.id = n.engine_id JOIN host h ON h.id = g.host_id
  ORDER BY n.what, n.last, n.id, n.name, n.evidence, n.engine_id;

@@ -63,8 +63,11 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
    WHERE n.name NOT IN ('bridge', 'host', 'none', 'docker_gwbridge', 'ingress')
      AND NOT EXISTS (SELECT 1 FROM container_network cn JOIN container c ON c.id = cn.container_id WHERE c.engine_id = n.engine_id AND (cn.network_full_id = n.full_id OR cn.name = n.name))
   UNION ALL
-  SELECT t.kind, t.name, t.belongs, 0, 'of a container that has no record', t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
+  -- Those of the legacy builder's containers, which their images name, may stay when the step is done.
+  SELECT t.kind, t.name, t.belongs, b.step, iif(b.step, 'of a container that an image was committed from, as each step of a build is', 'of a container that has no record'), t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM trace t JOIN engine g ON g.id = t.engine_id
+         JOIN (SELECT t.id AS id, t.kind = 'sandbox' AND EXISTS (SELECT 1 FROM image i WHERE i.engine_id = t.engine_id AND i.container = t.belongs)
+                      AND NOT EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind IN ('container', 'mount-record', 'task') AND k.belongs = t.belongs) AS step FROM trace t) b ON b.id = t.id
    WHERE t.kind IN ('task', 'sandbox') AND length(t.belongs) = 64 AND NOT EXISTS (SELECT 1 FROM living v WHERE v.host_id = g.host_id AND v.full_id = t.belongs)
   UNION ALL
   SELECT t.kind, t.name, NULL, EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name),

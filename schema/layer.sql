@@ -16,8 +16,18 @@ CREATE TABLE layer (
   source_id        INTEGER REFERENCES source
 ) STRICT;
 
--- The layers a container's file system is made of; the container's own is the last.
+-- The layers a container's file system is made of, as the engine mounts them (overlay2's `lower`; else the records); the
+-- container's own is the last.
 CREATE TABLE container_layer (
+  container_id INTEGER NOT NULL REFERENCES container,
+  position     INTEGER NOT NULL,    -- 1 = base
+  layer_id     INTEGER NOT NULL REFERENCES layer,
+  PRIMARY KEY (container_id, position)
+) STRICT, WITHOUT ROWID;
+
+-- The layers a container's own was begun on, where it does not stand on these now: someone changed its `lower`, or that of its
+-- -init layer. The engine tells by them what the container changed.
+CREATE TABLE container_before (
   container_id INTEGER NOT NULL REFERENCES container,
   position     INTEGER NOT NULL,    -- 1 = base
   layer_id     INTEGER NOT NULL REFERENCES layer,

@@ -13,6 +13,7 @@ SELECT cl.container_id AS container_id, cl.position AS position, l.id AS layer_i
             WHEN l.driver = 'overlay' AND l.role = 'init' THEN 2
             WHEN l.driver = 'overlay'
             THEN 3 * (cl.position = (SELECT max(x.position) FROM container_layer x CROSS JOIN layer y ON y.id = x.layer_id WHERE x.container_id = cl.container_id AND y.role = 'image'))
+            WHEN EXISTS (SELECT 1 FROM container_before b WHERE b.container_id = cl.container_id) THEN 1
             ELSE 3 END AS sees
   FROM container_layer cl CROSS JOIN layer l ON l.id = cl.layer_id CROSS JOIN tree t ON t.layer_id = l.id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = '';
 
@@ -46,6 +47,10 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
     WITH RECURSIVE
     stack (position, dir_id, sees) AS MATERIALIZED (
       SELECT position, dir_id, sees & r.views FROM container_stack WHERE container_id = r.container_id AND sees & r.views
+       UNION ALL
+      -- What it was begun on, where it does not stand on that now: at positions that no layer of the container's has.
+      SELECT b.position + 1000000, d.id, 2 FROM container_before b CROSS JOIN tree t ON t.layer_id = b.layer_id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = ''
+       WHERE b.container_id = r.container_id AND r.views & 2
        UNION ALL
       SELECT position, dir_id, sees & r.views FROM image_stack WHERE image_id = r.image_id AND sees & r.views),
     entry (now, below, parts, path) AS (

@@ -14,6 +14,7 @@ DELETE FROM mount_place WHERE container_id IN (SELECT c.id FROM container c JOIN
 DELETE FROM tree_label WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM merged_root WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host) OR image_id IN (SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
 DELETE FROM container_layer WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
+DELETE FROM container_before WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_env WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_label WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_port WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);

@@ -21,7 +21,7 @@ CREATE TABLE verification_finding (
   change          TEXT NOT NULL, -- changed, added (not shipped), missing (shipped, not there), unreadable
   path            TEXT,          -- in the layer; NULL for the layer or image itself
   path_raw        BLOB,          -- its bytes, where they are not UTF-8
-  attribute       TEXT,          -- what of it changed: type, mode, owner, group, size, mtime, content, link target, hard link, device, opaque, xattr NAME; of itself: directory, diff ID, chain ID, archive (its SHA-256), config (its SHA-256), layer (its chain ID: not there, or itself changed)
+  attribute       TEXT,          -- what of it changed: type, mode, owner, group, size, mtime, content, link target, hard link, device, opaque, xattr NAME; of itself: directory, diff ID, chain ID, archive (its SHA-256), config (its SHA-256), layer (its chain ID: not there, or itself changed), link and lower (where overlay2's files lead: the layer itself, those below it)
   shipped         TEXT,          -- as it was shipped; owners as they are on disk where the engine shifts them
   found           TEXT           -- as it is on the disk
 ) STRICT;

@@ -232,6 +232,11 @@ records! {
         position: i64,
         layer_id: i64,
     }
+    ContainerBefore => "container_before" {
+        container_id: i64,
+        position: i64,
+        layer_id: i64,
+    }
 
     /// A container.
     Container => "container" {

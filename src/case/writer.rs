@@ -228,13 +228,32 @@ impl<'c> Writer<'c> {
         done.map(drop).map_err(|e| self.err(e))
     }
 
-    /// Goes on with a host that is in the case, and takes out the results of an earlier verification of it.
+    /// Goes on with a host that is in the case.
+    pub fn go_on(&mut self, host: i64) {
+        self.host = host;
+    }
+
+    /// Takes out the results of an earlier verification of the host.
     ///
     /// # Errors
     /// When SQLite fails.
-    pub fn verify_again(&mut self, host: i64) -> Result<(), Error> {
-        self.host = host;
-        run_with_host(self.db, schema::REMOVE_VERIFICATION, host).map_err(|e| self.err(e))
+    pub fn forget_verification(&mut self) -> Result<(), Error> {
+        run_with_host(self.db, schema::REMOVE_VERIFICATION, self.host).map_err(|e| self.err(e))
+    }
+
+    /// The same for one layer or image alone, by its row id.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn forget_verified(&mut self, row: i64, is_layer: bool) -> Result<(), Error> {
+        let column = if is_layer { "layer_id" } else { "image_id" };
+        let run = |sql: String| self.db.execute(&sql, [row]);
+        run(format!(
+            "DELETE FROM verification_finding WHERE verification_id IN (SELECT id FROM verification WHERE {column} = ?)"
+        ))
+        .and_then(|_| run(format!("DELETE FROM verification WHERE {column} = ?")))
+        .map(drop)
+        .map_err(|e| self.err(e))
     }
 
     /// Writes a problem unless the host has it already.

@@ -179,11 +179,15 @@ impl QueryCommand {
         for line in never_looked(opened.case.db(), &query, &arguments)? {
             stderr::line(format_args!("dof: {line}"));
         }
-        let told = query.sql.contains("container_file") || query.sql.contains("container_change");
-        if told && lacking_layers(opened.case.db(), &arguments)? {
-            return Ok(exit::PROBLEMS);
+        let tells = |views: &[&str]| views.iter().any(|view| query.sql.contains(view));
+        let mut lacking = false;
+        if tells(&["container_file", "container_change", "container_stack"]) {
+            lacking |= lacking_layers(opened.case.db(), &arguments)?;
         }
-        Ok(opened.code)
+        if tells(&["image_file"]) {
+            lacking |= lacking_image_layers(opened.case.db(), &arguments)?;
+        }
+        Ok(if lacking { exit::PROBLEMS } else { opened.code })
     }
 }
 
@@ -271,6 +275,35 @@ fn lacking_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, F
         let name = printable(&name);
         stderr::line(format_args!(
             "dof: container {name}: {why}; this is not all of its files (dof query problems)"
+        ));
+    }
+    Ok(any)
+}
+
+/// The same of images.
+fn lacking_image_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, Failure> {
+    let asked = asked.iter().find(|(name, _)| name == "image");
+    let asked = asked.map(|(_, value)| value.as_str());
+    let failed = |e: rusqlite::Error| Failure::io(e.to_string());
+    let mut statement = db
+        .prepare(
+            "SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id), count(*)
+               FROM image i JOIN image_layer il ON il.image_id = i.id LEFT JOIN layer l ON l.id = il.layer_id
+              WHERE l.host_path IS NULL
+                AND (?1 IS NULL OR ?1 = i.full_id OR substr(i.full_id, 8, length(?1)) = ?1
+                     OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = ?1 OR r.reference = ?1 || ':latest')))
+              GROUP BY i.id ORDER BY 1, i.id",
+        )
+        .map_err(failed)?;
+    let mut rows = statement.query([asked]).map_err(failed)?;
+    let mut any = false;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let name: String = row.get(0).map_err(failed)?;
+        let gone: i64 = row.get(1).map_err(failed)?;
+        any = true;
+        let name = printable(&name);
+        stderr::line(format_args!(
+            "dof: image {name}: {gone} of its layers are not there; this is not all of its files (dof query problems)"
         ));
     }
     Ok(any)

@@ -27,7 +27,7 @@ is missing. Ids of layers and images are computed anew. An image is as shipped w
 one that is named or used and has no config any more is said. With --full each layer's archive is put together again, and its \
 SHA-256 must be the diff ID. A case prints the results that were stored in it.
 
-Exit codes: 0 all as shipped; 1 something is not, or cannot be verified; 2 and 3 as elsewhere.
+Exit codes: 0 all as shipped; 1 something is not, or cannot be verified, or there is a problem; 2 and 3 as elsewhere.
 
 Example:
   dof verify --full /mnt/host
@@ -42,7 +42,7 @@ pub struct Verify {
     /// Put each layer's archive together again and hold its SHA-256 against the diff ID
     #[arg(long)]
     full: bool,
-    /// Keep the results in this case, which must hold the host; those of an earlier verification are replaced
+    /// Keep the results in this case, which must hold the host; those of an earlier verification are replaced, with --image those of the image alone
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
     #[command(flatten)]
@@ -75,6 +75,14 @@ impl Verify {
                 },
                 path.display()
             )));
+        }
+        if self.image.is_none() {
+            let (layers, images) = never(&case)?;
+            if layers + images > 0 {
+                stderr::line(format_args!(
+                    "dof: not verified: {layers} layers, {images} images"
+                ));
+            }
         }
         Ok(tally.code())
     }
@@ -129,7 +137,7 @@ impl Verify {
             progress.message(format!("{n} of {all}, {} MiB compared", bytes >> 20));
         });
         progress.finish();
-        let case = store(case, host, &rows, &report, self.full)?;
+        let case = store(case, host, &rows, &report, self.full, self.image.is_some())?;
         let tally = self.print(&case, out)?;
         for problem in report.layers.iter().flat_map(|(_, v)| &v.problems) {
             stderr::line(format_args!("dof: {problem}"));
@@ -138,15 +146,15 @@ impl Verify {
             stderr::line(format_args!(
                 "dof: nothing was verified: no image store that dof reads"
             ));
-            let [_, warnings, errors] = summary.counts.problems;
-            return Ok(if warnings + errors > 0 {
-                exit::PROBLEMS
-            } else {
-                exit::OK
-            });
+        } else {
+            stderr::line(format_args!("{}", summarise(&report)));
         }
-        stderr::line(format_args!("{}", summarise(&report)));
-        Ok(tally.code())
+        let [_, warnings, errors] = summary.counts.problems;
+        Ok(if warnings + errors > 0 {
+            exit::PROBLEMS
+        } else {
+            tally.code()
+        })
     }
 
     fn output(&self, case: &Case) -> Result<Box<dyn Write>, Failure> {
@@ -225,6 +233,7 @@ impl Render for Gathering {
             used_by,
             row_id,
             host_id,
+            stray,
         ] = std::array::from_fn(text);
         let wanted = wanted == "1";
         let data_root = EvidencePath::new(&data_root);
@@ -257,6 +266,7 @@ impl Render for Gathering {
                 parent: some(&parent),
                 cache_id: some(&cache_id),
                 files: some(&host_path).map(EvidencePath::new),
+                stray: stray == "1",
             };
             let key = key_of_layer(&layer);
             self.plan.layers.push(layer);
@@ -290,17 +300,29 @@ fn plan_rows(case: &Case, host: i64) -> Result<HashMap<Key, i64>, Failure> {
     Ok(rows.into_iter().filter_map(of_host).collect())
 }
 
-/// Writes the results in one transaction.
+/// How many image layers and images of a case's hosts were never verified, though others were.
+fn never(case: &Case) -> Result<(i64, i64), Failure> {
+    let sql = "SELECT (SELECT count(*) FROM layer l WHERE l.role = 'image' AND NOT EXISTS (SELECT 1 FROM verification v WHERE v.layer_id = l.id)),
+                      (SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT 1 FROM verification v WHERE v.image_id = i.id))";
+    let counts = case.db().query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)));
+    counts.map_err(|e| Failure::io(e.to_string()))
+}
+
+/// Writes the results in one transaction. Those of an earlier verification go, but for what this one was not asked for.
 fn store(
     case: Case,
     host: i64,
     rows: &HashMap<Key, i64>,
     report: &Report,
     full: bool,
+    partly: bool,
 ) -> Result<Case, Failure> {
     let mut target = case.reopen()?;
     let mut writer = target.writer()?;
-    writer.verify_again(host)?;
+    writer.go_on(host);
+    if !partly {
+        writer.forget_verification()?;
+    }
     let first = writer.first_free("verification")?;
     let mut finding_id = writer.first_free("verification_finding")?;
     let layers = report
@@ -313,6 +335,9 @@ fn store(
         .map(|(i, v)| (key_of_image(i), false, v));
     for (id, (key, is_layer, verdict)) in (first..).zip(layers.chain(images)) {
         let row = rows.get(&key).copied();
+        if partly && let Some(row) = row {
+            writer.forget_verified(row, is_layer)?;
+        }
         writer.record(&verification(id, host, row, is_layer, verdict, full && is_layer).into())?;
         for finding in &verdict.findings {
             writer.record(&row_of(finding_id, id, finding).into())?;

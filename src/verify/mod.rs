@@ -8,7 +8,7 @@ mod compare;
 mod owners;
 mod shipped;
 
-use crate::engine::docker::{Driver, Stacking};
+use crate::engine::docker::{self, Driver, Stacking};
 use crate::engine::sha256_hex;
 use crate::evidence::walk::Top;
 use crate::evidence::{self, Evidence, EvidencePath};
@@ -40,6 +40,8 @@ pub struct Layer {
     pub cache_id: Option<String>,
     /// Root of its files; `None` when they are gone.
     pub files: Option<EvidencePath>,
+    /// Whether no image and no container has it: the engine takes such layers away with their image.
+    pub stray: bool,
 }
 
 /// An image to verify.
@@ -386,13 +388,20 @@ fn layer(
         );
     };
     let copies = driver.stacking != Stacking::Each;
+    let mut notes = Vec::new();
+    let mut unsure = false;
+    if driver.name == "overlay2" {
+        let standing = Standing::of(evidence, driver, stack, complete, owners, full);
+        findings.extend(standing.findings);
+        notes.extend(standing.notes);
+        unsure = standing.unsure;
+    }
     let rules = Rules {
         marks: driver.marks(top.rootless),
         copies,
         no_devices: top.rootless,
     };
     let mut shipped = Shipped::default();
-    let mut notes = Vec::new();
     for l in below.iter().filter(|_| copies).chain([top]) {
         let path = record_of(l);
         if let Err(why) = shipped.apply(evidence, &path, rules) {
@@ -461,7 +470,6 @@ fn layer(
     let record = record_of(top);
     let mut compared =
         compare::compare(evidence, &root, &mut shipped, how, full.then_some(&record));
-    let mut unsure = false;
     if full {
         match (compared.sha256, &top.diff_id) {
             (Some(sum), Some(id)) if *id == format!("sha256:{sum}") => {}
@@ -471,6 +479,10 @@ fn layer(
             }
             (None, _) => unsure = true,
         }
+    }
+    if top.stray {
+        unsure = true;
+        notes.push("no image and no container has it: its image was removed by hand".into());
     }
     if let Some(odd) = shipped.odd {
         unsure = true;
@@ -500,6 +512,129 @@ fn layer(
         bytes: compared.bytes,
         ..verdict(findings, unsure, note, problems)
     }
+}
+
+/// What overlay2 mounts for a layer and below it, by its link and its `lower`, against the records.
+#[derive(Default)]
+struct Standing {
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+    unsure: bool,
+}
+
+impl Standing {
+    fn of(
+        evidence: &Evidence,
+        driver: Driver,
+        stack: &[&Layer],
+        complete: bool,
+        owners: &Owners,
+        full: bool,
+    ) -> Standing {
+        let mut standing = Standing::default();
+        let Some((top, below)) = stack.split_last() else {
+            return standing;
+        };
+        let Some(home) = home_of(driver, top) else {
+            return standing;
+        };
+        let folder = driver.layers(&top.data_root);
+        let link = standing.line(evidence, &home.join("link"));
+        if let Some(link) = &link {
+            let want = home.join("diff");
+            // One that is gone shows no other's files.
+            let found = docker::leads(evidence, &folder.join("l").join(link));
+            if let Some(found) = found.filter(|f| *f != want) {
+                let [want, found] = [want, found].map(|p| Some(p.host()));
+                let finding = of_itself(Change::Changed, "link", want, found);
+                standing.findings.push(finding);
+            }
+        }
+        let Some(lower) = standing.line(evidence, &home.join("lower")) else {
+            if link.is_some() && !below.is_empty() {
+                let ids: Vec<&str> = below
+                    .iter()
+                    .rev()
+                    .filter_map(|l| l.cache_id.as_deref())
+                    .collect();
+                let finding = of_itself(Change::Missing, "lower", Some(ids.join(", ")), None);
+                standing.findings.push(finding);
+            }
+            return standing;
+        };
+        let entries = docker::entries(evidence, &folder, &lower);
+        let mut recorded = below.iter().rev();
+        for entry in &entries {
+            let Some(recorded) = recorded.next() else {
+                if complete {
+                    let found = Some(entry.shown(&folder));
+                    standing
+                        .findings
+                        .push(of_itself(Change::Added, "lower", None, found));
+                }
+                continue;
+            };
+            let found = entry.cache_id(&folder);
+            let known = recorded.cache_id.is_some();
+            if !known || found.is_some() && found == recorded.cache_id {
+                continue;
+            }
+            if entry.target.is_none()
+                && let Some(home) = home_of(driver, recorded)
+                && standing.line(evidence, &home.join("link")).as_deref()
+                    == entry.name.strip_prefix("l/")
+            {
+                continue; // its link is gone
+            }
+            // BuildKit may have built one of the same content, of which the store keeps the other.
+            let other = found.map(|id| Layer {
+                files: Some(driver.home(&top.data_root, &id).join("diff")),
+                cache_id: Some(id),
+                ..(*recorded).clone()
+            });
+            let same = other.is_some_and(|other| {
+                let verdict = layer(evidence, &[&other], false, owners, full);
+                verdict.outcome == Outcome::AsShipped
+            });
+            let (shipped, found) = (recorded.cache_id.clone(), entry.shown(&folder));
+            if same {
+                let shipped = shipped.unwrap_or_default();
+                let note = format!("it stands on {found}, whose content is that of {shipped}");
+                standing.notes.push(note);
+            } else {
+                let finding = of_itself(Change::Changed, "lower", shipped, Some(found));
+                standing.findings.push(finding);
+            }
+        }
+        for recorded in recorded {
+            let id = recorded.cache_id.clone();
+            standing
+                .findings
+                .push(of_itself(Change::Missing, "lower", id, None));
+        }
+        standing
+    }
+
+    /// A file of one line; `None` when it is not there, or nothing.
+    fn line(&mut self, evidence: &Evidence, path: &EvidencePath) -> Option<String> {
+        match evidence.read(path, 4096) {
+            Ok((bytes, _)) => Some(crate::text::lossless(bytes.trim_ascii()).into_owned())
+                .filter(|s| !s.is_empty()),
+            Err(evidence::Error::Missing) => None,
+            Err(e) => {
+                self.unsure = true;
+                self.notes
+                    .push(format!("{}: cannot be read: {e}", path.host()));
+                None
+            }
+        }
+    }
+}
+
+/// A layer's own folder.
+fn home_of(driver: Driver, layer: &Layer) -> Option<EvidencePath> {
+    let id = layer.cache_id.as_deref()?;
+    Some(driver.home(&layer.data_root, id))
 }
 
 /// The ids a layer's folder in the store has: its name follows from the diff ID and the layer below.

@@ -12,7 +12,7 @@
 # process is killed) daemon, containerd, shims and containers get SIGKILL at once:
 # a power cut. When this script has returned, all of them are gone and so are their mounts.
 #
-# USERNS_REMAP=1 has the engine shift its containers' users (userns-remap).
+# USERNS_REMAP=1 has the engine shift its containers' users (userns-remap), NO_BRIDGE=1 make no default network.
 #
 # Needs root, dockerd, containerd, runc, iptables, iproute2, util-linux, perl.
 # STORAGE_DRIVER is the storage driver (default overlay2).
@@ -59,6 +59,7 @@ OS
 }
 JSON
     [ -z "${USERNS_REMAP-}" ] || remap "$root"
+    [ -z "${NO_BRIDGE-}" ] || sed -i 's/^{$/{\n  "bridge": "none",/' "$root/etc/docker/daemon.json"
 }
 
 # An engine that shifts its containers' users, into two ranges.

@@ -20,6 +20,7 @@ mod fuse;
 mod fuzz;
 mod hashes;
 mod live;
+mod lower;
 mod mactime;
 mod mount;
 mod oracle;

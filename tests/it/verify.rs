@@ -776,6 +776,115 @@ fn the_case(host: &Path, case: &Path, pax: &Path) {
     );
 }
 
+/// What a verification does not look at, it does not call as shipped.
+#[test]
+fn no_more_is_said_than_was_verified() {
+    let mut engine = match Engine::start("partly") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.base_image();
+    let made = ["run", "--name", "step", "base:1", "sh", "-c", "echo x > /x"];
+    engine.docker(&made).text();
+    let two = engine.docker(&["commit", "step", "two:1"]).text();
+    engine
+        .docker(&["run", "--name", "web", "two:1", "true"])
+        .text();
+    engine.docker(&["rm", "step"]).text();
+    engine.kill();
+    let host = engine.root();
+    let mount = host.to_str().unwrap();
+    let (dir, case) = ingest(&host, 0);
+    let path = case.to_str().unwrap();
+    let top = layer(&host, "two:1", 2, &case);
+
+    // One image verified is not all of them.
+    dof(["verify", "--image", "base:1", "--case", path, mount]).with(0);
+    let ran = dof(["verify", path]).with(0);
+    assert_eq!(ran.err, "dof: not verified: 1 layers, 1 images\n");
+    // Nor does it take away what was found of the others.
+    fs::write(top.join("added"), "").unwrap();
+    dof(["verify", "--case", path, mount]).with(1);
+    for _ in 0..2 {
+        dof(["verify", "--image", "base:1", "--case", path, mount]).with(0);
+        let ran = dof(["verify", path]).with(1);
+        assert!(
+            ran.err.is_empty() && ran.out.contains("added /added"),
+            "{ran:?}"
+        );
+        assert_eq!(
+            ran.out.matches("\nlayer ").count() + ran.out.matches("\nimage ").count(),
+            3
+        );
+    }
+    fs::remove_file(top.join("added")).unwrap();
+    dof(["verify", "--image", "two:1", "--case", path, mount]).with(0);
+    dof(["verify", path]).with(0);
+
+    // A problem is one, though all layers are as shipped.
+    let names = engine.data_root().join("image/overlay2/repositories.json");
+    let aside = dir.path().join("aside");
+    fs::copy(&names, &aside).unwrap();
+    fs::remove_file(&names).unwrap();
+    let ran = dof(["verify", mount]).with(1);
+    assert!(
+        !ran.out.contains(": changed") && !ran.out.contains("cannot be"),
+        "{}",
+        ran.out
+    );
+    fs::copy(&aside, &names).unwrap();
+
+    // Files of an image and its containers, where a layer is not there.
+    let home = top.parent().unwrap();
+    fs::rename(home, dir.path().join("home")).unwrap();
+    dof(["ingest", mount, path]).with(1);
+    for (query, option, who) in [
+        ("image-files", ["--image", "two:1"], "image two:1"),
+        ("whose", ["--path", "/bin/sh"], "container web"),
+        ("drift", ["--container", "web"], "container web"),
+    ] {
+        let ran = dof(["query", query, option[0], option[1], "--case", path]).with(1);
+        let want = format!("dof: {who}: 1 of its layers are not there; ");
+        assert!(ran.err.contains(&want), "{query}: {}", ran.err);
+    }
+    dof(["query", "image-files", "--image", "base:1", "--case", path]).with(0);
+    fs::rename(dir.path().join("home"), home).unwrap();
+
+    // An image removed by hand leaves layers that no image and no container has.
+    let id = two.trim_start_matches("sha256:");
+    let store = engine.data_root().join("image/overlay2");
+    let all = fs::read_to_string(&names).unwrap();
+    let mut all: Value = serde_json::from_str(&all).unwrap();
+    all["Repositories"].as_object_mut().unwrap().remove("two");
+    fs::write(&names, all.to_string()).unwrap();
+    fs::remove_file(store.join("imagedb/content/sha256").join(id)).unwrap();
+    let rows = verified(&host, 1, &[]);
+    let gone = |r: &&Value| r["subject"] == "image" && r["outcome"] == "cannot be verified";
+    assert_eq!(
+        rows.iter().filter(gone).count(),
+        1,
+        "its container has it: {rows:?}"
+    );
+    let web = fs::read_dir(engine.data_root().join("containers")).unwrap();
+    for web in web.flatten() {
+        let id = web.file_name().into_string().unwrap();
+        fs::remove_dir_all(web.path()).unwrap();
+        fs::remove_dir_all(store.join("layerdb/mounts").join(id)).unwrap();
+    }
+    let rows = verified(&host, 1, &[]);
+    let odd: Vec<&Value> = rows
+        .iter()
+        .filter(|r| r["outcome"] != "as shipped")
+        .collect();
+    assert_eq!(odd.len(), 1, "{odd:?}");
+    assert_eq!(
+        (&odd[0]["subject"], &odd[0]["outcome"]),
+        (&json!("layer"), &json!("cannot be verified"))
+    );
+    let note = odd[0]["note"].as_str().unwrap();
+    assert!(note.contains("no image and no container has it"), "{note}");
+}
+
 /// An engine that shifts users: owners on disk are those of the archive in the ranges of its user.
 #[test]
 fn owners_of_a_remapped_engine() {
@@ -1020,7 +1129,7 @@ impl MadeUp {
         Self::layer(std::rc::Rc::new(folder()), driver, cache_id, None)
     }
 
-    /// A layer; `parent` is the chain ID of one below.
+    /// A layer, and an image it is the top of; `parent` is the chain ID of one below.
     fn layer(
         dir: std::rc::Rc<tempfile::TempDir>,
         driver: &str,
@@ -1048,6 +1157,13 @@ impl MadeUp {
         }
         fs::write(store.join("diff"), &diff).unwrap();
         fs::write(store.join("cache-id"), cache_id).unwrap();
+        let ids = vec![&diff; 1 + usize::from(parent.is_some())];
+        let config = json!({"rootfs": {"type": "layers", "diff_ids": ids}}).to_string();
+        let images = docker.join("image").join(driver);
+        let content = images.join("imagedb/content/sha256");
+        fs::create_dir_all(&content).unwrap();
+        fs::write(content.join(sha256(config.as_bytes())), &config).unwrap();
+        fs::write(images.join("repositories.json"), r#"{"Repositories":{}}"#).unwrap();
         if let Some(parent) = parent {
             fs::write(store.join("parent"), parent).unwrap();
         }
@@ -1082,6 +1198,7 @@ impl MadeUp {
     #[track_caller]
     fn row(&self, code: i32, options: &[&str]) -> Value {
         let mut rows = verified(self.dir.path(), code, options);
+        rows.retain(|r| r["subject"] == "layer");
         assert_eq!(rows.len(), 1, "{rows:?}");
         rows.remove(0)
     }
@@ -1186,7 +1303,9 @@ fn records_of_any_kind_do_no_harm() {
         deep.push("d");
     }
     fs::create_dir_all(&deep).unwrap();
-    assert_eq!(verified(host.dir.path(), 1, &[]).len(), 600);
+    let mut rows = verified(host.dir.path(), 1, &[]);
+    rows.retain(|r| r["subject"] == "layer");
+    assert_eq!(rows.len(), 600);
 }
 
 /// A directory that a BuildKit step wrote to was not made from the archive, but the archive from it, with whole seconds.

@@ -108,6 +108,13 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
                 layer_id: *layer,
             });
         }
+        for (i, layer) in layers.before.iter().enumerate() {
+            survey.put(record::ContainerBefore {
+                container_id: id,
+                position: i as i64 + 1,
+                layer_id: *layer,
+            });
+        }
     }
     layers_known(survey, cx, &row);
     let driver = row.log_driver.clone();
@@ -160,12 +167,29 @@ fn layers_known(survey: &mut Survey<'_>, cx: &Context<'_>, row: &record::Contain
         );
         survey.problem(Severity::Warning, &record, what, "all of the container");
     }
-    let named = layers.stack.len().saturating_sub(1);
-    if let Some(below) = layers.below.filter(|n| *n > named) {
+    if let Some(departs) = &layers.departs {
         let what = format!(
-            "container {name} stands on {below} layers, as its own layer says, of which the records name {named}"
+            "container {name} stands on other layers than the records say: {}",
+            departs.words()
         );
-        survey.problem(Severity::Warning, &record, what, "those that are named");
+        let kept = "what the engine mounts: the layers that are there of those this file leads to";
+        survey.problem(departs.severity(), &departs.lower, what, kept);
+    }
+    let there = layers.stack.len().saturating_sub(1);
+    if let Some(below) = layers
+        .below
+        .filter(|n| *n > layers.named && layers.told.is_none() || *n > there)
+    {
+        let what = format!(
+            "container {name} stands on {below} layers, as its own layer says, of which the records name {}",
+            layers.named
+        );
+        let kept = if there == below {
+            "all of them: the others as its own layer names them"
+        } else {
+            "those that are named and there"
+        };
+        survey.problem(Severity::Warning, &record, what, kept);
     }
 }
 

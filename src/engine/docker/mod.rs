@@ -7,6 +7,7 @@ mod container;
 mod driver;
 mod image;
 mod layer;
+mod lower;
 mod network;
 mod roots;
 mod swarm;
@@ -15,6 +16,7 @@ mod version;
 mod volume;
 
 pub use driver::{Driver, Stacking};
+pub use lower::{entries, leads};
 
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
@@ -75,6 +77,7 @@ impl Engine for Docker {
             layers.survey(survey, id, install, name);
         }
         layers.unowned(survey, id, install);
+        layers.mounted(survey, id, install);
         let mut images = image::Images::new();
         for name in &drivers {
             image::survey(

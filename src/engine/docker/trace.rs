@@ -4,10 +4,10 @@
 use super::driver::Driver;
 use crate::engine::{METADATA_LIMIT, Survey};
 use crate::evidence::walk::{Buffer, OpenDir, Top};
-use crate::evidence::{Error, EvidencePath, Meta};
+use crate::evidence::{Error, Evidence, EvidencePath, Meta};
 use crate::parse::bolt::Bolt;
 use crate::parse::carve;
-use crate::problem::Severity;
+use crate::problem::{Defect, Problem, Severity};
 use crate::record;
 use crate::text::lossless;
 use serde_json::{Map, Value, json};
@@ -29,7 +29,8 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath, drivers
     for driver in drivers {
         t.store(&format!("image/{driver}"));
     }
-    let in_use = t.build_records();
+    let (in_use, problems) = build_records(t.survey.evidence, root);
+    t.survey.problems.extend(problems);
     for driver in Driver::all() {
         t.layers(driver, &in_use);
     }
@@ -39,6 +40,31 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath, drivers
         of(n.into())
     });
     t.networks();
+}
+
+/// Where BuildKit keeps which layers are its own, as raw bytes: their names stand in them as they are. And what of it could
+/// not be read.
+pub fn build_records(evidence: &Evidence, root: &EvidencePath) -> (Vec<u8>, Vec<Problem>) {
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for name in ["snapshots.db", "metadata_v2.db", "metadata.db", "cache.db"] {
+        let path = root.join("buildkit").join(name);
+        let (what, kept) = match evidence.read_on(&path, METADATA_LIMIT) {
+            Ok((bytes, _, failed)) => {
+                all.extend(bytes);
+                let Some(e) = failed else {
+                    continue;
+                };
+                (format!("cannot be read on: {e}"), "what stands before")
+            }
+            Err(Error::Missing) => continue,
+            Err(e) => (
+                format!("cannot be read: {e}"),
+                "not which layers are BuildKit's own",
+            ),
+        };
+        problems.push(Defect::new(what, kept).in_file(Severity::Warning, path.host()));
+    }
+    (all, problems)
 }
 
 /// What a trace belongs to, and what else it says; `None` for an entry that is no trace.
@@ -165,31 +191,6 @@ impl Tracing<'_, '_> {
         });
         let tmp = format!("{store}/layerdb/tmp");
         self.folder(&tmp, "unfinished", |_, _, _| Some((None, None)));
-    }
-
-    /// Where BuildKit keeps which layers are its own, as raw bytes: their names stand in them as they are.
-    fn build_records(&mut self) -> Vec<u8> {
-        let mut all = Vec::new();
-        for name in ["snapshots.db", "metadata_v2.db", "metadata.db", "cache.db"] {
-            let path = self.root.join("buildkit").join(name);
-            match self.survey.evidence.read_on(&path, METADATA_LIMIT) {
-                Ok((bytes, _, failed)) => {
-                    all.extend(bytes);
-                    if let Some(e) = failed {
-                        let what = format!("cannot be read on: {e}");
-                        let kept = "what stands before";
-                        self.survey.problem(Severity::Warning, &path, what, kept);
-                    }
-                }
-                Err(Error::Missing) => {}
-                Err(e) => {
-                    let what = format!("cannot be read: {e}");
-                    let kept = "not which layers are BuildKit's own";
-                    self.survey.problem(Severity::Warning, &path, what, kept);
-                }
-            }
-        }
-        all
     }
 
     fn layers(&mut self, driver: &Driver, in_use: &[u8]) {
