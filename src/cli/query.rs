@@ -5,7 +5,7 @@ use super::{Failure, Output, exit};
 use crate::ingest::Options;
 use crate::parse::time;
 use crate::query::{self, Query, expression};
-use crate::render::{Bodyfile, Dialect, Format, Mactime, Render};
+use crate::render::{Bodyfile, Dialect, Format, Mactime, Render, plain};
 use crate::stderr;
 use crate::text::{lossless, printable};
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -13,7 +13,7 @@ use clap::{Arg, Args, FromArgMatches, ValueEnum};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -182,10 +182,10 @@ impl QueryCommand {
         let tells = |views: &[&str]| views.iter().any(|view| query.sql.contains(view));
         let mut lacking = false;
         if tells(&["container_file", "container_change", "container_stack"]) {
-            lacking |= lacking_layers(opened.case.db(), &arguments)?;
+            lacking |= lacking_layers(opened.case.db(), "container", &arguments)?;
         }
         if tells(&["image_file"]) {
-            lacking |= lacking_image_layers(opened.case.db(), &arguments)?;
+            lacking |= lacking_layers(opened.case.db(), "image", &arguments)?;
         }
         Ok(if lacking { exit::PROBLEMS } else { opened.code })
     }
@@ -242,71 +242,41 @@ fn never_looked(
     Ok(lines)
 }
 
-/// Containers asked for whose layers are not all known, or whose files are gone: what the case says of their files is not all
-/// there was. Says so of each; whether there was one.
-fn lacking_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, Failure> {
-    let asked = asked.iter().find(|(name, _)| name == "container");
-    let asked = asked.map(|(_, value)| value.as_str());
-    let failed = |e: rusqlite::Error| Failure::io(e.to_string());
-    let mut statement = db
-        .prepare(
-            "SELECT coalesce(c.name, c.full_id), c.layer_id IS NULL,
-                    max(0, coalesce(length(own.lower) - length(replace(own.lower, ':', '')) + 1,
-                                    (SELECT count(*) FROM image_layer il WHERE il.image_id = c.image_id), 0)
-                           - (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id
-                               WHERE cl.container_id = c.id AND l.role <> 'container' AND (own.lower IS NOT NULL OR l.role = 'image')))
-                    + (SELECT count(*) FROM container_layer cl JOIN layer l ON l.id = cl.layer_id WHERE cl.container_id = c.id AND l.host_path IS NULL)
-               FROM container c LEFT JOIN layer own ON own.id = c.layer_id
-              WHERE (?1 IS NULL OR ?1 IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(?1)) = ?1) ORDER BY c.name, c.full_id",
-        )
-        .map_err(failed)?;
-    let mut rows = statement.query([asked]).map_err(failed)?;
-    let mut any = false;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let name: String = row.get(0).map_err(failed)?;
-        let (unknown, gone): (bool, i64) =
-            (row.get(1).map_err(failed)?, row.get(2).map_err(failed)?);
-        let why = match (unknown, gone) {
-            (false, 0) => continue,
-            (true, _) => "its own layer is not known".to_owned(),
-            (false, n) => format!("{n} of its layers are not there"),
-        };
-        any = true;
-        let name = printable(&name);
-        stderr::line(format_args!(
-            "dof: container {name}: {why}; this is not all of its files (dof query problems)"
-        ));
-    }
-    Ok(any)
+/// Says of each container or image asked for that the case does not have all its files; whether there was one.
+fn lacking_layers(
+    db: &Connection,
+    kind: &str,
+    asked: &[(String, String)],
+) -> Result<bool, Failure> {
+    let mut arguments = vec![("kind".to_owned(), kind.to_owned())];
+    arguments.extend(asked.iter().filter(|(name, _)| name == kind).cloned());
+    let mut lacking = Lacking(false);
+    query::find("missing-layers")?.run(db, &arguments, &mut lacking)?;
+    Ok(lacking.0)
 }
 
-/// The same of images.
-fn lacking_image_layers(db: &Connection, asked: &[(String, String)]) -> Result<bool, Failure> {
-    let asked = asked.iter().find(|(name, _)| name == "image");
-    let asked = asked.map(|(_, value)| value.as_str());
-    let failed = |e: rusqlite::Error| Failure::io(e.to_string());
-    let mut statement = db
-        .prepare(
-            "SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id), count(*)
-               FROM image i JOIN image_layer il ON il.image_id = i.id LEFT JOIN layer l ON l.id = il.layer_id
-              WHERE l.host_path IS NULL
-                AND (?1 IS NULL OR ?1 = i.full_id OR substr(i.full_id, 8, length(?1)) = ?1
-                     OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = ?1 OR r.reference = ?1 || ':latest')))
-              GROUP BY i.id ORDER BY 1, i.id",
-        )
-        .map_err(failed)?;
-    let mut rows = statement.query([asked]).map_err(failed)?;
-    let mut any = false;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let name: String = row.get(0).map_err(failed)?;
-        let gone: i64 = row.get(1).map_err(failed)?;
-        any = true;
+/// Rows of the query `missing-layers`, told on standard error; whether there was one.
+struct Lacking(bool);
+
+impl Render for Lacking {
+    fn begin(&mut self, _: &[String]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
+        let text = |i: usize| values.get(i).map(plain).unwrap_or_default();
+        let (kind, name, why) = (text(0), text(1), text(2));
         let name = printable(&name);
         stderr::line(format_args!(
-            "dof: image {name}: {gone} of its layers are not there; this is not all of its files (dof query problems)"
+            "dof: {kind} {name}: {why}; this is not all of its files (dof query missing-layers)"
         ));
+        self.0 = true;
+        Ok(())
     }
-    Ok(any)
+
+    fn end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The files the timeline is made of, and those of its arguments that bear on files.
