@@ -12,7 +12,7 @@
 mod content;
 mod detached;
 mod path;
-mod resolve;
+pub mod resolve;
 pub mod walk;
 
 pub use content::{Fault, MOST_HOLES};

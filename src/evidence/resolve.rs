@@ -15,6 +15,9 @@ const MAX_LINKS: usize = 40;
 const MAX_COMPONENTS: usize = 10_000;
 
 /// Opens `path` (relative, bytes) within `root`.
+///
+/// # Errors
+/// What the kernel says; [`Errno::LOOP`] and [`Errno::NAMETOOLONG`] past the limits of the fallback.
 pub fn open_in_root(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let name = CString::new(path).map_err(|_| Errno::NOENT)?;
@@ -29,8 +32,15 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<
     open_by_components(root, path, flags)
 }
 
-/// The same without `openat2`.
-fn open_by_components(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+/// The same without `openat2`; public so that both can be held against each other (`fuzz/targets.rs`).
+///
+/// # Errors
+/// As [`open_in_root`].
+pub fn open_by_components(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
     let dir_flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut todo: Vec<Vec<u8>> = components(path);
     let mut held: Vec<OwnedFd> = Vec::new();
