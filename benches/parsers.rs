@@ -29,7 +29,7 @@ fn json_log_lines(bencher: Bencher) {
         .counter(bytes(&lines))
         .counter(ItemsCount::new(lines.len()));
     bencher.bench_local(|| {
-        let mut scratch = Vec::new();
+        let mut scratch = String::new();
         for line in &lines {
             drop(black_box(json_log::parse(line, &mut scratch)));
         }

@@ -121,6 +121,7 @@ fn bench(bencher: Bencher, batches: &[Batch], until: Until) {
         Batch::Files(b) => b.rows.len(),
         Batch::Hashes(b) => b.rows.len(),
         Batch::Log(b) => b.rows.len(),
+        Batch::LogsEnd => 0,
     };
     let rows: usize = batches.iter().map(rows).sum();
     let bencher = bencher.counter(ItemsCount::new(rows)).with_inputs(target);

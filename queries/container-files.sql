@@ -17,9 +17,9 @@ SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE v.mode & 61440 WHE
        iif(v.overlay LIKE '%metacopy%', (
          SELECT ly.cache_id FROM container_stack own CROSS JOIN container_stack s ON s.container_id = own.container_id AND s.position < own.position CROSS JOIN directory o ON o.id = v.dir_id
                 CROSS JOIN directory sd ON sd.tree_id = s.tree_id AND sd.path = iif(v.redirect GLOB '/*', rtrim(rtrim(v.redirect, replace(v.redirect, '/', '')), '/'), o.path)
-                CROSS JOIN file g ON g.dir_id = sd.id CROSS JOIN layer ly ON ly.id = s.layer_id
+                CROSS JOIN file g ON g.id BETWEEN sd.first_file AND sd.last_file CROSS JOIN layer ly ON ly.id = s.layer_id
           WHERE own.container_id = c.id AND own.tree_id = v.tree_id
-            AND g.name = iif(v.redirect GLOB '/*', replace(v.redirect, rtrim(v.redirect, replace(v.redirect, '/', '')), ''), coalesce(v.redirect, v.name))
+            AND +g.name = iif(v.redirect GLOB '/*', replace(v.redirect, rtrim(v.redirect, replace(v.redirect, '/', '')), ''), coalesce(v.redirect, v.name))
             AND (g.mode & 61440) = 32768 AND coalesce(g.overlay, '') NOT LIKE '%metacopy%'
           ORDER BY s.position DESC LIMIT 1), NULL) AS data_layer,
        iif(instr(v.path, '\x'), (SELECT iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = v.file_id), NULL) AS path_raw,

@@ -11,7 +11,7 @@
 WITH living (host_id, full_id) AS (
   SELECT g.host_id, c.full_id FROM container c JOIN engine g ON g.id = c.engine_id WHERE c.source_id IS NOT NULL),
 own_layer (engine_id, container, last) AS (
-  SELECT m.engine_id, m.belongs, (SELECT max(f.mtime) FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.layer_id = y.id)
+  SELECT m.engine_id, m.belongs, (SELECT max(f.mtime) FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.layer_id = y.id)
     FROM trace m JOIN layer y ON y.engine_id = m.engine_id AND y.role = 'container' AND y.cache_id = m.detail ->> 'mount_id'
    WHERE m.kind = 'mount-record'),
 recordless (engine_id, driver, layer_id, full_id, name, last) AS (
@@ -36,7 +36,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   UNION ALL
   -- An own layer and its -init, of which no record tells whose they were.
   SELECT 'container', NULL, NULL, 'container-layer ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime),
-         max(t.mtime, coalesce((SELECT max(f.mtime) FROM tree r JOIN directory d ON d.tree_id = r.id JOIN file f ON f.dir_id = d.id WHERE r.layer_id = y.id), t.mtime)),
+         max(t.mtime, coalesce((SELECT max(f.mtime) FROM tree r JOIN directory d ON d.tree_id = r.id JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE r.layer_id = y.id), t.mtime)),
          (SELECT json_object('may_be', group_concat(name, ' or ')) FROM (SELECT r.name FROM recordless r WHERE r.engine_id = y.engine_id AND r.driver = y.driver AND r.layer_id IS NULL ORDER BY r.name, r.full_id) HAVING count(*) > 0), t.engine_id
     FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
    WHERE y.role = 'unowned'

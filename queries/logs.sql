@@ -47,7 +47,7 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000
         SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL
         UNION ALL
         -- A container and nothing else: by its files.
-        SELECT g.* FROM container o CROSS JOIN log_file w ON w.container_id = o.id CROSS JOIN log_entry g ON g.log_file_id = w.id
+        SELECT g.* FROM container o CROSS JOIN log_file w ON w.container_id = o.id CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry
          WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
            AND (:container IN (o.name, '/' || o.name) OR substr(o.full_id, 1, length(:container)) = :container)
         UNION ALL

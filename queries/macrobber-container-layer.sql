@@ -10,7 +10,7 @@ SELECT c.full_id AS container, c.id AS container_id, tc.tree_id, tc.container_pa
        iif(d.path_raw IS NULL AND f.name_raw IS NULL, NULL, coalesce(d.path_raw, d.path) || '/' || iif(f.overlay LIKE '%whiteout%' AND f.name GLOB '.wh.?*' AND (f.mode & 61440) <> 8192, substr(coalesce(f.name_raw, f.name), 5), coalesce(f.name_raw, f.name))) AS path_raw,
        iif(EXISTS (SELECT 1 FROM mount_place p WHERE p.container_id = c.id AND p.kind <> 'nested' AND p.place <> '' AND substr(d.path || '/' || f.name || '/', 1, length(p.place) + 1) = p.place || '/'), ' (hidden)', '') AS hidden,
        f.inode, f.mode, f.uid, f.gid, f.size, f.atime, f.mtime, f.ctime, f.crtime, f.link, iif(f.link_raw IS NULL, NULL, hex(f.link_raw)) AS link_hex, f.overlay
-  FROM container c CROSS JOIN tree_container tc ON tc.container_id = c.id CROSS JOIN directory d ON d.tree_id = tc.tree_id CROSS JOIN file f ON f.dir_id = d.id
+  FROM container c CROSS JOIN tree_container tc ON tc.container_id = c.id CROSS JOIN directory d ON d.tree_id = tc.tree_id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
  WHERE tc.via = 'own'
    AND (f.overlay IS NULL OR f.overlay NOT LIKE '%opaque%' OR (f.mode & 61440) = 16384) -- files that only mark their directory
    AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)

@@ -11,7 +11,7 @@ SELECT c.full_id AS container, c.id AS container_id, tc.tree_id, tc.container_pa
        iif(EXISTS (SELECT 1 FROM container_mount m WHERE m.container_id = c.id AND length(rtrim(m.destination, '/')) > length(tc.container_path)
                       AND substr(tc.container_path || d.path || '/' || f.name || '/', 1, length(rtrim(m.destination, '/')) + 1) = rtrim(m.destination, '/') || '/'), ' (hidden)', '') AS hidden,
        f.inode, f.mode, f.uid, f.gid, f.size, f.atime, f.mtime, f.ctime, f.crtime, f.link, iif(f.link_raw IS NULL, NULL, hex(f.link_raw)) AS link_hex, f.overlay
-  FROM container c CROSS JOIN tree_container tc ON tc.container_id = c.id CROSS JOIN directory d ON d.tree_id = tc.tree_id CROSS JOIN file f ON f.dir_id = d.id
+  FROM container c CROSS JOIN tree_container tc ON tc.container_id = c.id CROSS JOIN directory d ON d.tree_id = tc.tree_id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
  WHERE tc.via = 'mount'
    AND EXISTS (SELECT 1 FROM tree t WHERE t.id = tc.tree_id AND t.kind <> 'layer')
    -- The root of a tree within a tree is an entry of the outer one already.

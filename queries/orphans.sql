@@ -77,9 +77,9 @@ SELECT f.kind, f.name, f.belongs, f.ordinary, f.why, f.host_path AS path,
        strftime('%Y-%m-%dT%H:%M:%S', f.born / 1000000000 - (f.born % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (f.born % 1000000000 + 1000000000) % 1000000000) AS born,
        strftime('%Y-%m-%dT%H:%M:%S', f.modified / 1000000000 - (f.modified % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (f.modified % 1000000000 + 1000000000) % 1000000000) AS modified,
        strftime('%Y-%m-%dT%H:%M:%S', f.changed / 1000000000 - (f.changed % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (f.changed % 1000000000 + 1000000000) % 1000000000) AS changed,
-       (SELECT strftime('%Y-%m-%dT%H:%M:%S', x.last / 1000000000 - (x.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (x.last % 1000000000 + 1000000000) % 1000000000) FROM (SELECT max(i.mtime) AS last FROM directory d CROSS JOIN file i ON i.dir_id = d.id WHERE d.tree_id = f.tree_id) x) AS last_file,
-       (SELECT count(*) FROM directory d CROSS JOIN file i ON i.dir_id = d.id WHERE d.tree_id = f.tree_id AND i.name <> '') AS files,
-       (SELECT sum(i.size) FROM directory d CROSS JOIN file i ON i.dir_id = d.id WHERE d.tree_id = f.tree_id AND i.mode & 61440 = 32768) AS size, h.name AS host
+       (SELECT strftime('%Y-%m-%dT%H:%M:%S', x.last / 1000000000 - (x.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (x.last % 1000000000 + 1000000000) % 1000000000) FROM (SELECT max(i.mtime) AS last FROM directory d CROSS JOIN file i ON i.id BETWEEN d.first_file AND d.last_file WHERE d.tree_id = f.tree_id) x) AS last_file,
+       (SELECT count(*) FROM directory d CROSS JOIN file i ON i.id BETWEEN d.first_file AND d.last_file WHERE d.tree_id = f.tree_id AND i.name <> '') AS files,
+       (SELECT sum(i.size) FROM directory d CROSS JOIN file i ON i.id BETWEEN d.first_file AND d.last_file WHERE d.tree_id = f.tree_id AND i.mode & 61440 = 32768) AS size, h.name AS host
   FROM found f JOIN engine g ON g.id = f.engine_id JOIN host h ON h.id = g.host_id
  WHERE :ordinary IS NULL OR f.ordinary = (:ordinary = 'yes')
  ORDER BY f.ordinary, f.kind, f.name, f.belongs, f.host_path, f.engine_id;

@@ -33,9 +33,9 @@ above (path) AS (
   SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM above WHERE path <> ''),
 linked (container_id) AS MATERIALIZED (
   SELECT DISTINCT k.container_id
-    FROM above a CROSS JOIN tree t CROSS JOIN directory d ON d.tree_id = t.id AND d.path = rtrim(rtrim(a.path, replace(a.path, '/', '')), '/') CROSS JOIN file f ON f.dir_id = d.id
+    FROM above a CROSS JOIN tree t CROSS JOIN directory d ON d.tree_id = t.id AND d.path = rtrim(rtrim(a.path, replace(a.path, '/', '')), '/') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
          CROSS JOIN tree_container k ON k.tree_id = t.id CROSS JOIN container c ON c.id = k.container_id
-   WHERE a.path <> '' AND t.kind = 'layer' AND k.via <> 'mount' AND (f.mode & 61440) = 40960 AND f.name = replace(a.path, rtrim(a.path, replace(a.path, '/', '')), '')
+   WHERE a.path <> '' AND t.kind = 'layer' AND k.via <> 'mount' AND (f.mode & 61440) = 40960 AND +f.name = replace(a.path, rtrim(a.path, replace(a.path, '/', '')), '')
      AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
 way (container_id, last, path, rest, floor, links) AS (
   SELECT l.container_id, replace(a.path, rtrim(a.path, replace(a.path, '/', '')), ''), '', '[' || replace(json_quote(trim(rtrim(a.path, replace(a.path, '/', '')), '/')), '/', '","') || ']', 0, 0
@@ -47,13 +47,13 @@ way (container_id, last, path, rest, floor, links) AS (
               ELSE (SELECT json_group_array(value) FROM (SELECT value FROM json_each('[' || replace(json_quote(iif(top.link LIKE '/%', '', w.path || '/') || top.link), '/', '","') || ']') UNION ALL SELECT value FROM json_each(w.rest) WHERE key > 0)) END,
          CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.floor WHEN w.rest ->> 0 = '..' OR top.link IS NOT NULL THEN 0
               WHEN top.id IS NULL THEN 1000000000
-              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
-                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
+              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
          w.links + (top.link IS NOT NULL)
     FROM way w LEFT JOIN file top ON top.id = (
          SELECT x.id FROM (
-           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
-            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND f.name <> '') x)
+           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND f.name <> '') x)
    WHERE json_array_length(w.rest) > 0 AND w.links < 40),
 -- And through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's whole view, and links;
 -- `only` is the container of the latter two. side 4 = what is mounted in it too.
@@ -105,8 +105,8 @@ shown (container_id, file_id, path) AS MATERIALIZED (
 -- inner = the path within the tree; where a file's name marks a deletion (.wh.NAME), that of what it deletes.
 found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked, only) AS MATERIALIZED (
   SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.inner, NULL
-    FROM (SELECT DISTINCT tree_id, inner FROM wanted) w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.dir_id = d.id
-   WHERE f.name = replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') OR f.name = '.wh.' || replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') AND f.overlay LIKE '%whiteout%'
+    FROM (SELECT DISTINCT tree_id, inner FROM wanted) w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+   WHERE +f.name = replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') OR +f.name = '.wh.' || replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') AND f.overlay LIKE '%whiteout%'
    UNION
   SELECT f.id, d.tree_id, d.path, f.name, d.path_raw, f.name_raw, NULL, v.container_id
     FROM shown v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id
@@ -116,7 +116,7 @@ found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked, only) AS MATE
   SELECT file_id, tree, dir_path, name, dir_raw, name_raw, NULL, only
     FROM (SELECT f.id AS file_id, t.id AS tree, t.kind, d.path AS dir_path, iif(f.overlay IS NOT NULL AND f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name) AS name, d.path_raw AS dir_raw, f.name_raw,
                  a.only, a.side, a.glob, rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS on_host
-            FROM pattern a CROSS JOIN tree t ON t.host_id = coalesce(a.host_id, t.host_id) CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.dir_id = d.id
+            FROM pattern a CROSS JOIN tree t ON t.host_id = coalesce(a.host_id, t.host_id) CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
            WHERE (:container IS NULL OR t.id IN (SELECT k.tree_id FROM tree_container k CROSS JOIN container c ON c.id = k.container_id WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
              AND (a.only IS NULL OR t.id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only)))
    WHERE side = 0
@@ -147,9 +147,9 @@ version AS MATERIALIZED (
            (WITH RECURSIVE up (path) AS (SELECT s.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
             SELECT y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
               FROM up u CROSS JOIN container_stack a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
-                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.dir_id = d.id) CROSS JOIN layer y ON y.id = a.layer_id
+                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND d.last_file) CROSS JOIN layer y ON y.id = a.layer_id
              WHERE s.position IS NOT NULL AND s.sure IS NOT 1
-               AND (e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
+               AND (+e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR +e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
                AND (u.path = s.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
                AND NOT (u.path = '' AND s.inner <> '')
                AND (u.path <> s.inner OR d.path_raw IS s.dir_raw AND (e.name_raw IS s.name_raw OR e.name GLOB '.wh.*'))

@@ -55,7 +55,7 @@ SELECT c.id AS container_id, j.value ->> 0 AS path, j.value ->> 1 AS change, j.v
                 OR (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = n.id ORDER BY name) a)
                    IS NOT (SELECT group_concat(hex(a.name) || hex(a.value)) FROM (SELECT * FROM file_xattr WHERE file_id = o.id ORDER BY name) a)
                 OR l.driver NOT IN ('vfs', 'btrfs', 'zfs', 'devicemapper')
-                   AND ((n.mode & 61440) <> 16384 OR NOT EXISTS (SELECT 1 FROM file e WHERE e.dir_id = n.id AND ((e.mode & 61440) = 16384 OR e.overlay IS NOT 'opaque')))
+                   AND ((n.mode & 61440) <> 16384 OR NOT EXISTS (SELECT 1 FROM directory own CROSS JOIN file e ON e.id BETWEEN own.first_file AND own.last_file WHERE own.id = n.id AND ((e.mode & 61440) = 16384 OR e.overlay IS NOT 'opaque')))
               FROM file n CROSS JOIN file o ON o.id = below_id
                    CROSS JOIN directory d ON d.id = n.dir_id CROSS JOIN tree t ON t.id = d.tree_id CROSS JOIN layer l ON l.id = t.layer_id WHERE n.id = file_id)
   )) j

@@ -34,13 +34,13 @@ way (id, container_id, path, rest, floor, links) AS (
               ELSE (SELECT json_group_array(value) FROM (SELECT value FROM json_each('[' || replace(json_quote(iif(top.link LIKE '/%', '', w.path || '/') || top.link), '/', '","') || ']') UNION ALL SELECT value FROM json_each(w.rest) WHERE key > 0)) END,
          CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.floor WHEN w.rest ->> 0 = '..' OR top.link IS NOT NULL THEN 0
               WHEN top.id IS NULL THEN 1000000000
-              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
-                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
+              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
          w.links + (top.link IS NOT NULL)
     FROM way w LEFT JOIN file top ON top.id = (
          SELECT x.id FROM (
-           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.dir_id = d.id
-            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name = w.rest ->> 0 AND f.name <> '') x)
+           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND f.name <> '') x)
    WHERE json_array_length(w.rest) > 0 AND w.links < 40),
 seen (container_id, place, kind, source, tree_id, depth) AS (
   SELECT m.container_id, coalesce((SELECT w.path FROM way w WHERE w.id = m.id AND w.rest = '[]'), rtrim(m.destination, '/')), m.kind, m.source, m.tree_id, 0 FROM mount m

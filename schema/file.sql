@@ -20,15 +20,17 @@ CREATE TABLE tree_nesting (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE directory (
-  id       INTEGER PRIMARY KEY,     -- the id of its own row in file, so that what is in a directory f is file WHERE dir_id = f.id
-  tree_id  INTEGER NOT NULL REFERENCES tree,
-  path     TEXT NOT NULL,           -- within the tree, with a leading slash; empty for its root; bytes that are not UTF-8 as \xNN
-  path_raw BLOB,                    -- the exact bytes, where they are not UTF-8
-  dev      INTEGER                  -- (major << 32) | minor of the device it lies on; NULL when the same as its tree's root
+  id         INTEGER PRIMARY KEY,   -- the id of its own row in file
+  tree_id    INTEGER NOT NULL REFERENCES tree,
+  path       TEXT NOT NULL,         -- within the tree, with a leading slash; empty for its root; bytes that are not UTF-8 as \xNN
+  path_raw   BLOB,                  -- the exact bytes, where they are not UTF-8
+  dev        INTEGER,               -- (major << 32) | minor of the device it lies on; NULL when the same as its tree's root
+  first_file INTEGER NOT NULL,      -- what is in it: file WHERE id BETWEEN first_file AND last_file, the same rows as WHERE dir_id = id
+  last_file  INTEGER NOT NULL       -- and found without an index; less than first_file when nothing is in it
 ) STRICT;
 
 CREATE TABLE file (
-  id       INTEGER PRIMARY KEY,     -- in order of the walk: a tree's files are one run of ids
+  id       INTEGER PRIMARY KEY,     -- in order of the walk: a tree's files are one run of ids, and a directory's
   dir_id   INTEGER NOT NULL REFERENCES directory,
   name     TEXT NOT NULL,           -- empty for the tree's own root; bytes that are not UTF-8 as \xNN
   mode     INTEGER NOT NULL,        -- type and permissions as in st_mode

@@ -1,10 +1,7 @@
--- Made after a load, when it is cheapest.
+-- Made after a load, when it is cheapest. What is in a directory or a log file is a run of ids: it needs none.
 CREATE INDEX IF NOT EXISTS directory_path ON directory(tree_id, path);
-CREATE INDEX IF NOT EXISTS file_dir ON file(dir_id);
 CREATE INDEX IF NOT EXISTS file_hash_sha256 ON file_hash(sha256);
 CREATE INDEX IF NOT EXISTS known_hash_sha256 ON known_hash(sha256);
-CREATE INDEX IF NOT EXISTS log_entry_ts ON log_entry(ts);
-CREATE INDEX IF NOT EXISTS log_entry_file ON log_entry(log_file_id);
 CREATE UNIQUE INDEX IF NOT EXISTS container_full_id ON container(engine_id, full_id);
 CREATE INDEX IF NOT EXISTS container_name ON container(name);
 CREATE UNIQUE INDEX IF NOT EXISTS image_full_id ON image(engine_id, full_id);

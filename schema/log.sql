@@ -9,7 +9,9 @@ CREATE TABLE log_file (
   compressed   INTEGER NOT NULL,
   size         INTEGER NOT NULL,    -- bytes on disk
   mtime        INTEGER NOT NULL,
-  cached       INTEGER NOT NULL     -- 1 when it is the daemon's own copy beside a remote driver
+  cached       INTEGER NOT NULL,    -- 1 when it is the daemon's own copy beside a remote driver
+  first_entry  INTEGER,             -- its entries: log_entry WHERE id BETWEEN first_entry AND last_entry; NULL when it has none
+  last_entry   INTEGER
 ) STRICT;
 
 CREATE TABLE log_entry (

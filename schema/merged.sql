@@ -64,7 +64,8 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
                   WHEN f.redirect IS NULL OR f.overlay LIKE '%opaque%' THEN (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3)
                   ELSE json_object('have', (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3), 'from', e.parts, 'floors', (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3)) END,
              e.path || '/' || f.name
-        FROM entry e CROSS JOIN file f ON f.dir_id = iif(typeof(e.parts) = 'integer', (e.parts & 4398046511103) >> 2, NULL)
+        FROM entry e CROSS JOIN directory here ON here.id = iif(typeof(e.parts) = 'integer', (e.parts & 4398046511103) >> 2, NULL)
+             CROSS JOIN file f ON f.id BETWEEN here.first_file AND here.last_file
        WHERE f.name <> '' AND (f.overlay IS NULL OR f.overlay NOT LIKE '%whiteout%' AND (f.overlay NOT LIKE '%opaque%' OR (f.mode & 61440) = 16384))
          AND (r.views = 1 OR e.parts & 3 = 1 OR e.parts & 3 = 2 AND (SELECT n.mode & r.kind_bits FROM file n WHERE n.id = e.now) = 16384)
       UNION ALL
@@ -92,7 +93,7 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
                                     (f.mode & 61440) <> 16384 OR f.redirect IS NOT NULL OR coalesce(f.overlay LIKE '%opaque%', 0) AS stop
                                FROM json_each(iif(typeof(e.parts) = 'text' AND e.parts < '{'
                                       AND (r.views = 1 OR (SELECT min(value & 3) < 3 AND (max(value & 1) OR (SELECT n.mode & r.kind_bits FROM file n WHERE n.id = e.now) = 16384) FROM json_each(e.parts))),
-                                      e.parts, NULL)) p CROSS JOIN file f ON f.dir_id = (p.value & 4398046511103) >> 2
+                                      e.parts, NULL)) p CROSS JOIN directory d ON d.id = (p.value & 4398046511103) >> 2 CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
                               WHERE f.name <> '' AND (f.overlay IS NULL OR f.overlay NOT LIKE '%opaque%' OR (f.mode & 61440) = 16384))
                       GROUP BY name)
               WHERE top1 AND top1 >= floor1 OR top2 AND top2 >= floor2)) k
@@ -124,8 +125,8 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
                    f.id IS NOT NULL AND NOT (s.i + 1 = json_array_length(coalesce(s.way, s.next))) AND (s.stop AND coalesce(f.redirect, '') NOT GLOB '/*' OR coalesce(f.overlay, '') LIKE '%opaque%'),
                    iif(f.id IS NOT NULL AND s.i + 1 = json_array_length(coalesce(s.way, s.next)), (s.position << 42) | (f.id << 2) | s.sees, NULL)
               FROM seek s
-                   LEFT JOIN file f ON f.id = coalesce((SELECT max(x.id) FROM file x WHERE x.dir_id = s.here AND x.name = coalesce(s.way, s.next) ->> s.i),
-                                                       (SELECT max(x.id) FROM file x WHERE x.dir_id = s.here AND x.name = '.wh.' || (coalesce(s.way, s.next) ->> s.i) AND x.overlay LIKE '%whiteout%'))
+                   LEFT JOIN file f ON f.id = coalesce((SELECT max(x.id) FROM directory d CROSS JOIN file x ON x.id BETWEEN d.first_file AND d.last_file WHERE d.id = s.here AND +x.name = coalesce(s.way, s.next) ->> s.i),
+                                                       (SELECT max(x.id) FROM directory d CROSS JOIN file x ON x.id BETWEEN d.first_file AND d.last_file WHERE d.id = s.here AND +x.name = '.wh.' || (coalesce(s.way, s.next) ->> s.i) AND x.overlay LIKE '%whiteout%'))
                    LEFT JOIN stack b ON b.position = (SELECT max(y.position) FROM stack y WHERE y.position < s.position AND y.sees & s.sees = s.sees)
                                     AND NOT (s.stop AND coalesce(f.redirect, '') NOT GLOB '/*' OR coalesce(f.overlay, '') LIKE '%opaque%')
              WHERE s.here IS NOT NULL AND (f.id IS NULL OR (f.mode & 61440) = 16384))
@@ -139,7 +140,7 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
     SELECT json_group_object(now || ' ' || below, path)
       FROM (SELECT now, below, path FROM entry WHERE parts IS NULL OR typeof(parts) = 'integer' OR parts < '{'
              UNION ALL
-            SELECT f.id, p.id, NULL FROM mount_place p CROSS JOIN directory d ON d.tree_id = p.tree_id CROSS JOIN file f ON f.dir_id = d.id
+            SELECT f.id, p.id, NULL FROM mount_place p CROSS JOIN directory d ON d.tree_id = p.tree_id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
              WHERE r.what = 'container' AND p.container_id = r.id
                AND (p.kind <> 'nested' OR f.name <> '')))) j; -- the root of a tree within a tree is an entry of the outer one
 

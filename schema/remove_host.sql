@@ -1,12 +1,12 @@
 -- Takes a host out of the case again, before a new ingest of it puts its rows back. :host is its id.
 
-DELETE FROM log_entry WHERE log_file_id IN (SELECT lf.id FROM log_file lf JOIN container c ON c.id = lf.container_id JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
+DELETE FROM log_entry WHERE id IN (SELECT g.id FROM log_file lf JOIN container c ON c.id = lf.container_id JOIN engine e ON e.id = c.engine_id CROSS JOIN log_entry g ON g.id BETWEEN lf.first_entry AND lf.last_entry WHERE e.host_id = :host);
 DELETE FROM log_file WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM log_attrs WHERE id NOT IN (SELECT attrs_id FROM log_entry WHERE attrs_id IS NOT NULL);
-DELETE FROM event WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.host_id = :host);
-DELETE FROM file_hash WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.host_id = :host);
-DELETE FROM file_xattr WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.dir_id = d.id WHERE t.host_id = :host);
-DELETE FROM file WHERE dir_id IN (SELECT d.id FROM tree t JOIN directory d ON d.tree_id = t.id WHERE t.host_id = :host);
+DELETE FROM event WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.host_id = :host);
+DELETE FROM file_hash WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.host_id = :host);
+DELETE FROM file_xattr WHERE file_id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.host_id = :host);
+DELETE FROM file WHERE id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.host_id = :host);
 DELETE FROM directory WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_container WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_nesting WHERE outer_id IN (SELECT id FROM tree WHERE host_id = :host);

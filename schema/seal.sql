@@ -6,5 +6,5 @@ CREATE TABLE seal (
   sealed_at   INTEGER NOT NULL,
   dof_version TEXT NOT NULL,     -- the dof that sealed it
   rows        TEXT NOT NULL,     -- JSON object: how many rows each table has
-  digest      TEXT               -- SHA-256 over the file's pages in order, without this table's own page and without bytes 24-27 and 92-99 of the file, which count changes; NULL until it is worked out
+  digest      TEXT               -- SHA-256 of the SHA-256s, in order, of each MiB of the file (the last may be shorter); without this table's own page and with bytes 24-27 and 92-99 of the file as zeros, which count changes; NULL until it is worked out
 ) STRICT;

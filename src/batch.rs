@@ -27,6 +27,8 @@ pub enum Batch {
     Hashes(HashBatch),
     /// Entries of one log file.
     Log(LogBatch),
+    /// No more entries of logs come.
+    LogsEnd,
 }
 
 impl Batch {
@@ -36,6 +38,7 @@ impl Batch {
             Batch::Files(b) => b.rows.len() + 1,
             Batch::Hashes(b) => b.rows.len() + 1,
             Batch::Log(b) => b.rows.len() + b.text.len() / 256 + 1,
+            Batch::LogsEnd => 1,
         }
     }
 
@@ -45,6 +48,7 @@ impl Batch {
             Batch::Files(b) => std::mem::take(&mut b.problems),
             Batch::Hashes(b) => std::mem::take(&mut b.problems),
             Batch::Log(b) => std::mem::take(&mut b.problems),
+            Batch::LogsEnd => Vec::new(),
         }
     }
 }
@@ -227,6 +231,8 @@ pub struct LogRow {
     line_len: u32,
     attrs_len: u32,
     raw_len: u32,
+    /// Whether the line can be stored as it is ([`crate::text::is_plain`]).
+    pub plain: bool,
 }
 
 /// Entries of one log file, in order.
@@ -255,6 +261,7 @@ impl LogBatch {
             line_len: line.len() as u32,
             attrs_len: attrs.len() as u32,
             raw_len: raw.len() as u32,
+            plain: crate::text::is_plain(line),
         });
     }
 

@@ -482,6 +482,8 @@ records! {
         size: i64,
         mtime: i64,
         cached: i64,
+        first_entry: Option<i64>,
+        last_entry: Option<i64>,
     }
 
     /// A verified layer or image.

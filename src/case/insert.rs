@@ -6,8 +6,8 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Statement};
 
-/// Most rows of one run.
-pub const MOST: usize = 16;
+/// Values of one run, roughly: more give nothing.
+const VALUES: usize = 300;
 
 /// A prepared `INSERT` for each number of rows that was asked for.
 pub struct Insert<'c> {
@@ -15,7 +15,7 @@ pub struct Insert<'c> {
     into: String,
     row: String,
     columns: usize,
-    by_rows: [Option<Statement<'c>>; MOST],
+    by_rows: Vec<Option<Statement<'c>>>,
 }
 
 impl<'c> Insert<'c> {
@@ -26,7 +26,7 @@ impl<'c> Insert<'c> {
             into: format!("INSERT INTO {table} ({}) VALUES ", columns.join(", ")),
             row: format!("({})", vec!["?"; columns.len()].join(", ")),
             columns: columns.len(),
-            by_rows: [const { None }; MOST],
+            by_rows: (0..VALUES / columns.len()).map(|_| None).collect(),
         }
     }
 
@@ -39,7 +39,8 @@ impl<'c> Insert<'c> {
         rows: &[T],
         mut bind: impl FnMut(&mut Row<'_, 'c>, usize, &T) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
-        for (chunk, some) in rows.chunks(MOST).enumerate() {
+        let most = self.by_rows.len();
+        for (chunk, some) in rows.chunks(most).enumerate() {
             let prepared = &mut self.by_rows[some.len() - 1];
             let stmt = match prepared {
                 Some(stmt) => stmt,
@@ -54,10 +55,57 @@ impl<'c> Insert<'c> {
                     stmt,
                     before: i * self.columns,
                 };
-                bind(&mut place, chunk * MOST + i, row)?;
+                bind(&mut place, chunk * most + i, row)?;
             }
             stmt.raw_execute()?;
         }
+        Ok(())
+    }
+}
+
+/// Rows whose ids follow one another. An id that is one more than the largest SQLite gives by itself, without a search: only
+/// the first of a run is set.
+pub struct Numbered<'c> {
+    first: Insert<'c>,
+    next: Insert<'c>,
+    /// The id after that of the last row.
+    after: i64,
+}
+
+impl<'c> Numbered<'c> {
+    /// An insert into these columns of a table, and its id.
+    pub fn new(db: &'c Connection, table: &str, columns: &[&str]) -> Self {
+        Numbered {
+            first: Insert::new(db, table, &[columns, &["id"]].concat()),
+            next: Insert::new(db, table, columns),
+            after: 0,
+        }
+    }
+
+    /// Inserts `rows`, whose values `bind` gives, with the ids from `id` on: none of the table may be larger.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn all<T>(
+        &mut self,
+        id: i64,
+        rows: &[T],
+        mut bind: impl FnMut(&mut Row<'_, 'c>, usize, &T) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let jump = usize::from(self.after != id);
+        let (first, next) = rows.split_at(jump);
+        let at = self.first.columns;
+        self.first.all(first, |row, i, value| {
+            bind(row, i, value)?;
+            row.set(at, id)
+        })?;
+        self.next
+            .all(next, |row, i, value| bind(row, jump + i, value))?;
+        self.after = id + rows.len() as i64;
+        debug_assert_eq!(self.next.db.last_insert_rowid(), self.after - 1);
         Ok(())
     }
 }

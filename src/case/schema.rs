@@ -3,7 +3,7 @@
 /// `PRAGMA application_id` of a case: the letters "dofC".
 pub const APPLICATION_ID: i32 = 0x646f_6643;
 /// `PRAGMA user_version`: the schema's version. A newer one is refused.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// Tables, made before a load.
 pub const TABLES: &str = concat!(
@@ -31,6 +31,9 @@ pub const DERIVED: &str = include_str!("../../schema/derived.sql");
 
 /// Indexes, made after a load.
 pub const INDEXES: &str = include_str!("../../schema/indexes.sql");
+
+/// The index of the log entries, made when these are all there.
+pub const LOG_INDEX: &str = "CREATE INDEX IF NOT EXISTS log_entry_ts ON log_entry(ts)";
 
 /// Takes the results of an earlier verification of a host out.
 pub const REMOVE_VERIFICATION: &str = include_str!("../../schema/remove_verification.sql");

@@ -1,7 +1,7 @@
 //! The one writer: rows in, prepared statements, row ids from counters, nothing looked up.
 
 use super::events::Events;
-use super::insert::{Insert, Row};
+use super::insert::{Insert, Numbered, Row};
 use super::{Error, schema, sqlite};
 use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream, overlay};
 use crate::evidence::Xattrs;
@@ -17,10 +17,10 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Distinct attribute texts remembered; beyond that a text may be stored twice.
 const ATTRS_REMEMBERED: usize = 4096;
 
-/// The columns of `file`, in the order they are set.
+/// The columns of `file` but its id, in the order they are set.
 const FILE: &[&str] = &[
-    "id", "dir_id", "name", "mode", "uid", "gid", "nlink", "size", "inode", "atime", "mtime",
-    "ctime", "crtime", "link", "overlay", "redirect", "rdev", "name_raw", "link_raw",
+    "dir_id", "name", "mode", "uid", "gid", "nlink", "size", "inode", "atime", "mtime", "ctime",
+    "crtime", "link", "overlay", "redirect", "rdev", "name_raw", "link_raw",
 ];
 
 /// How much was written.
@@ -88,14 +88,20 @@ pub struct Writer<'c> {
     host: i64,
     tables: HashMap<&'static str, Statement<'c>>,
     dir: Insert<'c>,
-    file: Insert<'c>,
+    /// Adds to the entries of a directory.
+    more: Statement<'c>,
+    file: Numbered<'c>,
     hash: Insert<'c>,
     xattr: Statement<'c>,
-    log: Insert<'c>,
+    log: Numbered<'c>,
     attrs: Statement<'c>,
     problem: Statement<'c>,
     next_file: i64,
     next_log: i64,
+    /// The log file that is being written, and its first entry.
+    in_log: Option<(i64, i64)>,
+    /// Whether all log entries are written, and indexed.
+    logs_ended: bool,
     next_attrs: i64,
     attrs_ids: HashMap<Vec<u8>, i64>,
     events: Events,
@@ -119,15 +125,18 @@ impl<'c> Writer<'c> {
             path: path.to_path_buf(),
             host: next("host")?,
             tables: HashMap::new(),
-            dir: Insert::new(db, "directory", &["id", "tree_id", "path", "path_raw", "dev"]),
-            file: Insert::new(db, "file", FILE),
+            dir: Insert::new(db, "directory", &["id", "tree_id", "path", "path_raw", "dev", "first_file", "last_file"]),
+            more: db.prepare("UPDATE directory SET last_file = last_file + ? WHERE id = ?")?,
+            file: Numbered::new(db, "file", FILE),
             hash: Insert::new(db, "file_hash", &["file_id", "sha256"]),
             xattr: db.prepare("INSERT OR REPLACE INTO file_xattr (file_id, name, value) VALUES (?, ?, ?)")?,
-            log: Insert::new(db, "log_entry", &["id", "log_file_id", "offset", "ts", "stream", "line", "partial", "attrs_id", "raw"]),
+            log: Numbered::new(db, "log_entry", &["log_file_id", "offset", "ts", "stream", "line", "partial", "attrs_id", "raw"]),
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
             next_file: next("file")?.max(next("directory")?),
             next_log: next("log_entry")?,
+            in_log: None,
+            logs_ended: false,
             next_attrs: next("log_attrs")?,
             attrs_ids: HashMap::new(),
             events: Events::default(),
@@ -272,7 +281,8 @@ impl<'c> Writer<'c> {
         self.problem(p)
     }
 
-    /// Writes a batch; its problems are the caller's to take first.
+    /// Writes a batch; its problems are the caller's to take first. All of a directory come one after the other among those
+    /// of files, and all of a log file among those of logs.
     ///
     /// # Errors
     /// When SQLite or the temporary file of the time index fails.
@@ -281,6 +291,7 @@ impl<'c> Writer<'c> {
             Batch::Files(b) => self.files(b),
             Batch::Hashes(b) => self.hashes(b),
             Batch::Log(b) => self.log(b),
+            Batch::LogsEnd => self.end_logs(),
         };
         done.map_err(|e| self.err(e))
     }
@@ -297,7 +308,9 @@ impl<'c> Writer<'c> {
                 row.set(1, id)?;
                 row.set(2, dir.tree)?;
                 set_name(row, 3, 4, &dir.path)?;
-                row.set(5, dir.dev.map(|d| d as i64))
+                row.set(5, dir.dev.map(|d| d as i64))?;
+                row.set(6, self.next_file)?;
+                row.set(7, self.next_file + b.rows.len() as i64 - 1)
             })?;
             let entry = b.dir.entry.load(Relaxed);
             if entry == 0 && b.rows.is_empty() {
@@ -312,39 +325,43 @@ impl<'c> Writer<'c> {
             }
         }
         let dir = b.dir.id.load(Relaxed);
+        if !b.first && !b.rows.is_empty() {
+            self.more.raw_bind_parameter(1, b.rows.len() as i64)?;
+            self.more.raw_bind_parameter(2, dir)?;
+            self.more.raw_execute()?;
+        }
         if let Some(first) = &b.first_row {
             first.store(self.next_file, Relaxed);
         }
         put_xattrs(&mut self.xattr, dir, &b.dir_xattrs)?;
         let first = self.next_file;
         let mut redirects = b.redirects.iter().peekable();
-        self.file.all(&b.rows, |f, i, row| {
+        self.file.all(first, &b.rows, |f, i, row| {
             let (name, link) = b.text(row);
             let m = &row.meta;
-            f.set(1, first + i as i64)?;
-            f.set(2, dir)?;
-            set_name(f, 3, 18, name)?;
-            f.set(4, m.mode)?;
-            f.set(5, m.uid)?;
-            f.set(6, m.gid)?;
-            f.set(7, m.nlink)?;
-            f.set(8, m.size as i64)?;
-            f.set(9, m.inode as i64)?;
-            f.set(10, m.atime)?;
-            f.set(11, m.mtime)?;
-            f.set(12, m.ctime)?;
-            f.set(13, m.crtime)?;
+            f.set(1, dir)?;
+            set_name(f, 2, 17, name)?;
+            f.set(3, m.mode)?;
+            f.set(4, m.uid)?;
+            f.set(5, m.gid)?;
+            f.set(6, m.nlink)?;
+            f.set(7, m.size as i64)?;
+            f.set(8, m.inode as i64)?;
+            f.set(9, m.atime)?;
+            f.set(10, m.mtime)?;
+            f.set(11, m.ctime)?;
+            f.set(12, m.crtime)?;
             if link.is_empty() {
-                f.set(14, Null)?;
-                f.set(19, Null)?;
+                f.set(13, Null)?;
+                f.set(18, Null)?;
             } else {
-                set_name(f, 14, 19, link)?;
+                set_name(f, 13, 18, link)?;
             }
-            f.set(15, overlay::words(row.overlay))?;
+            f.set(14, overlay::words(row.overlay))?;
             let redirect = redirects.next_if(|r| r.0 == i);
-            f.set(16, redirect.map(|r| text::lossless(&r.1)))?;
+            f.set(15, redirect.map(|r| text::lossless(&r.1)))?;
             let is_device = matches!(m.mode & 0o170_000, 0o020_000 | 0o060_000);
-            f.set(17, is_device.then_some(m.rdev as i64))
+            f.set(16, is_device.then_some(m.rdev as i64))
         })?;
         for (id, row) in (first..).zip(&b.rows) {
             let m = &row.meta;
@@ -406,36 +423,60 @@ impl<'c> Writer<'c> {
     }
 
     fn log(&mut self, b: &LogBatch) -> rusqlite::Result<()> {
+        if self.in_log.is_none_or(|(file, _)| file != b.file) {
+            self.end_log()?;
+            self.in_log = Some((b.file, self.next_log));
+        }
         let mut attrs = Vec::with_capacity(b.rows.len());
         for row in &b.rows {
             attrs.push(self.attrs_id(b.texts(row).1)?);
         }
-        let first = self.next_log;
-        self.log.all(&b.rows, |s, i, row| {
+        self.log.all(self.next_log, &b.rows, |s, i, row| {
             let (line, _, raw) = b.texts(row);
-            s.set(1, first + i as i64)?;
-            s.set(2, b.file)?;
-            s.set(3, row.head.offset as i64)?;
-            s.set(4, row.head.ts)?;
+            s.set(1, b.file)?;
+            s.set(2, row.head.offset as i64)?;
+            s.set(3, row.head.ts)?;
             s.set(
-                5,
+                4,
                 match row.head.stream {
                     Stream::Stdout => Some("stdout"),
                     Stream::Stderr => Some("stderr"),
                     Stream::Other => None,
                 },
             )?;
-            if text::is_plain(line) {
-                s.set(6, Text(line))?;
+            if row.plain {
+                s.set(5, Text(line))?;
             } else {
-                s.set(6, text::lossless(line).as_ref())?;
+                s.set(5, text::lossless(line).as_ref())?;
             }
-            s.set(7, row.head.partial)?;
-            s.set(8, attrs[i])?;
-            s.set(9, (!raw.is_empty()).then_some(Blob(raw)))
+            s.set(6, row.head.partial)?;
+            s.set(7, attrs[i])?;
+            s.set(8, (!raw.is_empty()).then_some(Blob(raw)))
         })?;
         self.next_log += b.rows.len() as i64;
         self.counts.log_entries += b.rows.len() as u64;
+        Ok(())
+    }
+
+    /// Notes which entries are those of the log file that was being written.
+    fn end_log(&mut self) -> rusqlite::Result<()> {
+        if let Some((file, first)) = self.in_log.take()
+            && first < self.next_log
+        {
+            self.db.execute(
+                "UPDATE log_file SET first_entry = ?, last_entry = ? WHERE id = ?",
+                [first, self.next_log - 1, file],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Indexes the log entries: before the end of the ingest, so that the threads that read have files to walk meanwhile.
+    fn end_logs(&mut self) -> rusqlite::Result<()> {
+        if !std::mem::replace(&mut self.logs_ended, true) {
+            self.end_log()?;
+            self.db.execute_batch(schema::LOG_INDEX)?;
+        }
         Ok(())
     }
 
@@ -455,6 +496,7 @@ impl<'c> Writer<'c> {
 
     fn finish_rows(mut self, now: i64) -> rusqlite::Result<Counts> {
         let db = self.db;
+        self.end_logs()?;
         let mut put = Insert::new(db, "event", &["ts", "file_id", "macb"]);
         let events = self.events.drain(|some| -> Result<(), DrainError> {
             put.all(some, |row, _, e| {

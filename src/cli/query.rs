@@ -218,7 +218,7 @@ fn never_looked(
     let optional = query.parameters.iter().any(|p| p.name == "sha256");
     if reads("file_hash") && (!optional || asked.iter().any(|(name, _)| name == "sha256")) {
         let of_host = if some("file_hash").map_err(failed)? {
-            "SELECT 1 FROM tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.dir_id = d.id
+            "SELECT 1 FROM tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
                 CROSS JOIN file_hash x ON x.file_id = f.id WHERE t.host_id = h.id"
         } else {
             "SELECT 1 WHERE 0"

@@ -63,7 +63,8 @@ impl Sequence {
 }
 
 /// Reads a piece; what follows it comes back as tasks.
-pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
+/// `space` is what a range is read into, to be used again for the next one.
+pub fn step(evidence: &Evidence, task: LogTask, space: &mut Vec<u8>) -> (LogBatch, Vec<LogTask>) {
     match task {
         LogTask::Open(plan) => open(evidence, plan),
         LogTask::Range {
@@ -71,7 +72,7 @@ pub fn step(evidence: &Evidence, task: LogTask) -> (LogBatch, Vec<LogTask>) {
             file,
             part,
             start,
-        } => (range(&plan, &file, &part, start), Vec::new()),
+        } => (range(&plan, &file, &part, start, space), Vec::new()),
         LogTask::Further(sequence) => further(*sequence),
     }
 }
@@ -156,13 +157,19 @@ impl Read for Parts {
 
 /// The lines that begin in the range at `start`: a line belongs to the range its first byte lies in. Behind a place that cannot
 /// be read it goes on, the torn line's rest as an entry of its own.
-fn range(plan: &LogPlan, file: &EvidenceFile, part: &std::ops::Range<u64>, start: u64) -> LogBatch {
+fn range(
+    plan: &LogPlan,
+    file: &EvidenceFile,
+    part: &std::ops::Range<u64>,
+    start: u64,
+    space: &mut Vec<u8>,
+) -> LogBatch {
     let mut out = Lines::new(plan);
     let end = (start + PIECE).min(part.end);
     let mut at = start;
     let mut begins_line = start == part.start;
     let mut skip = BAD_BLOCK;
-    while let Err((bad, e)) = out.stretch(file, at..end, part.end, begins_line) {
+    while let Err((bad, e)) = out.stretch(file, at..end, part.end, begins_line, space) {
         out.unreadable(bad, &e, "the lines before and behind it");
         // Blocks are bad in rows, and a disk takes long over each: the steps grow.
         at = (bad + 1).next_multiple_of(BAD_BLOCK);
@@ -232,7 +239,7 @@ fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
 struct Lines<'p> {
     plan: &'p LogPlan,
     batch: LogBatch,
-    scratch: Vec<u8>,
+    scratch: String,
     faults: usize,
 }
 
@@ -244,7 +251,7 @@ impl<'p> Lines<'p> {
                 file: plan.id,
                 ..LogBatch::default()
             },
-            scratch: Vec::new(),
+            scratch: String::new(),
             faults: 0,
         }
     }
@@ -278,12 +285,13 @@ impl<'p> Lines<'p> {
         range: std::ops::Range<u64>,
         last: u64,
         begins_line: bool,
+        buf: &mut Vec<u8>,
     ) -> Result<(), (u64, io::Error)> {
         // One byte before: a newline there says that a line begins at the range.
         let from = range.start - u64::from(!begins_line);
-        let mut buf = vec![0; (range.end - from) as usize];
+        buf.resize((range.end - from) as usize, 0);
         let mut have = 0;
-        let mut failed = fill(file, &mut buf, &mut have, from);
+        let mut failed = fill(file, buf, &mut have, from);
         buf.truncate(have);
         // What lies behind the range is the next one's to tell.
         let bad = |failed: Option<io::Error>, have: usize| match failed {
@@ -293,7 +301,7 @@ impl<'p> Lines<'p> {
         let begin = if begins_line {
             Some(0)
         } else {
-            memchr::memchr(b'\n', &buf).map(|i| i + 1)
+            memchr::memchr(b'\n', buf).map(|i| i + 1)
         };
         let Some(begin) = begin.filter(|&i| from + (i as u64) < range.end) else {
             return bad(failed, have);
@@ -303,13 +311,14 @@ impl<'p> Lines<'p> {
             let more = (last - from - before as u64).min(64 * 1024) as usize;
             buf.resize(before + more, 0);
             have = before;
-            failed = fill(file, &mut buf, &mut have, from);
+            failed = fill(file, buf, &mut have, from);
             let found = memchr::memchr(b'\n', &buf[before..have]);
             buf.truncate(found.map_or(have, |i| before + i + 1));
             if have == before {
                 break;
             }
         }
+        self.batch.text.reserve(buf.len());
         self.lines(&buf[begin.min(buf.len())..], from + begin as u64);
         if buf.len() >= LONGEST && !buf.ends_with(b"\n") {
             self.too_long(from + begin as u64);
@@ -341,15 +350,15 @@ impl<'p> Lines<'p> {
         let mut scratch = std::mem::take(&mut self.scratch);
         match json_log::parse(line, &mut scratch) {
             Ok(e) => {
-                let (text, partial) = match e.line.as_bytes().strip_suffix(b"\n") {
+                let (text, partial) = match e.line.strip_suffix('\n') {
                     Some(text) => (text, false),
-                    None => (e.line.as_bytes(), true),
+                    None => (e.line, true),
                 };
                 let stream = Stream::new(e.stream.as_bytes());
                 let exact = e.canonical
                     && e.time_ns.is_some()
                     && stream != Stream::Other
-                    && crate::text::is_plain(text);
+                    && !e.line.contains('\0');
                 self.batch.push(
                     LogHead {
                         offset,
@@ -357,7 +366,7 @@ impl<'p> Lines<'p> {
                         stream,
                         partial,
                     },
-                    text,
+                    text.as_bytes(),
                     e.attrs.unwrap_or_default().as_bytes(),
                     if exact { b"" } else { line },
                 );

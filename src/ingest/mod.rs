@@ -12,7 +12,7 @@ mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
 use crate::case::{self, Case, Counts, Target, Writer, now};
-use crate::engine::{self, ENGINES, Survey, TreePlan};
+use crate::engine::{self, ENGINES, LogPlan, Survey, TreePlan};
 use crate::evidence::walk::{Buffer, working_directory};
 use crate::evidence::{self, Evidence, EvidencePath};
 use crate::problem::{Problem, Severity};
@@ -216,12 +216,20 @@ fn survey_host(
     Ok((host, identity))
 }
 
+/// What a thread reads into.
+#[derive(Default)]
+struct Space {
+    entries: Buffer,
+    log: Vec<u8>,
+}
+
 /// A piece of the sweep.
 enum Task {
     Tree(TreePlan),
     Dir(DirTask),
     Hash(HashTask),
     Log(LogTask),
+    LogsEnd,
 }
 
 fn sweep_all(
@@ -237,14 +245,9 @@ fn sweep_all(
     let trees = survey
         .trees
         .into_iter()
-        .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)))
-        .map(Task::Tree);
-    let logs = survey
-        .logs
-        .into_iter()
-        .filter(|_| options.logs)
-        .map(|l| Task::Log(LogTask::Open(l)));
-    let sweep: Sweep<Task, Vec<Batch>> = Sweep::new(trees.chain(logs));
+        .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)));
+    let logs = survey.logs.into_iter().filter(|_| options.logs);
+    let sweep: Sweep<Task, Vec<Batch>> = Sweep::new(line(trees.collect(), logs.collect()));
     if !(options.files || options.logs) {
         return Ok(());
     }
@@ -260,9 +263,9 @@ fn sweep_all(
     pool.in_place_scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|_| {
-                let mut buffer = Buffer::default();
+                let mut space = Space::default();
                 working_directory::part();
-                sweep.work(|task| step(evidence, &walk, task, &mut buffer));
+                sweep.work(|task| step(evidence, &walk, task, &mut space));
             });
         }
         let mut write = || -> Result<(), case::Error> {
@@ -284,6 +287,21 @@ fn sweep_all(
         done
     })?;
     Ok(())
+}
+
+/// The list of work. Files keep those busy who read, logs the one who writes: so logs stand between the first trees, images'
+/// layers most of them and the largest. When the logs end an index of them is made, while others read on.
+fn line(trees: Vec<TreePlan>, logs: Vec<LogPlan>) -> Vec<Task> {
+    let (first, all) = (trees.len() / 4, logs.len());
+    let mut line = Vec::with_capacity(trees.len() + all + 1);
+    let mut trees = trees.into_iter().map(Task::Tree);
+    for (i, log) in logs.into_iter().enumerate() {
+        line.push(Task::Log(LogTask::Open(log)));
+        line.extend(trees.by_ref().take(first * (i + 1) / all - first * i / all));
+    }
+    line.push(Task::LogsEnd);
+    line.extend(trees);
+    line
 }
 
 /// The trees whose files are hashed.
@@ -318,13 +336,13 @@ fn step(
     evidence: &Evidence,
     walk: &Walk<'_>,
     task: Task,
-    buffer: &mut Buffer,
+    space: &mut Space,
 ) -> (Vec<Batch>, usize, Vec<Task>) {
     let (mut batches, mut weight) = (Vec::new(), 0);
     // The next one last.
     let mut todo = vec![task];
     while let Some(task) = todo.pop() {
-        let (batch, more) = single(evidence, walk, task, buffer);
+        let (batch, more) = single(evidence, walk, task, space);
         weight += batch.weight();
         batches.push(batch);
         todo.extend(more.into_iter().rev());
@@ -340,7 +358,7 @@ fn single(
     evidence: &Evidence,
     walk: &Walk<'_>,
     task: Task,
-    buffer: &mut Buffer,
+    space: &mut Space,
 ) -> (Batch, Vec<Task>) {
     let files = |(batch, hashes, more): (FileBatch, Vec<HashTask>, Vec<DirTask>)| {
         let hashes = hashes.into_iter().map(Task::Hash);
@@ -349,12 +367,14 @@ fn single(
     };
     match task {
         Task::Tree(plan) => files(walk.start(plan)),
-        Task::Dir(task) => files(walk.step(task, buffer)),
+        Task::Dir(task) => files(walk.step(task, &mut space.entries)),
         Task::Hash(task) => (Batch::Hashes(walk.hashing.step(evidence, task)), Vec::new()),
         Task::Log(task) => {
-            let (batch, more): (LogBatch, Vec<LogTask>) = logs::step(evidence, task);
+            let (batch, more): (LogBatch, Vec<LogTask>) =
+                logs::step(evidence, task, &mut space.log);
             (Batch::Log(batch), more.into_iter().map(Task::Log).collect())
         }
+        Task::LogsEnd => (Batch::LogsEnd, Vec::new()),
     }
 }
 

@@ -71,6 +71,15 @@ pub fn rfc3339(s: &[u8]) -> Option<i64> {
     secs.checked_mul(NS)?.checked_add(frac)
 }
 
+/// Whether a time that [`rfc3339`] reads is written as [`rfc3339_nano`] writes it.
+pub fn is_nano(s: &[u8]) -> bool {
+    let digits = s.len().saturating_sub(21); // of the fraction
+    s.get(10) == Some(&b'T')
+        && s.last() == Some(&b'Z')
+        && s.get(17..19) != Some(b"60")
+        && (s.len() == 20 || (1..=9).contains(&digits) && s[s.len() - 2] != b'0')
+}
+
 /// What a person types: a date, a date and time with `T` or a blank, with or without seconds, fractions and
 /// an offset; UTC without one. `None` when it is none of these.
 pub fn iso8601(s: &str) -> Option<i64> {
@@ -128,6 +137,25 @@ mod tests {
                 .unwrap()
                 .timestamp_nanos_opt();
             assert_eq!(rfc3339(s.as_bytes()), want, "{s}");
+        }
+    }
+
+    #[test]
+    fn one_way_of_writing_is_our_own() {
+        for (s, own) in [
+            ("2026-11-23T23:31:46Z", true),
+            ("2026-11-23T23:31:46.6Z", true),
+            ("2026-11-23T23:31:46.666779913Z", true),
+            ("2026-11-23T23:31:46.60Z", false),
+            ("2026-11-23T23:31:46.6667799131Z", false),
+            ("2026-11-23t23:31:46Z", false),
+            ("2026-11-23T23:31:46z", false),
+            ("2026-11-23T23:31:60Z", false),
+            ("2026-11-23T23:31:46+00:00", false),
+        ] {
+            assert_eq!(is_nano(s.as_bytes()), own, "{s}");
+            let again = rfc3339(s.as_bytes()).map(rfc3339_nano);
+            assert_eq!(again.as_deref() == Some(s), own, "{s}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The same host gives the same case: whatever the number of threads, whatever else the case holds.
 
-use crate::support::{dof, folder, ingest, one, open, run, sample, skip};
+use crate::support::{dof, folder, ingest, one, open, run, runs_hold, sample, skip};
 use std::path::Path;
 
 /// A whole case as text, without what an ingest says of itself.
@@ -93,6 +93,7 @@ fn the_same_host_again_replaces_its_rows_and_another_is_added() {
         .unwrap()
         .count() as i64;
     assert_eq!(broken, 0, "foreign keys hold");
+    runs_hold(&db);
     assert_eq!(one::<String>(&db, "PRAGMA integrity_check"), "ok");
     // A container's name is on both hosts now, so it names no one container.
     let name: String = one(&db, "SELECT name FROM container LIMIT 1");

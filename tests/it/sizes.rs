@@ -1,7 +1,7 @@
 //! Sizes that an attacker chose: whatever stands in place of Docker's files, memory stays below what docs/evidence.md says.
 
 use crate::bad_input::{Host, config};
-use crate::support::{dof, folder, ingest, is_root, one, open, run, skip};
+use crate::support::{dof, folder, ingest, is_root, one, open, run, runs_hold, skip};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;
@@ -356,6 +356,7 @@ fn a_directory_of_many_entries() {
             &[0],
         );
         assert!(one::<i64>(&open(&case), "SELECT count(*) FROM file") > n as i64);
+        runs_hold(&open(&case));
         peak
     };
     let (few, many) = (of(10_000), of(100_000));

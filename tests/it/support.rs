@@ -128,6 +128,31 @@ pub fn rows(case: &Path, words: &[&str]) -> Vec<serde_json::Value> {
     serde_json::from_str(&dof(all).with(0).out).expect("JSON")
 }
 
+/// Holds the runs of ids that say what is in a directory or a log file against what each file and entry says itself.
+#[track_caller]
+pub fn runs_hold(db: &Connection) {
+    for (what, sql) in [
+        (
+            "files",
+            "SELECT count(*) FROM file f LEFT JOIN directory d ON d.id = f.dir_id WHERE coalesce(f.id NOT BETWEEN d.first_file AND d.last_file, 1)",
+        ),
+        (
+            "more",
+            "SELECT (SELECT coalesce(sum(last_file - first_file + 1), 0) FROM directory) - (SELECT count(*) FROM file)",
+        ),
+        (
+            "entries",
+            "SELECT count(*) FROM log_entry g LEFT JOIN log_file l ON l.id = g.log_file_id WHERE coalesce(g.id NOT BETWEEN l.first_entry AND l.last_entry, 1)",
+        ),
+        (
+            "more entries",
+            "SELECT (SELECT coalesce(sum(last_entry - first_entry + 1), 0) FROM log_file) - (SELECT count(*) FROM log_entry)",
+        ),
+    ] {
+        assert_eq!(one::<i64>(db, sql), 0, "{what} than in the runs of ids");
+    }
+}
+
 /// The sample host that comes with dof, unpacked anew.
 pub fn sample() -> (TempDir, PathBuf) {
     let dir = folder();

@@ -593,6 +593,9 @@ fn logs(
                 size: meta.size as i64,
                 mtime: meta.mtime,
                 cached: i64::from(cached),
+                // The writer's to tell, when the entries are there.
+                first_entry: None,
+                last_entry: None,
             });
             survey.logs.push(LogPlan {
                 id,
