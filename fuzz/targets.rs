@@ -31,19 +31,19 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 pub fn bolt(data: &[u8]) {
     use dof::parse::bolt::{Bolt, Bucket, Item};
-    fn walk(bucket: Bucket<'_>, depth: u8, seen: &mut usize) {
+    // Buckets that lead in circles: some rounds are enough.
+    fn walk(bucket: Bucket<'_>, left: &mut u8) {
         for (_, item) in bucket.entries().value {
-            *seen += 1;
-            match item {
-                Item::Bucket(inner) if depth < 40 && *seen < 500 => walk(inner, depth + 1, seen),
-                _ => {}
+            if let (Item::Bucket(inner), 1..) = (item, *left) {
+                *left -= 1;
+                walk(inner, left);
             }
         }
     }
     if let Ok(file) = Bolt::open(data) {
         let _ = (file.defect(), file.bucket(&[b"volumes"]));
         let _ = file.root().value(b"libnetwork");
-        walk(file.root(), 0, &mut 0);
+        walk(file.root(), &mut 40);
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{Render, plain};
 use crate::text::printable;
 use rusqlite::types::ValueRef;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
@@ -19,6 +20,17 @@ pub struct Table<W: Write> {
     held: Vec<Vec<String>>,
     widths: Vec<usize>,
     measured: bool,
+    /// Space for a line.
+    line: String,
+}
+
+/// Columns that a printable cell takes; most are ASCII.
+fn width(cell: &str) -> usize {
+    if cell.is_ascii() {
+        cell.len()
+    } else {
+        cell.width()
+    }
 }
 
 impl<W: Write> Table<W> {
@@ -29,19 +41,18 @@ impl<W: Write> Table<W> {
             held: Vec::new(),
             widths: Vec::new(),
             measured: false,
+            line: String::new(),
         }
     }
 
-    fn print(&mut self, cells: &[String]) -> io::Result<()> {
-        let mut line = String::new();
-        for (cell, width) in cells.iter().zip(&self.widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(
-                ' ',
-                width.saturating_sub(cell.width()) + 2,
-            ));
+    fn print<'c>(&mut self, cells: impl Iterator<Item = Cow<'c, str>>) -> io::Result<()> {
+        self.line.clear();
+        for (cell, column) in cells.zip(&self.widths) {
+            self.line.push_str(&cell);
+            let space = column.saturating_sub(width(&cell)) + 2;
+            self.line.extend(std::iter::repeat_n(' ', space));
         }
-        self.out.write_all(line.trim_end().as_bytes())?;
+        self.out.write_all(self.line.as_bytes().trim_ascii_end())?;
         self.out.write_all(b"\n")
     }
 
@@ -49,11 +60,12 @@ impl<W: Write> Table<W> {
         self.measured = true;
         let held = std::mem::take(&mut self.held);
         for cells in &held {
-            for (width, cell) in self.widths.iter_mut().zip(cells) {
-                *width = (*width).max(cell.width().min(WIDEST));
+            for (column, cell) in self.widths.iter_mut().zip(cells) {
+                *column = (*column).max(width(cell).min(WIDEST));
             }
         }
-        held.iter().try_for_each(|cells| self.print(cells))
+        let mut held = held.iter();
+        held.try_for_each(|cells| self.print(cells.iter().map(|c| Cow::Borrowed(&c[..]))))
     }
 }
 
@@ -66,14 +78,14 @@ impl<W: Write> Render for Table<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        let cells: Vec<String> = values
-            .iter()
-            .map(|v| printable(&plain(v)).into_owned())
-            .collect();
+        let cells = values.iter().map(|v| match plain(v) {
+            Cow::Borrowed(text) => printable(text),
+            Cow::Owned(text) => Cow::Owned(printable(&text).into_owned()),
+        });
         if self.measured {
-            return self.print(&cells);
+            return self.print(cells);
         }
-        self.held.push(cells);
+        self.held.push(cells.map(Cow::into_owned).collect());
         if self.held.len() > MEASURED {
             self.measure()
         } else {
