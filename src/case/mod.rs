@@ -299,7 +299,7 @@ impl Target {
         )
         .map_err(&err)?;
         db.execute_batch(&format!(
-            "PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -65536;"
+            "PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -16384;"
         ))
         .map_err(&err)?;
         create(&db).map_err(&err)?;
