@@ -12,7 +12,7 @@ mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
 use crate::case::{self, Case, Counts, Target, Writer, now};
-use crate::engine::{self, ENGINES, LogPlan, Survey, TreePlan};
+use crate::engine::{self, ENGINES, Survey, TreePlan};
 use crate::evidence::walk::{Buffer, working_directory};
 use crate::evidence::{self, Evidence, EvidencePath};
 use crate::problem::{Problem, Severity};
@@ -245,9 +245,17 @@ fn sweep_all(
     let trees = survey
         .trees
         .into_iter()
-        .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)));
-    let logs = survey.logs.into_iter().filter(|_| options.logs);
-    let sweep: Sweep<Task, Vec<Batch>> = Sweep::new(line(trees.collect(), logs.collect()));
+        .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)))
+        .map(Task::Tree);
+    let logs = survey
+        .logs
+        .into_iter()
+        .filter(|_| options.logs)
+        .map(|l| Task::Log(LogTask::Open(l)));
+    // Logs keep the one busy who writes, files those who read: so while he is behind, and makes the index of the logs, they
+    // read on.
+    let line = logs.chain([Task::LogsEnd]).chain(trees);
+    let sweep: Sweep<Task, Vec<Batch>> = Sweep::new(line);
     if !(options.files || options.logs) {
         return Ok(());
     }
@@ -287,21 +295,6 @@ fn sweep_all(
         done
     })?;
     Ok(())
-}
-
-/// The list of work. Files keep those busy who read, logs the one who writes: so logs stand between the first trees, images'
-/// layers most of them and the largest. When the logs end an index of them is made, while others read on.
-fn line(trees: Vec<TreePlan>, logs: Vec<LogPlan>) -> Vec<Task> {
-    let (first, all) = (trees.len() / 4, logs.len());
-    let mut line = Vec::with_capacity(trees.len() + all + 1);
-    let mut trees = trees.into_iter().map(Task::Tree);
-    for (i, log) in logs.into_iter().enumerate() {
-        line.push(Task::Log(LogTask::Open(log)));
-        line.extend(trees.by_ref().take(first * (i + 1) / all - first * i / all));
-    }
-    line.push(Task::LogsEnd);
-    line.extend(trees);
-    line
 }
 
 /// The trees whose files are hashed.

@@ -10,8 +10,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Outputs are handed over when this much weight is ready, to wake the consumer seldom.
 const HAND_OVER: usize = 4096;
-/// Weight that may wait before workers hold back.
-const LIMIT: usize = 128 * 1024;
+/// Weight that may wait before workers hold back: some 40 MiB, and as long as the consumer takes over an index.
+const LIMIT: usize = 256 * 1024;
 
 const NONE: usize = usize::MAX;
 
