@@ -35,7 +35,7 @@ impl Batch {
     /// Rough number of rows, for bounds on memory.
     pub fn weight(&self) -> usize {
         match self {
-            Batch::Files(b) => b.rows.len() + 1,
+            Batch::Files(b) => b.rows.len() + (b.names.len() + b.xattr_bytes) / 256 + 1,
             Batch::Hashes(b) => b.rows.len() + 1,
             Batch::Log(b) => b.rows.len() + b.text.len() / 256 + 1,
             Batch::LogsEnd => 1,
@@ -135,6 +135,8 @@ pub struct FileBatch {
     pub redirects: Vec<(usize, Vec<u8>)>,
     /// Extended attributes: index of the row, and what it has.
     pub xattrs: Vec<(usize, Xattrs)>,
+    /// Bytes of those.
+    pub xattr_bytes: usize,
     /// Subdirectories among the entries: index of the row, and the directory.
     pub children: Vec<(usize, Arc<DirNote>)>,
     /// Trees whose roots stand here: row id of the tree, and the path of its root within this tree.
@@ -169,6 +171,7 @@ impl FileBatch {
             rows: Vec::new(),
             redirects: Vec::new(),
             xattrs: Vec::new(),
+            xattr_bytes: 0,
             children: Vec::new(),
             nested: Vec::new(),
             problems: Vec::new(),

@@ -89,7 +89,7 @@ pub fn printable(s: &str) -> Cow<'_, str> {
     // Without a branch for each byte: nearly all text is of these.
     let ascii = s
         .bytes()
-        .fold(true, |all, b| all & (b >= b' ') & (b < 0x7f));
+        .fold(true, |all, b| all & (b' '..0x7f).contains(&b));
     if ascii || !s.chars().any(is_unsafe) {
         return Cow::Borrowed(s);
     }

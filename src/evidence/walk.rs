@@ -294,7 +294,11 @@ pub mod working_directory {
     }
 }
 
-/// Reads all attributes; lists and values have at most 64 KiB (XATTR_LIST_MAX, XATTR_SIZE_MAX of linux/limits.h).
+/// Most bytes of attributes, names and values, that are read of one file. Linux allows 64 KiB for one value and for all names
+/// (XATTR_SIZE_MAX, XATTR_LIST_MAX of linux/limits.h): thousands of values, on some file systems.
+const MOST_ATTRIBUTES: usize = 1 << 20;
+
+/// Reads all attributes; [`Error::TooLarge`] where they have more than [`MOST_ATTRIBUTES`].
 pub(super) fn all_xattrs(
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
@@ -318,9 +322,15 @@ pub(super) fn all_xattrs(
         r => r?,
     };
     let mut found = Xattrs::new();
+    let mut left = MOST_ATTRIBUTES;
     for name in names.split(|&b| b == 0).filter(|n| !n.is_empty()) {
         match whole(&|out| get(name, out)) {
-            Ok(value) => found.push((name.to_vec(), value)),
+            Ok(value) => {
+                left = left
+                    .checked_sub(name.len() + value.len())
+                    .ok_or(Error::TooLarge(MOST_ATTRIBUTES as u64))?;
+                found.push((name.to_vec(), value));
+            }
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {} // listed, not readable: ACLs of some file systems
             Err(e) => return Err(e.into()),
         }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Entries of one directory a task reads before it makes room for others.
 const ENTRIES: usize = 8192;
+/// Bytes of extended attributes of one batch.
+const ATTRIBUTES: usize = 16 << 20;
 /// Longest path within a tree that is walked into, in bytes.
 const DEEPEST: usize = 64 * 1024;
 
@@ -144,13 +146,22 @@ impl<'e> Walk<'e> {
                     batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
                 }
-                Err(e) => batch.problems.push(
-                    Defect::new(
-                        format!("extended attributes cannot be read: {e}"),
-                        "all but overlay marks",
-                    )
-                    .in_file(Severity::Warning, shown(&note.path)),
-                ),
+                Err(e) => {
+                    // Too many, perhaps: the marks can be asked for by name.
+                    let x = dir.overlay_xattrs(marks.attributes());
+                    let kept = if x.is_ok() {
+                        "overlay marks"
+                    } else {
+                        "all but overlay marks"
+                    };
+                    let x = x.unwrap_or_default();
+                    batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
+                    batch.dir_redirect = x.redirect;
+                    batch.problems.push(
+                        Defect::new(format!("extended attributes cannot be read: {e}"), kept)
+                            .in_file(Severity::Warning, shown(&note.path)),
+                    );
+                }
             }
         }
         if let Some(meta) = &root {
@@ -219,30 +230,35 @@ impl<'e> Walk<'e> {
             marks |= overlay::WHITEOUT;
         }
         if kind == FileType::RegularFile {
-            match dir.entry_xattrs(name) {
-                Ok(mut all) => {
-                    let x = OverlayXattrs::take(written.attributes(), &mut all);
-                    if written.by_device() {
-                        // Whatever its directory says (`opaque=x`): only listings of the kernel's depend on that.
-                        let whiteout = x.whiteout && meta.size == 0;
-                        marks |= overlay::bits(whiteout, false, x.metacopy);
-                        redirect = x.redirect.filter(|_| x.metacopy);
-                    }
-                    let kept = worth_keeping(all);
-                    if !kept.is_empty() {
-                        batch.xattrs.push((batch.rows.len(), kept));
-                    }
+            let all = dir.entry_xattrs(name).and_then(|mut all| {
+                let x = OverlayXattrs::take(written.attributes(), &mut all);
+                let kept = worth_keeping(all);
+                let size = kept.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+                if batch.xattr_bytes + size > ATTRIBUTES {
+                    return Err(evidence::Error::TooLarge(ATTRIBUTES as u64));
                 }
-                Err(e) => {
-                    let path = tree.plan.path.join(&note.path).join(bytes);
-                    batch.problems.push(
-                        Defect::new(
-                            format!("extended attributes cannot be read: {e}"),
-                            "everything else",
-                        )
-                        .in_file(Severity::Warning, path.host()),
-                    );
+                if !kept.is_empty() {
+                    batch.xattrs.push((batch.rows.len(), kept));
+                    batch.xattr_bytes += size;
                 }
+                Ok(x)
+            });
+            let x = all.or_else(|e| {
+                let path = tree.plan.path.join(&note.path).join(bytes);
+                batch.problems.push(
+                    Defect::new(
+                        format!("extended attributes cannot be read: {e}"),
+                        "everything else",
+                    )
+                    .in_file(Severity::Warning, path.host()),
+                );
+                dir.entry_overlay_xattrs(name, written.attributes())
+            });
+            if let (true, Ok(x)) = (written.by_device(), x) {
+                // Whatever its directory says (`opaque=x`): only listings of the kernel's depend on that.
+                let whiteout = x.whiteout && meta.size == 0;
+                marks |= overlay::bits(whiteout, false, x.metacopy);
+                redirect = x.redirect.filter(|_| x.metacopy);
             }
         }
         if written.by_name() && bytes.starts_with(b".wh.") {

@@ -435,17 +435,67 @@ fn anything_in_place_of_a_file() {
     }
 }
 
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        run("umount", &[self.0.to_str().unwrap()]);
+    }
+}
+
+/// Extended attributes by the gigabyte: those that there is room for are kept, and overlay marks among them in any case.
+#[test]
+fn attributes_of_any_size() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let host = Host::new();
+    let memory = host.root().join("overlay2/lost/diff/memory");
+    fs::create_dir_all(&memory).unwrap();
+    run("mount", &["-t", "tmpfs", "tmpfs", memory.to_str().unwrap()])
+        .unwrap()
+        .with(0);
+    let _memory = Unmount(&memory);
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty()).is_ok()
+    };
+    // One more than a megabyte, and a mark.
+    let hidden = memory.join("hidden");
+    fs::create_dir(&hidden).unwrap();
+    let large = [b'x'; 60_000];
+    if !set(&hidden, "user.a00", &large) {
+        return skip("tmpfs has no user attributes before Linux 6.6");
+    }
+    assert!((1..30).all(|i| set(&hidden, &format!("user.a{i:02}"), &large)));
+    assert!(set(&hidden, "trusted.overlay.opaque", b"y"));
+    // Less than a megabyte each, and 900 MB in all.
+    for f in 0..1000 {
+        let path = memory.join(format!("file-{f}"));
+        fs::write(&path, "").unwrap();
+        assert!((0..15).all(|i| set(&path, &format!("user.a{i:02}"), &large)));
+    }
+    let (_dir, db, said) = bounded("attributes", &host, &[]);
+    let overlay = "SELECT overlay FROM file WHERE name = 'hidden'";
+    assert_eq!(one::<String>(&db, overlay), "opaque");
+    let files = "SELECT count(*) FROM file WHERE name GLOB 'file-*'";
+    assert_eq!(one::<i64>(&db, files), 1000);
+    // A file's are kept all or none, and what is not is a problem.
+    let kept = "SELECT count(*) FROM (SELECT count(*) AS n, sum(length(value)) AS size FROM file_xattr GROUP BY file_id) WHERE n = 15 AND size = 900000";
+    let kept: i64 = one(&db, kept);
+    let told = "SELECT count(*) FROM problem WHERE what LIKE 'extended attributes cannot be read%'";
+    assert_eq!(kept + one::<i64>(&db, told), 1001);
+    assert!(kept > 10, "{kept}");
+    assert!(
+        said.contains("memory/hidden: extended attributes cannot be read"),
+        "{said}"
+    );
+}
+
 /// Whatever is mounted within the mount is entered as a part of the disk, but for file systems that are no disk's.
 #[test]
 fn mounts_within() {
     if !is_root() {
         return skip("mounting needs root");
-    }
-    struct Unmount<'a>(&'a Path);
-    impl Drop for Unmount<'_> {
-        fn drop(&mut self) {
-            run("umount", &[self.0.to_str().unwrap()]);
-        }
     }
     let host = Host::new();
     let id = host.container('a', config("a"));
