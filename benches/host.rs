@@ -34,7 +34,7 @@ pub fn remove() {
 fn make(rows: usize) -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let host = dof::demo::unpack(&dir.path().join("demo")).expect("the sample unpacks");
-    let sample = Target::memory().expect("memory");
+    let sample = Target::temporary().expect("memory");
     let options = Options {
         logs: true,
         ..Options::default()

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         files: true,
         ..Options::default()
     };
-    let (case, summary) = ingest(&mount, Target::memory()?, &options, &Progress::silent())?;
+    let (case, summary) = ingest(&mount, Target::temporary()?, &options, &Progress::silent())?;
     println!("{}: {} files", summary.host, summary.counts.files);
 
     // Set-uid files that a container has in its own layer, not from its image.

@@ -5,6 +5,7 @@
 //! (`partial.rs`). A host added to an existing case is one transaction. Whatever dof writes it seals (`seal.rs`). Foreign keys are not enforced during a load (a quarter of its speed); a test checks them afterwards.
 //! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
 
+mod chosen;
 mod events;
 mod insert;
 mod known;
@@ -13,6 +14,7 @@ mod schema;
 mod seal;
 mod writer;
 
+pub use chosen::Chosen;
 pub use known::Imported;
 pub use schema::{APPLICATION_ID, VERSION};
 pub use seal::{Check, check};
@@ -168,7 +170,7 @@ impl Case {
         })
     }
 
-    /// The case file; `:memory:` for one made from a mount for a single command.
+    /// The case file; `:temporary:` for one made from a mount for a single command.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -235,14 +237,16 @@ pub struct Target {
 }
 
 impl Target {
-    /// A case in memory, for a command that is given a mount.
+    /// A case for a command that is given a mount: in memory, and beyond [`CACHE`] in a temporary file without a name.
     ///
     /// # Errors
-    /// When SQLite has no memory.
-    pub fn memory() -> Result<Target, Error> {
-        let path = PathBuf::from(MEMORY);
+    /// When SQLite has no memory or no room.
+    pub fn temporary() -> Result<Target, Error> {
+        let path = PathBuf::from(TEMPORARY);
         let err = sqlite(&path);
-        let db = Connection::open_in_memory().map_err(&err)?;
+        let db = Connection::open("").map_err(&err)?; // sqlite.org/inmemorydb.html
+        db.execute_batch(&format!("{UNSEEN} {CACHE}"))
+            .map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
             db,
@@ -298,10 +302,8 @@ impl Target {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(&err)?;
-        db.execute_batch(&format!(
-            "PRAGMA page_size = 8192; {UNSEEN} PRAGMA cache_size = -16384;"
-        ))
-        .map_err(&err)?;
+        db.execute_batch(&format!("PRAGMA page_size = 8192; {UNSEEN} {CACHE}"))
+            .map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
             db,
@@ -330,7 +332,7 @@ impl Target {
     pub fn seal(self) -> Result<Case, Error> {
         let Target { db, path, partial } = self;
         let err = sqlite(&path);
-        if path.as_os_str() == MEMORY {
+        if path.as_os_str() == TEMPORARY {
             db.execute_batch("COMMIT").map_err(&err)?;
             return Ok(Case { db, path });
         }
@@ -378,8 +380,10 @@ const UNSEEN: &str =
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;";
 /// How a case is written that was there before: the removal of the journal, which is what commits, outlives a power cut too.
 const DURABLE: &str = "PRAGMA synchronous = EXTRA;";
-/// The path of a case in memory.
-const MEMORY: &str = ":memory:";
+/// The path that a temporary case goes by.
+const TEMPORARY: &str = ":temporary:";
+/// The most that SQLite holds in memory of a case that is written: more is no faster.
+const CACHE: &str = "PRAGMA cache_size = -16384;";
 
 /// Nanoseconds since the epoch.
 pub fn now() -> i64 {

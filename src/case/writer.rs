@@ -83,9 +83,9 @@ fn put_xattrs(stmt: &mut Statement<'_>, file: i64, all: &Xattrs) -> rusqlite::Re
 
 /// Writes one host's rows. SQLite's errors come back with the case's path.
 pub struct Writer<'c> {
-    db: &'c Connection,
+    pub(super) db: &'c Connection,
     path: PathBuf,
-    host: i64,
+    pub(super) host: i64,
     tables: HashMap<&'static str, Statement<'c>>,
     dir: Insert<'c>,
     /// Adds to the entries of a directory.
@@ -145,7 +145,7 @@ impl<'c> Writer<'c> {
         })
     }
 
-    fn err(&self, e: rusqlite::Error) -> Error {
+    pub(super) fn err(&self, e: rusqlite::Error) -> Error {
         sqlite(&self.path)(e)
     }
 

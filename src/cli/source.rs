@@ -106,7 +106,7 @@ pub fn open(path: &Path, options: Options) -> Result<Opened, Failure> {
         });
     }
     let progress = Progress::on_stderr();
-    let (case, summary) = ingest::ingest(path, Target::memory()?, &options, &progress)?;
+    let (case, summary) = ingest::ingest(path, Target::temporary()?, &options, &progress)?;
     let lost = summary.counts.problems[1] + summary.counts.problems[2] > 0;
     Ok(Opened {
         case,

@@ -93,7 +93,7 @@ impl Verify {
             docker_homes: self.source.homes(),
             ..Options::default()
         };
-        let (memory, summary) = ingest::ingest(mount, Target::memory()?, &options, &progress)?;
+        let (memory, summary) = ingest::ingest(mount, Target::temporary()?, &options, &progress)?;
         let (plan, _) = plan(&memory, self.image.as_deref(), self.full)?;
         let identity = memory.identities()?.into_iter().next().unwrap_or_default();
         let case = match &self.case {

@@ -22,6 +22,10 @@ const JSON_LIMIT: u64 = 16 << 20;
 const SMALL_JSON: u64 = 1 << 20;
 /// Bytes that all large JSON files of a host have together, of those that are read.
 const LARGE_JSON: u64 = 32 << 20;
+/// Bytes of files whose rows are held before they are given away; several times that in memory.
+const HELD: usize = 8 << 20;
+/// Rows that are.
+const HELD_ROWS: usize = 16 * 1024;
 /// Most entries of one metadata directory that are looked at.
 pub const LISTING_LIMIT: usize = 1_000_000;
 
@@ -42,7 +46,7 @@ pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
 
 /// The data roots of all engines on a host, with nothing of them read but what names them.
 pub fn installs(evidence: &Evidence, homes: &[EvidencePath]) -> Vec<Install> {
-    let mut survey = Survey::new(evidence, 0, HashMap::new());
+    let mut survey = Survey::new(evidence, 0, HashMap::new(), |_, _| {});
     ENGINES
         .iter()
         .flat_map(|engine| engine.find(&mut survey, homes))
@@ -149,20 +153,28 @@ pub struct LogPlan {
     pub compressed: bool,
 }
 
-/// What the first phase of an ingest gathers: rows, and work for the second phase.
+/// Takes the rows and problems that a survey found since it was called last.
+type Sink<'e> = Box<dyn FnMut(Vec<Record>, Vec<Problem>) + 'e>;
+
+/// What the first phase of an ingest gathers: rows, which are given away as they come to much, and work for the second phase.
 pub struct Survey<'e> {
     /// The host.
     pub evidence: &'e Evidence,
     /// Row id of the host.
     pub host: i64,
-    /// Rows in the order they are written.
-    pub records: Vec<Record>,
     /// Trees to walk.
     pub trees: Vec<TreePlan>,
     /// Logs to read.
     pub logs: Vec<LogPlan>,
-    /// What went wrong.
+    /// The ids that the engines give themselves.
+    pub engine_ids: Vec<String>,
+    /// Rows not given away yet.
+    records: Vec<Record>,
+    /// What went wrong, and was not given away yet.
     pub problems: Vec<Problem>,
+    /// Bytes of the files that those rows are of.
+    held: usize,
+    sink: Sink<'e>,
     /// Bytes of large JSON files so far.
     large: u64,
     ids: HashMap<&'static str, i64>,
@@ -170,15 +182,24 @@ pub struct Survey<'e> {
 }
 
 impl<'e> Survey<'e> {
-    /// A survey for the host with this row id; `first` gives the first free row id of a table.
-    pub fn new(evidence: &'e Evidence, host: i64, ids: HashMap<&'static str, i64>) -> Self {
+    /// A survey for the host with this row id; `ids` has the first free row id of each table of [`Survey::COUNTED`], and
+    /// `sink` is given all rows and problems, in order.
+    pub fn new(
+        evidence: &'e Evidence,
+        host: i64,
+        ids: HashMap<&'static str, i64>,
+        sink: impl FnMut(Vec<Record>, Vec<Problem>) + 'e,
+    ) -> Self {
         Survey {
             evidence,
             host,
-            records: Vec::new(),
             trees: Vec::new(),
             logs: Vec::new(),
+            engine_ids: Vec::new(),
+            records: Vec::new(),
             problems: Vec::new(),
+            held: 0,
+            sink: Box::new(sink),
             large: 0,
             ids,
             trees_by_identity: HashMap::new(),
@@ -212,6 +233,22 @@ impl<'e> Survey<'e> {
     /// Adds a row.
     pub fn put(&mut self, row: impl Into<Record>) {
         self.records.push(row.into());
+        if self.records.len() >= HELD_ROWS {
+            self.give();
+        }
+    }
+
+    /// Gives away the rows and problems there are.
+    fn give(&mut self) {
+        self.held = 0;
+        let records = std::mem::take(&mut self.records);
+        (self.sink)(records, std::mem::take(&mut self.problems));
+    }
+
+    /// Ends the survey: the trees to walk and the logs to read.
+    pub fn end(mut self) -> (Vec<TreePlan>, Vec<LogPlan>) {
+        self.give();
+        (self.trees, self.logs)
     }
 
     /// Notes a fault in a file.
@@ -245,6 +282,10 @@ impl<'e> Survey<'e> {
     fn read_most(&mut self, path: &EvidencePath, most: u64, keep: bool) -> Option<(Vec<u8>, i64)> {
         match self.evidence.read_on(path, most) {
             Ok((bytes, meta, failed)) => {
+                self.held += bytes.len();
+                if self.held > HELD {
+                    self.give();
+                }
                 let id = self.source(path, &meta, Some(&bytes), keep);
                 if let Some(e) = failed {
                     let what = format!("cannot be read on: {e}");

@@ -230,30 +230,34 @@ impl<'e> Walk<'e> {
             marks |= overlay::WHITEOUT;
         }
         if kind == FileType::RegularFile {
-            let all = dir.entry_xattrs(name).and_then(|mut all| {
-                let x = OverlayXattrs::take(written.attributes(), &mut all);
-                let kept = worth_keeping(all);
-                let size = kept.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
-                if batch.xattr_bytes + size > ATTRIBUTES {
-                    return Err(evidence::Error::TooLarge(ATTRIBUTES as u64));
-                }
-                if !kept.is_empty() {
-                    batch.xattrs.push((batch.rows.len(), kept));
-                    batch.xattr_bytes += size;
-                }
-                Ok(x)
-            });
-            let x = all.or_else(|e| {
+            let lost = |batch: &mut FileBatch, what: String| {
                 let path = tree.plan.path.join(&note.path).join(bytes);
                 batch.problems.push(
-                    Defect::new(
-                        format!("extended attributes cannot be read: {e}"),
-                        "everything else",
-                    )
-                    .in_file(Severity::Warning, path.host()),
+                    Defect::new(what, "everything else").in_file(Severity::Warning, path.host()),
                 );
-                dir.entry_overlay_xattrs(name, written.attributes())
-            });
+            };
+            let x = match dir.entry_xattrs(name) {
+                Ok(mut all) => {
+                    let x = OverlayXattrs::take(written.attributes(), &mut all);
+                    let kept = worth_keeping(all);
+                    let size = kept.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+                    if batch.xattr_bytes + size > ATTRIBUTES {
+                        let what = format!(
+                            "extended attributes left out, {size} bytes: those of the files beside it have {} already",
+                            batch.xattr_bytes
+                        );
+                        lost(batch, what);
+                    } else if !kept.is_empty() {
+                        batch.xattrs.push((batch.rows.len(), kept));
+                        batch.xattr_bytes += size;
+                    }
+                    Ok(x)
+                }
+                Err(e) => {
+                    lost(batch, format!("extended attributes cannot be read: {e}"));
+                    dir.entry_overlay_xattrs(name, written.attributes())
+                }
+            };
             if let (true, Ok(x)) = (written.by_device(), x) {
                 // Whatever its directory says (`opaque=x`): only listings of the kernel's depend on that.
                 let whiteout = x.whiteout && meta.size == 0;

@@ -12,11 +12,11 @@ mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
 use crate::case::{self, Case, Counts, Target, Writer, now};
-use crate::engine::{self, ENGINES, Survey, TreePlan};
+use crate::engine::{self, ENGINES, LogPlan, Survey, TreePlan};
 use crate::evidence::walk::{Buffer, working_directory};
 use crate::evidence::{self, Evidence, EvidencePath};
 use crate::problem::{Problem, Severity};
-use crate::record;
+use crate::record::{self, Record};
 use files::{DirTask, Walk};
 pub use hashes::Hash;
 use hashes::{HashTask, Hashing};
@@ -121,8 +121,17 @@ pub fn ingest(
     for table in Survey::COUNTED {
         ids.insert(*table, writer.first_free(table)?);
     }
-    let mut survey = Survey::new(&evidence, writer.host_id(), ids);
+    let host_id = writer.host_id();
+    let mut tables = HashMap::new();
+    let mut stored = Ok(());
+    let mut survey = Survey::new(&evidence, host_id, ids, |records, problems| {
+        if stored.is_ok() {
+            stored = store(&mut writer, &records, &problems, &mut tables, progress);
+        }
+    });
     let (mut host, identity) = survey_host(&mut survey, mount, options)?;
+    let (trees, mut logs) = survey.end();
+    stored?;
     host.dof_version = env!("CARGO_PKG_VERSION").into();
     host.arguments = serde_json::Value::from(options.arguments.clone()).to_string();
     host.ingest_start = started;
@@ -132,21 +141,16 @@ pub fn ingest(
         .clone()
         .unwrap_or_else(|| mount.display().to_string());
     writer.record(&host.into())?;
-    let mut tables = HashMap::new();
-    for record in &survey.records {
-        writer.record(record)?;
-        *tables.entry(record.table()).or_insert(0) += 1;
+    let mut only = None;
+    if let Some(asked) = &options.only {
+        let chosen = writer.of_container(asked)?;
+        logs.retain(|l| chosen.logs.contains(&l.id));
+        only = Some(selection::widened(&evidence, &trees, chosen.trees));
     }
-    for problem in &survey.problems {
-        note(&mut writer, problem, progress)?;
-    }
-    let only = options
-        .only
-        .as_ref()
-        .map(|asked| selection::narrow(&mut survey, asked));
     sweep_all(
         &evidence,
-        survey,
+        trees,
+        logs,
         only.as_ref(),
         options,
         &mut writer,
@@ -167,6 +171,23 @@ pub fn ingest(
             tables,
         },
     ))
+}
+
+/// Writes what a survey found.
+fn store(
+    writer: &mut Writer<'_>,
+    records: &[Record],
+    problems: &[Problem],
+    tables: &mut HashMap<&'static str, u64>,
+    progress: &Progress,
+) -> Result<(), case::Error> {
+    for record in records {
+        writer.record(record)?;
+        *tables.entry(record.table()).or_insert(0) += 1;
+    }
+    problems
+        .iter()
+        .try_for_each(|problem| note(writer, problem, progress))
 }
 
 /// Everything the metadata says, and who the host is.
@@ -203,11 +224,7 @@ fn survey_host(
         engine.survey(survey, install, options.versions);
         identity.push(install.root.host());
     }
-    for r in &survey.records {
-        if let record::Record::Engine(e) = r {
-            identity.extend(e.engine_id.clone());
-        }
-    }
+    identity.extend(survey.engine_ids.iter().cloned());
     if identity[0].is_empty() && identity[1].is_empty() {
         identity.push(mount.display().to_string());
     }
@@ -234,21 +251,24 @@ enum Task {
 
 fn sweep_all(
     evidence: &Evidence,
-    survey: Survey<'_>,
+    trees: Vec<TreePlan>,
+    logs: Vec<LogPlan>,
     only: Option<&HashSet<i64>>,
     options: &Options,
     writer: &mut Writer<'_>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let hashing = Hashing::new(hashed_trees(&survey.records, options.hash));
-    let walk = Walk::new(evidence, &survey.trees, hashing);
-    let trees = survey
-        .trees
+    let hashed = match options.hash {
+        Hash::Nothing => HashSet::new(),
+        Hash::Containers => writer.written_by_containers()?,
+        Hash::All => trees.iter().map(|t| t.id).collect(),
+    };
+    let walk = Walk::new(evidence, &trees, Hashing::new(hashed));
+    let trees = trees
         .into_iter()
         .filter(|t| options.files && only.is_none_or(|only| only.contains(&t.id)))
         .map(Task::Tree);
-    let logs = survey
-        .logs
+    let logs = logs
         .into_iter()
         .filter(|_| options.logs)
         .map(|l| Task::Log(LogTask::Open(l)));
@@ -295,29 +315,6 @@ fn sweep_all(
         done
     })?;
     Ok(())
-}
-
-/// The trees whose files are hashed.
-fn hashed_trees(records: &[record::Record], hash: Hash) -> HashSet<i64> {
-    let own: HashSet<i64> = records
-        .iter()
-        .filter_map(|r| match r {
-            record::Record::Layer(l) if l.role == "container" => Some(l.id),
-            _ => None,
-        })
-        .collect();
-    let wanted = |t: &record::Tree| match hash {
-        Hash::Nothing => false,
-        Hash::Containers => t.kind == "volume" || t.layer_id.is_some_and(|id| own.contains(&id)),
-        Hash::All => true,
-    };
-    records
-        .iter()
-        .filter_map(|r| match r {
-            record::Record::Tree(t) if wanted(t) => Some(t.id),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Weight a worker gathers before it hands over: most directories are small.

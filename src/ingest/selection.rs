@@ -1,52 +1,22 @@
-//! Which trees and logs a command for one container needs: its own layer, what it mounts, what lies in that, and its log.
+//! Which trees a command for one container needs beside its own and those it mounts (case/chosen.rs): what lies in those.
 
-use crate::engine::{Survey, TreePlan};
+use crate::engine::TreePlan;
 use crate::evidence::Evidence;
-use crate::record::Record;
 use std::collections::HashSet;
 
 /// Deepest place of a tree whose surroundings are looked at.
 const DEEPEST: usize = 256;
 
-/// Leaves in `survey` only the logs of containers that `asked` may mean, a name, an id or a prefix of it, and gives the trees
-/// to walk for them. Rows stay, so that whoever resolves the name sees all there are.
-pub fn narrow(survey: &mut Survey<'_>, asked: &str) -> HashSet<i64> {
-    let name = asked.trim_start_matches('/');
-    let (mut containers, mut layers) = (HashSet::new(), HashSet::new());
-    for record in &survey.records {
-        if let Record::Container(c) = record
-            && (c.name.as_deref() == Some(name) || c.full_id.starts_with(asked))
-        {
-            containers.insert(c.id);
-            layers.extend(c.layer_id);
-        }
-    }
-    let (mut trees, mut logs) = (HashSet::new(), HashSet::new());
-    for record in &survey.records {
-        match record {
-            Record::Tree(t) if t.layer_id.is_some_and(|l| layers.contains(&l)) => {
-                trees.insert(t.id);
-            }
-            Record::ContainerMount(m) if containers.contains(&m.container_id) => {
-                trees.extend(m.tree_id);
-            }
-            Record::LogFile(l) if containers.contains(&l.container_id) => {
-                logs.insert(l.id);
-            }
-            _ => {}
-        }
-    }
-    let outer: HashSet<(u64, u64)> = survey
-        .trees
+/// Adds to the trees that were chosen those that lie within them.
+pub fn widened(evidence: &Evidence, all: &[TreePlan], mut chosen: HashSet<i64>) -> HashSet<i64> {
+    let outer: HashSet<(u64, u64)> = all
         .iter()
-        .filter(|t| trees.contains(&t.id))
+        .filter(|t| chosen.contains(&t.id))
         .map(|t| t.identity)
         .collect();
-    let evidence = survey.evidence;
-    survey.logs.retain(|l| logs.contains(&l.id));
-    let inner = survey.trees.iter().filter(|t| lies_in(evidence, t, &outer));
-    trees.extend(inner.map(|t| t.id));
-    trees
+    let inner = all.iter().filter(|t| lies_in(evidence, t, &outer));
+    chosen.extend(inner.map(|t| t.id));
+    chosen
 }
 
 /// Whether a tree lies in one of these directories, by the directories it really is in: names may be links.

@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn only_one_select_passes() {
-        let case = Target::memory().unwrap().seal().unwrap();
+        let case = Target::temporary().unwrap().seal().unwrap();
         for sql in [
             "DELETE FROM host",
             "SELECT 1; SELECT 2",
@@ -366,7 +366,7 @@ mod tests {
     /// Each shipped query says what it answers, describes exactly the parameters it has, and orders its rows.
     #[test]
     fn the_catalogue_is_in_order() {
-        let case = Target::memory().unwrap().seal().unwrap();
+        let case = Target::temporary().unwrap().seal().unwrap();
         for q in catalogue() {
             assert!(q.title.ends_with('?'), "{}: title", q.name);
             assert!(

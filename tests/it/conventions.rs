@@ -25,7 +25,7 @@ fn sources() -> Vec<(String, String)> {
 
 #[test]
 fn records_and_tables_agree() {
-    let case = dof::case::Target::memory().unwrap().seal().unwrap();
+    let case = dof::case::Target::temporary().unwrap().seal().unwrap();
     for (table, columns) in dof::record::TABLES {
         let mut stmt = case
             .db()

@@ -28,18 +28,24 @@ pub struct Context<'a> {
     pub drivers: &'a [String],
 }
 
-/// Reads every container of a data root.
-pub fn survey(survey: &mut Survey<'_>, cx: &Context<'_>) {
+/// Reads every container of a data root. Gives the storage drivers they name, each once.
+pub fn survey(survey: &mut Survey<'_>, cx: &Context<'_>) -> Vec<String> {
     let folder = cx.root.join("containers");
+    let mut used = Vec::new();
     for name in survey.names(&folder) {
         let dir = folder.join(&name);
-        if survey.is_dir(&dir) {
-            container(survey, cx, &dir);
+        if survey.is_dir(&dir)
+            && let Some(driver) = container(survey, cx, &dir)
+            && !used.contains(&driver)
+        {
+            used.push(driver);
         }
     }
+    used
 }
 
-fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
+/// Reads a container. Gives the storage driver it names.
+fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> Option<String> {
     let full_id = crate::text::lossless(dir.file_name()).into_owned();
     let id = survey.next_id("container");
     let config_path = dir.join("config.v2.json");
@@ -117,7 +123,7 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
         }
     }
     layers_known(survey, cx, &row);
-    let driver = row.log_driver.clone();
+    let (storage, driver) = (row.driver.clone(), row.log_driver.clone());
     let log_path = row.log_path.clone();
     let has_run = row.started_at.is_some();
     survey.put(row);
@@ -135,7 +141,7 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
         let gone = match driver.as_deref() {
             Some("json-file") => log_path.map_or_else(|| dir.clone(), EvidencePath::new),
             Some("local") => dir.join("local-logs/container.log"),
-            _ => return,
+            _ => return storage,
         };
         survey.problem(
             Severity::Warning,
@@ -144,6 +150,7 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) {
             "all else of the container",
         );
     }
+    storage
 }
 
 /// What the layer store does not say of a container's layers, said. Without config.v2.json nobody knows its driver.

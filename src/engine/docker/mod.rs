@@ -69,7 +69,7 @@ impl Engine for Docker {
         if versions {
             version::survey(survey, &mut row);
         }
-        let at = survey.records.len();
+        survey.engine_ids.extend(row.engine_id.clone());
         swarm::survey(survey, id, root);
 
         let mut layers = layer::Layers::default();
@@ -98,8 +98,7 @@ impl Engine for Docker {
         }
         let volumes = volume::survey(survey, id, root);
         network::survey(survey, id, root);
-        let before = survey.records.len();
-        container::survey(
+        let used = container::survey(
             survey,
             &container::Context {
                 engine: id,
@@ -111,15 +110,6 @@ impl Engine for Docker {
             },
         );
         trace::survey(survey, id, root, &drivers);
-        let mut used: Vec<String> = Vec::new();
-        for record in &survey.records[before..] {
-            if let record::Record::Container(c) = record
-                && let Some(name) = &c.driver
-                && !used.contains(name)
-            {
-                used.push(name.clone());
-            }
-        }
         for name in used.iter().filter(|name| !drivers.contains(name)) {
             let what = format!(
                 "containers use the storage driver {name}, of which there is no image store here; the containerd image store is not read yet"
@@ -128,7 +118,7 @@ impl Engine for Docker {
         }
         // The driver in use: what the containers say, else the store there is.
         row.driver = used.into_iter().next().or_else(|| drivers.first().cloned());
-        survey.records.insert(at, row.into());
+        survey.put(row);
     }
 }
 
