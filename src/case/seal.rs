@@ -210,3 +210,56 @@ pub fn check(path: &Path) -> Result<Check, Error> {
     }
     Ok(check)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digest as schema/seal.sql words it, and one byte of any page but the seal's changes it.
+    #[test]
+    fn every_page_counts_but_the_seals() {
+        const PAGE: usize = 8192;
+        const IN_PIECE: usize = PIECE / PAGE;
+        let seal = IN_PIECE + 3; // counted from 1, as SQLite does
+        let mut bytes: Vec<u8> = (0..PIECE * 2 + PAGE * 5).map(|i| (i / 7) as u8).collect();
+        bytes[16..18].copy_from_slice(&(PAGE as u16).to_be_bytes());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("case.db");
+        let of = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            digest(&path, seal as u64).unwrap()
+        };
+        let mut known = bytes.clone();
+        known[24..28].fill(0);
+        known[92..100].fill(0);
+        let first = Sha256::digest(&known[..PIECE]);
+        let mut second = known[PIECE..2 * PIECE].to_vec();
+        second.drain(2 * PAGE..3 * PAGE);
+        let (second, third) = (Sha256::digest(second), Sha256::digest(&known[2 * PIECE..]));
+        let whole = Sha256::digest([first, second, third].concat());
+        let sealed = of(&bytes);
+        assert_eq!(sealed, format!("{whole:x}"));
+        for page in [
+            1,
+            2,
+            IN_PIECE,
+            IN_PIECE + 1,
+            IN_PIECE + 2,
+            seal,
+            seal + 1,
+            2 * IN_PIECE + 1,
+            2 * IN_PIECE + 5,
+        ] {
+            let last = page * PAGE - 1;
+            bytes[last] ^= 1;
+            assert_eq!(of(&bytes) == sealed, page == seal, "page {page}");
+            bytes[last] ^= 1;
+        }
+        for counter in [24, 27, 92, 99] {
+            bytes[counter] ^= 1;
+            assert_eq!(of(&bytes), sealed, "byte {counter}");
+        }
+        bytes.truncate(bytes.len() - 1);
+        assert_ne!(of(&bytes), sealed);
+    }
+}

@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
         let mut before = None;
         loop {
             let key = self.key()?;
-            self.canonical &= key.is_some() && key > before;
+            self.canonical &= key > before; // none is less than any
             before = key;
             match key {
                 Some(0) => {
@@ -503,6 +503,8 @@ mod tests {
             ("log", r"l\u006fg"),
             (r#""log":"#, r#""log": "#),
             (r#"{"log":"#, r#"{"log":"","log":"#),
+            (r#"{"log":"#, r#"{"log":"b","log":"#),
+            (r#"{"log":"#, r#"{"stream":"stdout","log":"#),
             (r#"{"k":"v"}"#, "null"),
             (
                 "\"attrs\":{\"k\":\"v\"},",

@@ -100,3 +100,35 @@ impl<W: Write> Render for Table<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns stand below each other by what a terminal shows, measured or not yet; text that could move them is spelled.
+    #[test]
+    fn cells_are_as_wide_as_they_are_shown() {
+        let mut out = Vec::new();
+        let mut table = Table::new(&mut out);
+        table.begin(&["name".into(), "n".into()]).unwrap();
+        let row = |text: &'static str| [ValueRef::Text(text.as_bytes()), ValueRef::Integer(7)];
+        for _ in 0..=MEASURED {
+            table.row(&row("日本")).unwrap();
+        }
+        for text in ["abcd", "é", "e\u{301}", "a\tb", ""] {
+            table.row(&row(text)).unwrap();
+        }
+        table.end().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], ["name  n", "日本  7"]);
+        let last = [
+            "abcd  7",
+            "é     7",
+            "e\u{301}     7",
+            "a\\tb  7",
+            "      7",
+        ];
+        assert_eq!(lines[lines.len() - 5..], last);
+    }
+}
