@@ -4,9 +4,11 @@
 //! images and logs.
 
 mod container;
+mod departure;
 mod driver;
 mod image;
 mod layer;
+mod log;
 mod lower;
 mod network;
 mod roots;
