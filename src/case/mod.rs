@@ -237,7 +237,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// A case for a command that is given a mount: in memory, and beyond [`CACHE`] in a temporary file without a name.
+    /// A case for a command that is given a mount: in memory, and beyond SQLite's cache in a temporary file without a name.
     ///
     /// # Errors
     /// When SQLite has no memory or no room.
