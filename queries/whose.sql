@@ -138,22 +138,31 @@ placed AS MATERIALIZED (
   SELECT s.file_id, s.tree_id, s.inner, s.container_id, s.position, s.root, s.dir_raw, s.name_raw, coalesce(v.path, s.path) AS path,
          iif(s.root = -1 AND s.container_id IN (SELECT container_id FROM whole), v.file_id IS NOT NULL, NULL) AS sure
     FROM seen s LEFT JOIN shown v ON v.container_id = s.container_id AND v.file_id = s.file_id AND s.root = -1),
+-- The topmost layer's entry that hides all versions of a path further down, once for all of them. As a number: position * 2^42 + its id in file.
+topmost (container_id, inner, dir_raw, name_raw, hides) AS MATERIALIZED (
+  SELECT g.container_id, g.inner, g.dir_raw, g.name_raw, (
+         WITH RECURSIVE up (path) AS (SELECT g.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
+         SELECT (a.position << 42) | e.id
+           FROM up u CROSS JOIN container_stack a ON a.container_id = g.container_id AND a.position > g.lowest AND a.sees & 1
+                CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND d.last_file)
+          WHERE (+e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR +e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
+            AND (u.path = g.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
+            AND NOT (u.path = '' AND g.inner <> '')
+            AND (u.path <> g.inner OR d.path_raw IS g.dir_raw AND (e.name_raw IS g.name_raw OR e.name GLOB '.wh.*'))
+          ORDER BY a.position DESC, length(u.path), e.id LIMIT 1)
+    FROM (SELECT container_id, inner, dir_raw, name_raw, min(position) AS lowest FROM placed WHERE position IS NOT NULL AND sure IS NOT 1 GROUP BY container_id, inner, dir_raw, name_raw) g),
+hider (container_id, inner, dir_raw, name_raw, position, entry) AS MATERIALIZED (
+  SELECT t.container_id, t.inner, t.dir_raw, t.name_raw, t.hides >> 42,
+         l.cache_id || ' ' || d.path || iif(e.name = '', '', '/' || iif(e.name GLOB '.wh.?*' AND e.overlay LIKE '%whiteout%' AND (e.mode & 61440) <> 8192, substr(e.name, 5), e.name)) || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
+    FROM topmost t CROSS JOIN file e ON e.id = t.hides & 4398046511103 CROSS JOIN directory d ON d.id = e.dir_id CROSS JOIN tree r ON r.id = d.tree_id CROSS JOIN layer l ON l.id = r.layer_id),
 -- hiding = what keeps the container from seeing it.
 version AS MATERIALIZED (
   SELECT s.*, coalesce(
            (SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
              WHERE h.container_id = s.container_id AND h.kind <> 'nested' AND length(h.place) > s.root AND (h.place = '' OR substr(rtrim(s.path, '/') || '/', 1, length(h.place) + 1) = h.place || '/')
              ORDER BY length(h.place) DESC, h.id LIMIT 1),
-           (WITH RECURSIVE up (path) AS (SELECT s.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
-            SELECT y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
-              FROM up u CROSS JOIN container_stack a ON a.container_id = s.container_id AND a.position > s.position AND a.sees & 1
-                   CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND d.last_file) CROSS JOIN layer y ON y.id = a.layer_id
-             WHERE s.position IS NOT NULL AND s.sure IS NOT 1
-               AND (+e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR +e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
-               AND (u.path = s.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
-               AND NOT (u.path = '' AND s.inner <> '')
-               AND (u.path <> s.inner OR d.path_raw IS s.dir_raw AND (e.name_raw IS s.name_raw OR e.name GLOB '.wh.*'))
-             ORDER BY a.position DESC, length(u.path), e.id LIMIT 1),
+           (SELECT h.entry FROM hider h WHERE h.container_id = s.container_id AND h.inner = s.inner AND h.dir_raw IS s.dir_raw AND h.name_raw IS s.name_raw
+               AND h.position > s.position AND s.sure IS NOT 1),
            (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
     FROM placed s)
 SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_raw, host_path, file_id, host
