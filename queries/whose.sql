@@ -139,18 +139,27 @@ placed AS MATERIALIZED (
          iif(s.root = -1 AND s.container_id IN (SELECT container_id FROM whole), v.file_id IS NOT NULL, NULL) AS sure
     FROM seen s LEFT JOIN shown v ON v.container_id = s.container_id AND v.file_id = s.file_id AND s.root = -1),
 -- The topmost layer's entry that hides all versions of a path further down, once for all of them. As a number: position * 2^42 + its id in file.
+-- What may hide one is an entry of its path or of a directory above it: `near`, looked for in whole directories at once.
+lowest (container_id, inner, dir_raw, name_raw, position) AS MATERIALIZED (
+  SELECT container_id, inner, dir_raw, name_raw, min(position) FROM placed WHERE position IS NOT NULL AND sure IS NOT 1 GROUP BY container_id, inner, dir_raw, name_raw),
+parent (path) AS MATERIALIZED (
+  SELECT DISTINCT rtrim(rtrim(inner, replace(inner, '/', '')), '/') FROM seen WHERE position IS NOT NULL
+   UNION
+  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM parent),
+near (tree_id, path, id) AS MATERIALIZED (
+  SELECT t.id, d.path || iif(e.name = '', '', '/' || iif(e.name GLOB '.wh.?*' AND e.overlay LIKE '%whiteout%' AND (e.mode & 61440) <> 8192, substr(e.name, 5), e.name)), e.id
+    FROM parent p CROSS JOIN tree t ON t.kind = 'layer' CROSS JOIN directory d ON d.tree_id = t.id AND d.path = p.path CROSS JOIN file e ON e.id BETWEEN d.first_file AND d.last_file),
 topmost (container_id, inner, dir_raw, name_raw, hides) AS MATERIALIZED (
-  SELECT g.container_id, g.inner, g.dir_raw, g.name_raw, (
-         WITH RECURSIVE up (path) AS (SELECT g.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
+  SELECT low.container_id, low.inner, low.dir_raw, low.name_raw, (
+         WITH RECURSIVE up (path) AS (SELECT low.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
          SELECT (a.position << 42) | e.id
-           FROM up u CROSS JOIN container_stack a ON a.container_id = g.container_id AND a.position > g.lowest AND a.sees & 1
-                CROSS JOIN directory d ON d.tree_id = a.tree_id AND d.path = rtrim(rtrim(u.path, replace(u.path, '/', '')), '/') CROSS JOIN file e ON e.id IN (SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND d.last_file)
-          WHERE (+e.name = replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') OR +e.name = '.wh.' || replace(u.path, rtrim(u.path, replace(u.path, '/', '')), '') AND e.overlay LIKE '%whiteout%')
-            AND (u.path = g.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
-            AND NOT (u.path = '' AND g.inner <> '')
-            AND (u.path <> g.inner OR d.path_raw IS g.dir_raw AND (e.name_raw IS g.name_raw OR e.name GLOB '.wh.*'))
+           FROM container_stack a CROSS JOIN up u CROSS JOIN near at ON at.tree_id = a.tree_id AND at.path = u.path CROSS JOIN file e ON e.id = at.id CROSS JOIN directory d ON d.id = e.dir_id
+          WHERE a.container_id = low.container_id AND a.position > low.position AND a.sees & 1
+            AND (u.path = low.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
+            AND NOT (u.path = '' AND low.inner <> '')
+            AND (u.path <> low.inner OR d.path_raw IS low.dir_raw AND (e.name_raw IS low.name_raw OR e.name GLOB '.wh.*'))
           ORDER BY a.position DESC, length(u.path), e.id LIMIT 1)
-    FROM (SELECT container_id, inner, dir_raw, name_raw, min(position) AS lowest FROM placed WHERE position IS NOT NULL AND sure IS NOT 1 GROUP BY container_id, inner, dir_raw, name_raw) g),
+    FROM lowest low),
 hider (container_id, inner, dir_raw, name_raw, position, entry) AS MATERIALIZED (
   SELECT t.container_id, t.inner, t.dir_raw, t.name_raw, t.hides >> 42,
          l.cache_id || ' ' || d.path || iif(e.name = '', '', '/' || iif(e.name GLOB '.wh.?*' AND e.overlay LIKE '%whiteout%' AND (e.mode & 61440) <> 8192, substr(e.name, 5), e.name)) || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
