@@ -16,6 +16,15 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
+-- A name in a directory is found by going through its run. Many mounts below directories of very many entries would cost the product
+-- of both: such directories get an index, for the time of these statements.
+CREATE TEMP TABLE crowded (dir_id INTEGER, name TEXT, id INTEGER, PRIMARY KEY (dir_id, name, id)) WITHOUT ROWID;
+INSERT INTO crowded
+WITH mounts (n) AS MATERIALIZED (SELECT (SELECT count(*) FROM container_mount) + (SELECT coalesce(sum(length(tmpfs)) / 8, 0) FROM container))
+SELECT d.id, f.name, f.id
+  FROM mounts m CROSS JOIN tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+ WHERE m.n > 100 AND t.host_id = :host AND t.kind = 'layer' AND d.last_file - d.first_file > 10000000 / m.n;
+
 INSERT INTO mount_place (container_id, place, kind, source, tree_id)
 WITH RECURSIVE mount (id, container_id, kind, source, destination, tree_id) AS (
   SELECT row_number() OVER (), * FROM (
@@ -34,13 +43,17 @@ way (id, container_id, path, rest, floor, links) AS (
               ELSE (SELECT json_group_array(value) FROM (SELECT value FROM json_each('[' || replace(json_quote(iif(top.link LIKE '/%', '', w.path || '/') || top.link), '/', '","') || ']') UNION ALL SELECT value FROM json_each(w.rest) WHERE key > 0)) END,
          CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.floor WHEN w.rest ->> 0 = '..' OR top.link IS NOT NULL THEN 0
               WHEN top.id IS NULL THEN 1000000000
-              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
-                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
+              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id IN (
+                          SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND iif(EXISTS (SELECT 1 FROM crowded k WHERE k.dir_id = d.id), 0, d.last_file) AND +x.name = w.rest ->> 0
+                           UNION ALL SELECT k.id FROM crowded k WHERE k.dir_id = d.id AND k.name = w.rest ->> 0)
+                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
          w.links + (top.link IS NOT NULL)
     FROM way w LEFT JOIN file top ON top.id = (
          SELECT x.id FROM (
-           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
-            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND f.name <> '') x)
+           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id IN (
+                          SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND iif(EXISTS (SELECT 1 FROM crowded k WHERE k.dir_id = d.id), 0, d.last_file) AND +x.name = w.rest ->> 0
+                           UNION ALL SELECT k.id FROM crowded k WHERE k.dir_id = d.id AND k.name = w.rest ->> 0)
+            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name <> '') x)
    WHERE json_array_length(w.rest) > 0 AND w.links < 40),
 seen (container_id, place, kind, source, tree_id, depth) AS (
   SELECT m.container_id, coalesce((SELECT w.path FROM way w WHERE w.id = m.id AND w.rest = '[]'), rtrim(m.destination, '/')), m.kind, m.source, m.tree_id, 0 FROM mount m
@@ -49,6 +62,7 @@ seen (container_id, place, kind, source, tree_id, depth) AS (
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id JOIN tree t ON t.id = n.inner_id
    WHERE t.kind <> 'layer' AND s.depth < 16)
 SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_id, place, depth, tree_id, source;
+DROP TABLE crowded;
 
 -- To Docker before 28 (and where the version is not known) all with the bit S_IFDIR, sockets and block devices too, is a directory.
 INSERT INTO merged_root (what, id, container_id, image_id, views, kind_bits, renames)
