@@ -257,13 +257,20 @@ impl Setup {
                 1 => parent.join(name),
                 n => parent.join(format!("{name}-{n}")),
             };
+            if at.symlink_metadata().is_ok() {
+                continue;
+            }
+            // On record before it is there: who is killed in between leaves nothing that nobody knows of.
+            self.record.places.push(at.clone());
+            self.save()?;
             match fs::create_dir(&at) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(made(&at)(e)),
-                Ok(()) => {
-                    self.record.places.push(at.clone());
+                Ok(()) => return Ok(at),
+                Err(e) => {
+                    self.record.places.pop();
                     self.save()?;
-                    return Ok(at);
+                    if e.kind() != io::ErrorKind::AlreadyExists {
+                        return Err(made(&at)(e));
+                    }
                 }
             }
         }
