@@ -1,4 +1,5 @@
--- Computed when an ingest ends, from the rows it wrote. :host is the host just ingested.
+-- Computed when an ingest ends, from the rows it wrote. :host is the host just ingested; :nested how many places of trees within
+-- trees are written at most: a thousand containers that have a whole host of a thousand layers mounted see a million.
 
 INSERT OR IGNORE INTO tree_container (tree_id, container_id, container_path, via)
 WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
@@ -13,6 +14,7 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
   SELECT n.inner_id, s.container_id, s.container_path || n.path, 'mount', s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id
    WHERE s.via = 'mount' AND s.depth < 16
+   ORDER BY 5 LIMIT (SELECT count(*) FROM container_layer) + (SELECT count(*) FROM container_mount) + :nested
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
@@ -60,7 +62,8 @@ seen (container_id, place, kind, source, tree_id, depth) AS (
   UNION ALL
   SELECT s.container_id, s.place || n.path, 'nested', t.host_path, t.id, s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id JOIN tree t ON t.id = n.inner_id
-   WHERE t.kind <> 'layer' AND s.depth < 16)
+   WHERE t.kind <> 'layer' AND s.depth < 16
+   ORDER BY 6 LIMIT (SELECT count(*) FROM mount) + :nested)
 SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_id, place, depth, tree_id, source;
 DROP TABLE crowded;
 

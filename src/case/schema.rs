@@ -29,6 +29,13 @@ pub const TABLES: &str = concat!(
 /// Rows computed from those of the host just loaded.
 pub const DERIVED: &str = include_str!("../../schema/derived.sql");
 
+/// A tree within a mounted tree that lacks a place in a container that has the outer one: derived rows have a limit.
+pub const UNSEEN_NESTED: &str = "SELECT t.host_path
+  FROM tree_nesting n CROSS JOIN tree t ON t.id = n.inner_id CROSS JOIN tree_container s ON s.tree_id = n.outer_id
+ WHERE t.host_id = ? AND s.via = 'mount'
+   AND NOT EXISTS (SELECT 1 FROM tree_container k WHERE k.tree_id = n.inner_id AND k.container_id = s.container_id AND k.container_path = s.container_path || n.path)
+ LIMIT 1";
+
 /// Indexes, made after a load.
 pub const INDEXES: &str = include_str!("../../schema/indexes.sql");
 

@@ -9,7 +9,7 @@ use crate::problem::{Problem, Severity};
 use crate::record::Record;
 use crate::text;
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Statement, ToSql};
+use rusqlite::{Connection, OptionalExtension, Statement, ToSql};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -485,20 +485,19 @@ impl<'c> Writer<'c> {
         self.counts
     }
 
-    /// Ends a host: time index, indexes, derived rows, and the mark that says it is complete.
+    /// Writes what rests on all rows of the host: time index, indexes, derived rows. Gives what was left out of these.
     ///
     /// # Errors
     /// When SQLite or the temporary file of the time index fails.
-    pub fn finish(self, now: i64) -> Result<Counts, Error> {
-        let path = self.path.clone();
-        self.finish_rows(now).map_err(sqlite(&path))
+    pub fn index(&mut self) -> Result<Option<Problem>, Error> {
+        self.index_rows().map_err(|e| self.err(e))
     }
 
-    fn finish_rows(mut self, now: i64) -> rusqlite::Result<Counts> {
+    fn index_rows(&mut self) -> rusqlite::Result<Option<Problem>> {
         let db = self.db;
         self.end_logs()?;
         let mut put = Insert::new(db, "event", &["ts", "file_id", "macb"]);
-        let events = self.events.drain(|some| -> Result<(), DrainError> {
+        let events = std::mem::take(&mut self.events).drain(|some| -> Result<(), DrainError> {
             put.all(some, |row, _, e| {
                 row.set(1, e.ts)?;
                 row.set(2, e.file())?;
@@ -509,10 +508,30 @@ impl<'c> Writer<'c> {
         self.counts.events = events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
         run_with_host(db, schema::DERIVED, self.host)?;
-        db.execute(
+        let missing: Option<String> = db
+            .query_row(schema::UNSEEN_NESTED, [self.host], |r| r.get(0))
+            .optional()?;
+        Ok(missing.map(|path| Problem {
+            severity: Severity::Warning,
+            path,
+            offset: None,
+            what: format!(
+                "seen in containers through mounts of what it lies in, beyond {NESTED} places or 16 levels"
+            ),
+            kept: "its files, and the places nearest to the mounts, of all such trees".into(),
+        }))
+    }
+
+    /// Marks the host as complete.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn finish(self, now: i64) -> Result<Counts, Error> {
+        let done = self.db.execute(
             "UPDATE host SET ingest_end = ? WHERE id = ?",
             [now, self.host],
-        )?;
+        );
+        done.map_err(|e| self.err(e))?;
         Ok(self.counts)
     }
 }
@@ -532,12 +551,18 @@ impl From<std::io::Error> for DrainError {
     }
 }
 
-/// Runs the statements of a schema file with `:host` bound.
+/// How many places of trees within mounted trees are written at most.
+const NESTED: i64 = 1_000_000;
+
+/// Runs the statements of a schema file with `:host` and `:nested` bound.
 fn run_with_host(db: &Connection, sql: &str, host: i64) -> rusqlite::Result<()> {
     let mut batch = rusqlite::Batch::new(db, sql);
     while let Some(mut stmt) = fallible_iterator::FallibleIterator::next(&mut batch)? {
         if let Some(at) = stmt.parameter_index(":host")? {
             stmt.raw_bind_parameter(at, host)?;
+        }
+        if let Some(at) = stmt.parameter_index(":nested")? {
+            stmt.raw_bind_parameter(at, NESTED)?;
         }
         stmt.raw_execute()?;
     }

@@ -157,6 +157,9 @@ pub fn ingest(
         progress,
     )?;
     progress.phase("indexing");
+    if let Some(left_out) = writer.index()? {
+        note(&mut writer, &left_out, progress)?;
+    }
     let counts = writer.finish(now())?;
     progress.phase("writing to disk");
     let case = target.seal()?;

@@ -1485,6 +1485,45 @@ fn what_is_asked_for_is_searched_not_scanned() {
     }
 }
 
+/// Trees within trees are seen sixteen levels deep; that there are deeper ones is a problem, and only then.
+#[test]
+fn mounts_within_mounts_have_a_limit() {
+    for (levels, code) in [(16, 0), (20, 1)] {
+        let host = Host::new("overlay2");
+        fs::create_dir_all(host.layer("own")).unwrap();
+        let nested: Vec<String> = (1..=levels).map(|n| "/d".repeat(n)).collect();
+        fs::create_dir_all(host.dir.path().join(format!("srv{}", nested[levels - 1]))).unwrap();
+        for (name, binds) in [("outer", &[String::new()][..]), ("inner", &nested)] {
+            host.container(name, &["own".into()]);
+            let id = format!("{:x}", Sha256::digest(name.as_bytes()));
+            let config = format!("var/lib/docker/containers/{id}/config.v2.json");
+            let text = fs::read(host.dir.path().join(&config)).unwrap();
+            let mut json: Value = serde_json::from_slice(&text).unwrap();
+            for below in binds {
+                let at = format!("/{name}{below}");
+                json["MountPoints"][&at] = serde_json::json!({"Type": "bind", "Source": format!("/srv{below}"), "Destination": at});
+            }
+            host.write(&config, &json.to_string());
+        }
+        let (_dir, case) = ingest(host.dir.path(), code);
+        let db = open(&case);
+        let mut stmt = db
+            .prepare("SELECT place FROM mount_place m JOIN container c ON c.id = m.container_id WHERE c.name = 'outer' AND m.kind = 'nested'")
+            .unwrap();
+        let ours: BTreeSet<String> = stmt
+            .query_map([], |r| r.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let truth: BTreeSet<String> = nested[..16].iter().map(|p| format!("/outer{p}")).collect();
+        assert_eq!(ours, truth);
+        let problems: i64 = db
+            .query_row("SELECT count(*) FROM problem WHERE what LIKE 'seen in containers through mounts%' AND path LIKE '/srv/d/d/%'", [], |r| r.get(0))
+            .unwrap();
+        assert_eq!(problems, i64::from(code));
+    }
+}
+
 /// Links of the layers on the way to the place of a mount are followed as the topmost layer has them, and never for ever.
 #[test]
 fn the_places_of_mounts() {
