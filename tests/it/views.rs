@@ -1485,6 +1485,13 @@ fn what_is_asked_for_is_searched_not_scanned() {
     }
 }
 
+/// What a query of one column gives.
+fn texts(db: &rusqlite::Connection, sql: &str) -> BTreeSet<String> {
+    let mut stmt = db.prepare(sql).unwrap();
+    let rows = stmt.query_map([], |r| r.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
 /// Trees within trees are seen sixteen levels deep; that there are deeper ones is a problem, and only then.
 #[test]
 fn mounts_within_mounts_have_a_limit() {
@@ -1507,14 +1514,10 @@ fn mounts_within_mounts_have_a_limit() {
         }
         let (_dir, case) = ingest(host.dir.path(), code);
         let db = open(&case);
-        let mut stmt = db
-            .prepare("SELECT place FROM mount_place m JOIN container c ON c.id = m.container_id WHERE c.name = 'outer' AND m.kind = 'nested'")
-            .unwrap();
-        let ours: BTreeSet<String> = stmt
-            .query_map([], |r| r.get(0))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let ours = texts(
+            &db,
+            "SELECT place FROM mount_place m JOIN container c ON c.id = m.container_id WHERE c.name = 'outer' AND m.kind = 'nested'",
+        );
         let truth: BTreeSet<String> = nested[..16].iter().map(|p| format!("/outer{p}")).collect();
         assert_eq!(ours, truth);
         let problems: i64 = db
@@ -1573,14 +1576,10 @@ fn places_of_mounts(further: usize) {
     );
     let (_dir, case) = ingest(host.dir.path(), 0);
     let db = open(&case);
-    let mut stmt = db
-        .prepare("SELECT place FROM mount_place WHERE place NOT GLOB '/further/*'")
-        .unwrap();
-    let ours: BTreeSet<String> = stmt
-        .query_map([], |r| r.get(0))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let ours = texts(
+        &db,
+        "SELECT place FROM mount_place WHERE place NOT GLOB '/further/*'",
+    );
     let truth: BTreeSet<String> = places.iter().map(|(_, p)| (*p).to_owned()).collect();
     assert_eq!(ours, truth);
 }
