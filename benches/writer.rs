@@ -105,8 +105,7 @@ fn write(target: &mut Target, batches: &[Batch], until: Until) {
         writer.batch(batch).expect("rows are written");
     }
     if until >= Until::Indexes {
-        writer.index().expect("indexes are written");
-        writer.finish(0).expect("the host is complete");
+        writer.finish(0).expect("indexes are written");
     }
 }
 

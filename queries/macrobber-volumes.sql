@@ -3,8 +3,7 @@
 -- What another mount hides is there too, its name followed by (hidden).
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query macrobber-volumes
--- Where trees are mounted; covered = 1: something else is mounted within.
-WITH mounted (tree_id, container_id, container_path, covered) AS MATERIALIZED (
+WITH mounted (tree_id, container_id, container_path, covered) AS MATERIALIZED ( -- covered = 1: something else is mounted within
   SELECT tc.tree_id, c.id, tc.container_path,
          EXISTS (SELECT 1 FROM container_mount m WHERE m.container_id = c.id AND length(rtrim(m.destination, '/')) > length(tc.container_path) AND substr(m.destination, 1, length(tc.container_path) + 1) = tc.container_path || '/')
     FROM container c CROSS JOIN tree_container tc ON tc.container_id = c.id

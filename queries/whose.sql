@@ -138,8 +138,8 @@ placed AS MATERIALIZED (
   SELECT s.file_id, s.tree_id, s.inner, s.container_id, s.position, s.root, s.dir_raw, s.name_raw, coalesce(v.path, s.path) AS path,
          iif(s.root = -1 AND s.container_id IN (SELECT container_id FROM whole), v.file_id IS NOT NULL, NULL) AS sure
     FROM seen s LEFT JOIN shown v ON v.container_id = s.container_id AND v.file_id = s.file_id AND s.root = -1),
--- The topmost layer's entry that hides all versions of a path further down, once for all of them. As a number: position * 2^42 + its id in file.
--- What may hide one is an entry of its path or of a directory above it: `near`, looked for in whole directories at once.
+-- What hides all versions of a path further down, once for all of them: the topmost layer's position, a space, and its entry in words.
+-- That is an entry of the path or of a directory above it: `near`, looked for in whole directories at once.
 lowest (container_id, inner, dir_raw, name_raw, position) AS MATERIALIZED (
   SELECT container_id, inner, dir_raw, name_raw, min(position) FROM placed WHERE position IS NOT NULL AND sure IS NOT 1 GROUP BY container_id, inner, dir_raw, name_raw),
 parent (path) AS MATERIALIZED (
@@ -152,26 +152,22 @@ near (tree_id, path, id) AS MATERIALIZED (
 topmost (container_id, inner, dir_raw, name_raw, hides) AS MATERIALIZED (
   SELECT low.container_id, low.inner, low.dir_raw, low.name_raw, (
          WITH RECURSIVE up (path) AS (SELECT low.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
-         SELECT (a.position << 42) | e.id
-           FROM container_stack a CROSS JOIN up u CROSS JOIN near at ON at.tree_id = a.tree_id AND at.path = u.path CROSS JOIN file e ON e.id = at.id CROSS JOIN directory d ON d.id = e.dir_id
+         SELECT a.position || ' ' || y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
+           FROM container_stack a CROSS JOIN up u CROSS JOIN near at ON at.tree_id = a.tree_id AND at.path = u.path CROSS JOIN file e ON e.id = at.id CROSS JOIN directory d ON d.id = e.dir_id CROSS JOIN layer y ON y.id = a.layer_id
           WHERE a.container_id = low.container_id AND a.position > low.position AND a.sees & 1
             AND (u.path = low.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
             AND NOT (u.path = '' AND low.inner <> '')
             AND (u.path <> low.inner OR d.path_raw IS low.dir_raw AND (e.name_raw IS low.name_raw OR e.name GLOB '.wh.*'))
           ORDER BY a.position DESC, length(u.path), e.id LIMIT 1)
     FROM lowest low),
-hider (container_id, inner, dir_raw, name_raw, position, entry) AS MATERIALIZED (
-  SELECT t.container_id, t.inner, t.dir_raw, t.name_raw, t.hides >> 42,
-         l.cache_id || ' ' || d.path || iif(e.name = '', '', '/' || iif(e.name GLOB '.wh.?*' AND e.overlay LIKE '%whiteout%' AND (e.mode & 61440) <> 8192, substr(e.name, 5), e.name)) || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
-    FROM topmost t CROSS JOIN file e ON e.id = t.hides & 4398046511103 CROSS JOIN directory d ON d.id = e.dir_id CROSS JOIN tree r ON r.id = d.tree_id CROSS JOIN layer l ON l.id = r.layer_id),
 -- hiding = what keeps the container from seeing it.
 version AS MATERIALIZED (
   SELECT s.*, coalesce(
            (SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
              WHERE h.container_id = s.container_id AND h.kind <> 'nested' AND length(h.place) > s.root AND (h.place = '' OR substr(rtrim(s.path, '/') || '/', 1, length(h.place) + 1) = h.place || '/')
              ORDER BY length(h.place) DESC, h.id LIMIT 1),
-           (SELECT h.entry FROM hider h WHERE h.container_id = s.container_id AND h.inner = s.inner AND h.dir_raw IS s.dir_raw AND h.name_raw IS s.name_raw
-               AND h.position > s.position AND s.sure IS NOT 1),
+           (SELECT substr(h.hides, instr(h.hides, ' ') + 1) FROM topmost h
+             WHERE h.container_id = s.container_id AND h.inner = s.inner AND h.dir_raw IS s.dir_raw AND h.name_raw IS s.name_raw AND CAST(h.hides AS INTEGER) > s.position AND s.sure IS NOT 1),
            (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
     FROM placed s)
 SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_raw, host_path, file_id, host

@@ -1,5 +1,5 @@
--- Computed when an ingest ends, from the rows it wrote. :host is the host just ingested; :nested how many places of trees within
--- trees are written at most: a thousand containers that have a whole host of a thousand layers mounted see a million.
+-- Computed when an ingest ends, from the rows it wrote. :host is the host just ingested. Places of trees within mounted trees are
+-- written :levels deep and :nested at most: a thousand containers that have a whole host of a thousand layers mounted see a million.
 
 INSERT OR IGNORE INTO tree_container (tree_id, container_id, container_path, via)
 WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
@@ -13,13 +13,13 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
   UNION
   SELECT n.inner_id, s.container_id, s.container_path || n.path, 'mount', s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id
-   WHERE s.via = 'mount' AND s.depth < 16
+   WHERE s.via = 'mount' AND s.depth < :levels
    ORDER BY 5 LIMIT (SELECT count(*) FROM container_layer) + (SELECT count(*) FROM container_mount) + :nested
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
 -- A name in a directory is found by going through its run. Many mounts below directories of very many entries would cost the product
--- of both: such directories get an index, for the time of these statements.
+-- of both: directories where that could be more than some ten million rows get an index, for the time of these statements.
 CREATE TEMP TABLE crowded (dir_id INTEGER, name TEXT, id INTEGER, PRIMARY KEY (dir_id, name, id)) WITHOUT ROWID;
 INSERT INTO crowded
 WITH mounts (n) AS MATERIALIZED (SELECT (SELECT count(*) FROM container_mount) + (SELECT coalesce(sum(length(tmpfs)) / 8, 0) FROM container))
@@ -62,7 +62,7 @@ seen (container_id, place, kind, source, tree_id, depth) AS (
   UNION ALL
   SELECT s.container_id, s.place || n.path, 'nested', t.host_path, t.id, s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id JOIN tree t ON t.id = n.inner_id
-   WHERE t.kind <> 'layer' AND s.depth < 16
+   WHERE t.kind <> 'layer' AND s.depth < :levels
    ORDER BY 6 LIMIT (SELECT count(*) FROM mount) + :nested)
 SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_id, place, depth, tree_id, source;
 DROP TABLE crowded;

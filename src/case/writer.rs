@@ -179,7 +179,7 @@ impl<'c> Writer<'c> {
                 .query_map([identity], |r| r.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             for host in &old {
-                run_with_host(self.db, schema::REMOVE_HOST, *host)?;
+                run(self.db, schema::REMOVE_HOST, &[(":host", *host)])?;
             }
             Ok(!old.is_empty())
         };
@@ -247,7 +247,8 @@ impl<'c> Writer<'c> {
     /// # Errors
     /// When SQLite fails.
     pub fn forget_verification(&mut self) -> Result<(), Error> {
-        run_with_host(self.db, schema::REMOVE_VERIFICATION, self.host).map_err(|e| self.err(e))
+        let host = [(":host", self.host)];
+        run(self.db, schema::REMOVE_VERIFICATION, &host).map_err(|e| self.err(e))
     }
 
     /// The same for one layer or image alone, by its row id.
@@ -485,15 +486,20 @@ impl<'c> Writer<'c> {
         self.counts
     }
 
-    /// Writes what rests on all rows of the host: time index, indexes, derived rows. Gives what was left out of these.
+    /// Ends a host: time index, indexes, derived rows, and the mark that says it is complete. Gives the problem it wrote, if
+    /// some of these were left out.
     ///
     /// # Errors
     /// When SQLite or the temporary file of the time index fails.
-    pub fn index(&mut self) -> Result<Option<Problem>, Error> {
-        self.index_rows().map_err(|e| self.err(e))
+    pub fn finish(mut self, now: i64) -> Result<(Counts, Option<Problem>), Error> {
+        let left_out = self.finish_rows(now).map_err(|e| self.err(e))?;
+        if let Some(problem) = &left_out {
+            self.problem(problem)?;
+        }
+        Ok((self.counts, left_out))
     }
 
-    fn index_rows(&mut self) -> rusqlite::Result<Option<Problem>> {
+    fn finish_rows(&mut self, now: i64) -> rusqlite::Result<Option<Problem>> {
         let db = self.db;
         self.end_logs()?;
         let mut put = Insert::new(db, "event", &["ts", "file_id", "macb"]);
@@ -507,32 +513,23 @@ impl<'c> Writer<'c> {
         });
         self.counts.events = events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
-        run_with_host(db, schema::DERIVED, self.host)?;
-        let missing: Option<String> = db
+        derive(db, self.host, NESTED)?;
+        let unseen: Option<String> = db
             .query_row(schema::UNSEEN_NESTED, [self.host], |r| r.get(0))
             .optional()?;
-        Ok(missing.map(|path| Problem {
+        db.execute(
+            "UPDATE host SET ingest_end = ? WHERE id = ?",
+            [now, self.host],
+        )?;
+        Ok(unseen.map(|path| Problem {
             severity: Severity::Warning,
             path,
             offset: None,
             what: format!(
-                "seen in containers through mounts of what it lies in, beyond {NESTED} places or 16 levels"
+                "seen in containers through mounts of what it lies in, beyond {NESTED} places or {LEVELS} levels"
             ),
             kept: "its files, and the places nearest to the mounts, of all such trees".into(),
         }))
-    }
-
-    /// Marks the host as complete.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn finish(self, now: i64) -> Result<Counts, Error> {
-        let done = self.db.execute(
-            "UPDATE host SET ingest_end = ? WHERE id = ?",
-            [now, self.host],
-        );
-        done.map_err(|e| self.err(e))?;
-        Ok(self.counts)
     }
 }
 
@@ -551,20 +548,66 @@ impl From<std::io::Error> for DrainError {
     }
 }
 
-/// How many places of trees within mounted trees are written at most.
+/// How many places of trees within mounted trees are written at most, and how many levels deep.
 const NESTED: i64 = 1_000_000;
+const LEVELS: i64 = 16;
 
-/// Runs the statements of a schema file with `:host` and `:nested` bound.
-fn run_with_host(db: &Connection, sql: &str, host: i64) -> rusqlite::Result<()> {
+/// Writes the rows computed from those of a host.
+fn derive(db: &Connection, host: i64, nested: i64) -> rusqlite::Result<()> {
+    let bound = [(":host", host), (":nested", nested), (":levels", LEVELS)];
+    run(db, schema::DERIVED, &bound)
+}
+
+/// Runs the statements of a schema file; each gets those parameters that it has.
+fn run(db: &Connection, sql: &str, bound: &[(&str, i64)]) -> rusqlite::Result<()> {
     let mut batch = rusqlite::Batch::new(db, sql);
     while let Some(mut stmt) = fallible_iterator::FallibleIterator::next(&mut batch)? {
-        if let Some(at) = stmt.parameter_index(":host")? {
-            stmt.raw_bind_parameter(at, host)?;
-        }
-        if let Some(at) = stmt.parameter_index(":nested")? {
-            stmt.raw_bind_parameter(at, NESTED)?;
+        for (name, value) in bound {
+            if let Some(at) = stmt.parameter_index(name)? {
+                stmt.raw_bind_parameter(at, value)?;
+            }
         }
         stmt.raw_execute()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two containers mount what three trees lie in, one of them a level deeper: those nearest are kept, and what is mounted
+    /// itself always is.
+    #[test]
+    fn places_of_nested_trees_have_a_limit() {
+        let rows = "
+            INSERT INTO host (id, identity, mount, dof_version, arguments, ingest_start) VALUES (1, '', '/', '', '', 0);
+            INSERT INTO engine (id, host_id, kind, data_root, found_by, rootless) VALUES (1, 1, 'docker', '/d', '', 0);
+            INSERT INTO container (id, engine_id, full_id, status, running, paused, restarting, removing, dead, oom_killed)
+            VALUES (1, 1, 'a', '', 0, 0, 0, 0, 0, 0), (2, 1, 'b', '', 0, 0, 0, 0, 0, 0);
+            INSERT INTO tree (id, host_id, kind, host_path, dev) VALUES (1, 1, 'bind', '/s', 0), (2, 1, 'bind', '/s/x', 0), (3, 1, 'bind', '/s/y', 0), (4, 1, 'bind', '/s/x/z', 0);
+            INSERT INTO tree_nesting (outer_id, inner_id, path) VALUES (1, 2, '/x'), (1, 3, '/y'), (2, 4, '/z');
+            INSERT INTO container_mount (container_id, kind, destination, tree_id) VALUES (1, 'bind', '/m', 1), (2, 'bind', '/m', 1);";
+        let one = ["/m", "/m/x", "/m/y", "/m/x/z"];
+        for (nested, trees) in [(6, 4), (4, 3), (0, 1)] {
+            let target = crate::case::Target::temporary().unwrap();
+            target.db.execute_batch(rows).unwrap();
+            derive(&target.db, 1, nested).unwrap();
+            for sql in [
+                "SELECT container_path FROM tree_container ORDER BY tree_id, container_id",
+                "SELECT place FROM mount_place ORDER BY tree_id, container_id",
+            ] {
+                let mut stmt = target.db.prepare(sql).unwrap();
+                let places = stmt.query_map([], |r| r.get(0)).unwrap();
+                let places: Vec<String> = places.collect::<Result<_, _>>().unwrap();
+                let kept: Vec<&str> = one[..trees].iter().flat_map(|p| [*p, *p]).collect();
+                assert_eq!(places, kept, "{nested}: {sql}");
+            }
+            let unseen = target
+                .db
+                .query_row(schema::UNSEEN_NESTED, [1], |r| r.get::<_, String>(0))
+                .optional();
+            assert_eq!(unseen.unwrap().is_some(), nested < 6);
+        }
+    }
 }

@@ -157,10 +157,8 @@ pub fn ingest(
         progress,
     )?;
     progress.phase("indexing");
-    if let Some(left_out) = writer.index()? {
-        note(&mut writer, &left_out, progress)?;
-    }
-    let counts = writer.finish(now())?;
+    let (counts, left_out) = writer.finish(now())?;
+    left_out.iter().for_each(|problem| tell(problem, progress));
     progress.phase("writing to disk");
     let case = target.seal()?;
     progress.finish();
@@ -376,8 +374,12 @@ fn note(
     problem: &Problem,
     progress: &Progress,
 ) -> Result<(), case::Error> {
+    tell(problem, progress);
+    writer.problem(problem)
+}
+
+fn tell(problem: &Problem, progress: &Progress) {
     if problem.severity > Severity::Note {
         progress.line(&problem.to_string());
     }
-    writer.problem(problem)
 }

@@ -388,6 +388,10 @@ mod tests {
                 q.name
             );
             assert!(q.sql.contains("\n ORDER BY "), "{}: order", q.name);
+            // What follows the example is for who reads the SQL, and no part of the help.
+            let header = q.sql.lines().take_while(|l| l.starts_with("--"));
+            let last = header.last().unwrap_or_default();
+            assert!(last.starts_with("-- Example:"), "{}: {last}", q.name);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::parse::json::Fields;
 use crate::problem::Severity;
 use crate::record;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// What the rest of the survey knows when containers are read.
 pub struct Context<'a> {
@@ -31,12 +32,12 @@ pub struct Context<'a> {
 /// Reads every container of a data root. Gives the storage drivers they name, each once.
 pub fn survey(survey: &mut Survey<'_>, cx: &Context<'_>) -> Vec<String> {
     let folder = cx.root.join("containers");
-    let mut used = Vec::new();
+    let (mut used, mut seen) = (Vec::new(), HashSet::new());
     for name in survey.names(&folder) {
         let dir = folder.join(&name);
         if survey.is_dir(&dir)
             && let Some(driver) = container(survey, cx, &dir)
-            && !used.contains(&driver)
+            && seen.insert(driver.clone())
         {
             used.push(driver);
         }
