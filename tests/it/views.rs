@@ -44,6 +44,19 @@ impl Host {
             .join(format!("var/lib/docker/{}/{cache_id}/diff", self.driver))
     }
 
+    /// Binds these sources at these places of a container.
+    fn bind(&self, name: &str, binds: &[(String, String)]) {
+        let id = format!("{:x}", Sha256::digest(name.as_bytes()));
+        let config = format!("var/lib/docker/containers/{id}/config.v2.json");
+        let text = fs::read(self.dir.path().join(&config)).unwrap();
+        let mut json: Value = serde_json::from_slice(&text).unwrap();
+        for (source, at) in binds {
+            json["MountPoints"][at] =
+                serde_json::json!({"Type": "bind", "Source": source, "Destination": at});
+        }
+        self.write(&config, &json.to_string());
+    }
+
     /// A container over these layers, base first, the last its own; with an image of the others, named as it is.
     fn container(&self, name: &str, layers: &[String]) {
         let (own, image) = layers.split_last().unwrap();
@@ -1485,6 +1498,96 @@ fn what_is_asked_for_is_searched_not_scanned() {
     }
 }
 
+/// What hides a version is the topmost layer's entry that does, of its path or above it; the rules are overlayfs's.
+#[test]
+fn what_hides_a_version() {
+    let host = Host::new("fuse-overlayfs");
+    let file = |layer: &str, path: &str| {
+        let path = host.layer(layer).join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    };
+    for path in ["a", "b", "dir/x", "o/y"] {
+        file("base", path);
+    }
+    for path in ["a", "dir"] {
+        file("mid", path);
+    }
+    for path in ["a", ".wh.b", "o/.wh..wh..opq"] {
+        file("own", path);
+    }
+    host.container("c", &["base".into(), "mid".into(), "own".into()]);
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let hidden = |path: &str| -> Vec<(String, Option<String>)> {
+        rows(&case, &["whose", "--container", "c", "--path", path])
+            .iter()
+            .map(|r| {
+                (
+                    str_of(r, "layer").into(),
+                    r["hidden_by"].as_str().map(str::to_owned),
+                )
+            })
+            .collect()
+    };
+    let version = |layer: &str, by: &str| (layer.to_owned(), Some(by.to_owned()));
+    assert_eq!(
+        hidden("/a"),
+        [
+            ("own".into(), None),
+            version("mid", "own /a (file)"),
+            version("base", "own /a (file)")
+        ]
+    );
+    let by_mark = [
+        version("own", "whiteout"),
+        version("base", "own /b (whiteout)"),
+    ];
+    assert_eq!(hidden("/b"), by_mark);
+    assert_eq!(hidden("/dir/x"), [version("base", "mid /dir (file)")]);
+    assert_eq!(hidden("/o/y"), [version("base", "own /o (opaque)")]);
+}
+
+/// A file of a mount is hidden by what is mounted above it, and by nothing beside it, whose name only begins alike.
+#[test]
+fn what_hides_a_file_of_a_mount() {
+    let host = Host::new("overlay2");
+    for path in ["srv/a/sub/f", "srv/a/sub0", "srv/b/g", "srv/c/h"] {
+        host.write(path, "");
+    }
+    fs::create_dir_all(host.layer("own")).unwrap();
+    host.container("c", &["own".into()]);
+    let binds = [
+        ("/srv/a", "/data"),
+        ("/srv/b", "/data/sub"),
+        ("/srv/c", "/data0"),
+    ];
+    host.bind("c", &binds.map(|(from, at)| (from.into(), at.into())));
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let hidden: BTreeMap<String, String> = rows(&case, &["container-files", "--container", "c"])
+        .iter()
+        .filter(|r| !r["hidden_by"].is_null())
+        .map(|r| (str_of(r, "path").into(), str_of(r, "hidden_by").into()))
+        .collect();
+    let by = "/data/sub (bind /srv/b)".to_owned();
+    let truth = ["/data/sub", "/data/sub/f"].map(|path| (path.to_owned(), by.clone()));
+    assert_eq!(hidden, BTreeMap::from(truth));
+    let listed: BTreeSet<String> = rows(&case, &["macrobber-volumes", "--container", "c"])
+        .iter()
+        .map(|r| str_of(r, "path").into())
+        .collect();
+    let truth = [
+        "/data",
+        "/data/sub (hidden)",
+        "/data/sub/f (hidden)",
+        "/data/sub0",
+        "/data/sub",
+        "/data/sub/g",
+        "/data0",
+        "/data0/h",
+    ];
+    assert_eq!(listed, truth.map(String::from).into());
+}
+
 /// What a query of one column gives.
 fn texts(db: &rusqlite::Connection, sql: &str) -> BTreeSet<String> {
     let mut stmt = db.prepare(sql).unwrap();
@@ -1502,15 +1605,11 @@ fn mounts_within_mounts_have_a_limit() {
         fs::create_dir_all(host.dir.path().join(format!("srv{}", nested[levels - 1]))).unwrap();
         for (name, binds) in [("outer", &[String::new()][..]), ("inner", &nested)] {
             host.container(name, &["own".into()]);
-            let id = format!("{:x}", Sha256::digest(name.as_bytes()));
-            let config = format!("var/lib/docker/containers/{id}/config.v2.json");
-            let text = fs::read(host.dir.path().join(&config)).unwrap();
-            let mut json: Value = serde_json::from_slice(&text).unwrap();
-            for below in binds {
-                let at = format!("/{name}{below}");
-                json["MountPoints"][&at] = serde_json::json!({"Type": "bind", "Source": format!("/srv{below}"), "Destination": at});
-            }
-            host.write(&config, &json.to_string());
+            let binds: Vec<_> = binds
+                .iter()
+                .map(|below| (format!("/srv{below}"), format!("/{name}{below}")))
+                .collect();
+            host.bind(name, &binds);
         }
         let (_dir, case) = ingest(host.dir.path(), code);
         let db = open(&case);
