@@ -1523,7 +1523,7 @@ fn what_hides_a_version() {
             .iter()
             .map(|r| {
                 (
-                    str_of(r, "layer").into(),
+                    str_of(r, "layer"),
                     r["hidden_by"].as_str().map(str::to_owned),
                 )
             })
@@ -1566,14 +1566,14 @@ fn what_hides_a_file_of_a_mount() {
     let hidden: BTreeMap<String, String> = rows(&case, &["container-files", "--container", "c"])
         .iter()
         .filter(|r| !r["hidden_by"].is_null())
-        .map(|r| (str_of(r, "path").into(), str_of(r, "hidden_by").into()))
+        .map(|r| (str_of(r, "path"), str_of(r, "hidden_by")))
         .collect();
     let by = "/data/sub (bind /srv/b)".to_owned();
     let truth = ["/data/sub", "/data/sub/f"].map(|path| (path.to_owned(), by.clone()));
     assert_eq!(hidden, BTreeMap::from(truth));
     let listed: BTreeSet<String> = rows(&case, &["macrobber-volumes", "--container", "c"])
         .iter()
-        .map(|r| str_of(r, "path").into())
+        .map(|r| str_of(r, "path"))
         .collect();
     let truth = [
         "/data",
