@@ -302,7 +302,7 @@ impl Target {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(&err)?;
-        db.execute_batch(&format!("PRAGMA page_size = 8192; {UNSEEN} {CACHE}"))
+        db.execute_batch(&format!("{PAGES} {UNSEEN} {CACHE}"))
             .map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
@@ -380,6 +380,8 @@ const UNSEEN: &str =
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;";
 /// How a case is written that was there before: the removal of the journal, which is what commits, outlives a power cut too.
 const DURABLE: &str = "PRAGMA synchronous = EXTRA;";
+/// Bytes of a page, which is what SQLite writes at a time: an ingest takes 6% less than with 8 KiB. An empty case has 2 MiB.
+const PAGES: &str = "PRAGMA page_size = 32768;";
 /// The path that a temporary case goes by.
 const TEMPORARY: &str = ":temporary:";
 /// The most that SQLite holds in memory of a case that is written: more is no faster.

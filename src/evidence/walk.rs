@@ -152,6 +152,9 @@ impl OpenDir {
     /// # Errors
     /// What the kernel said.
     pub fn stat(&self, name: &CStr) -> Result<Meta, Error> {
+        if working_directory::enter(self)? {
+            return Ok(stat_at(rustix::fs::CWD, name)?);
+        }
         Ok(stat_at(&self.fd, name)?)
     }
 
@@ -259,7 +262,8 @@ impl OpenDir {
 /// Threads with a working directory of their own.
 ///
 /// Linux reads the attributes of files that are not open only by path. A path through `/proc/self/fd` takes three times as
-/// long as a name in the working directory, which threads share unless they part from it (`unshare(CLONE_FS)`).
+/// long as a name in the working directory, which threads share unless they part from it (`unshare(CLONE_FS)`). Other
+/// metadata too takes a little less by such a name than relative to a descriptor, which has to be looked up each time.
 pub mod working_directory {
     use super::OpenDir;
     use rustix::io::Errno;

@@ -294,6 +294,7 @@ fn sweep_all(
             scope.spawn(|_| {
                 let mut space = Space::default();
                 working_directory::part();
+                let _ = rustix::process::nice(READERS); // on Linux the thread's own
                 sweep.work(|task| step(evidence, &walk, task, &mut space));
             });
         }
@@ -317,6 +318,9 @@ fn sweep_all(
     })?;
     Ok(())
 }
+
+/// What is added to the nice value of the threads that read: they are several, and it is the one who writes that others wait for.
+const READERS: i32 = 10;
 
 /// Weight a worker gathers before it hands over: most directories are small.
 const GATHER: usize = 2048;
