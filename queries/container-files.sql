@@ -9,10 +9,10 @@
 -- Example: dof query container-files --container apache --path '/tmp/*'
 SELECT coalesce(c.name, c.full_id) AS container, v.path, CASE v.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
        printf('%04o', v.mode & 4095) AS mode, v.uid, v.gid, v.size,
-       replace(datetime(v.atime / 1000000000 - (v.atime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.atime % 1000000000 + 1000000000) % 1000000000) AS atime,
-       replace(datetime(v.mtime / 1000000000 - (v.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime,
-       replace(datetime(v.ctime / 1000000000 - (v.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
-       replace(datetime(v.crtime / 1000000000 - (v.crtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (v.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
+       strftime('%Y-%m-%dT%H:%M:%S', v.atime / 1000000000 - (v.atime % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (v.atime % 1000000000 + 1000000000) % 1000000000) AS atime,
+       strftime('%Y-%m-%dT%H:%M:%S', v.mtime / 1000000000 - (v.mtime % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (v.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime,
+       strftime('%Y-%m-%dT%H:%M:%S', v.ctime / 1000000000 - (v.ctime % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (v.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
+       strftime('%Y-%m-%dT%H:%M:%S', v.crtime / 1000000000 - (v.crtime % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (v.crtime % 1000000000 + 1000000000) % 1000000000) AS crtime,
        v.link AS link_target, l.layer, l.role, v.hidden_by,
        iif(v.overlay LIKE '%metacopy%', (
          SELECT ly.cache_id FROM container_stack own CROSS JOIN container_stack s ON s.container_id = own.container_id AND s.position < own.position CROSS JOIN directory o ON o.id = v.dir_id

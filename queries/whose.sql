@@ -174,7 +174,7 @@ SELECT container, image, layer, role, path, effective, hidden_by, type, mode, ui
   FROM (
   SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL AND v.sure IS NOT 0) AS effective, v.hiding AS hidden_by,
          CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type, printf('%04o', f.mode & 4095) AS mode, f.uid, f.gid, f.size,
-         replace(datetime(f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime, replace(datetime(f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch'), ' ', 'T') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
+         strftime('%Y-%m-%dT%H:%M:%S', f.mtime / 1000000000 - (f.mtime % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (f.mtime % 1000000000 + 1000000000) % 1000000000) AS mtime, strftime('%Y-%m-%dT%H:%M:%S', f.ctime / 1000000000 - (f.ctime % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (f.ctime % 1000000000 + 1000000000) % 1000000000) AS ctime,
          f.overlay, f.link AS link_target, iif(f.name_raw IS NULL AND d.path_raw IS NULL, NULL, lower(hex(coalesce(d.path_raw, d.path)) || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name))))) AS path_raw,
          rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS host_path, f.id AS file_id, l.host,
          c.name AS by_name, c.full_id AS by_full_id, c.id AS by_id, v.root, v.position, t.id AS tree_id

@@ -153,10 +153,11 @@ SELECT m.id AS container_id,
        f.id AS file_id, d.id AS dir_id, d.tree_id AS tree_id,
        f.mode AS mode, f.uid AS uid, f.gid AS gid, f.size AS size, f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev, f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
        f.link AS link, f.overlay AS overlay, f.redirect AS redirect, f.name AS name,
-       (SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
+       iif(m.id IN (SELECT container_id FROM mount_place), (
+        SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
          WHERE h.container_id = m.id AND h.kind <> 'nested' AND h.place >= iif(p.place IS NULL, '', p.place || '/') AND h.place < iif(p.place IS NULL, x'', p.place || '0') -- within p, whose '/' comes just before '0'; a blob is greater than all text
            AND (h.place = '' OR h.place || '/' = substr(coalesce(m.moved_path, coalesce(p.place, '') || d.path || iif(f.name = '', '', '/' || f.name)) || '/', 1, length(h.place) + 1))
-         ORDER BY length(h.place) DESC, h.id LIMIT 1) AS hidden_by
+         ORDER BY length(h.place) DESC, h.id LIMIT 1), NULL) AS hidden_by
   FROM merged m CROSS JOIN file f ON f.id = m.file_id CROSS JOIN directory d ON d.id = f.dir_id LEFT JOIN mount_place p ON p.id = m.place_id
  WHERE m.what = 'container';
 

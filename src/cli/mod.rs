@@ -139,12 +139,9 @@ impl Output {
 
     /// Opens it. A file is new, made when the first of it is written, and never within the evidence: `source` where that is a
     /// mounted host, and the mounts that `case` was made from, where they are there.
-    fn open(&self, source: &Path, case: Option<&Case>) -> Result<Box<dyn Write>, Failure> {
+    fn open(&self, source: &Path, case: Option<&Case>) -> Result<Box<dyn Write + Send>, Failure> {
         let Some(path) = &self.output else {
-            return Ok(Box::new(BufWriter::with_capacity(
-                1 << 16,
-                io::stdout().lock(),
-            )));
+            return Ok(Box::new(BufWriter::with_capacity(1 << 16, io::stdout())));
         };
         let mut evidence = case.map(Case::mounts).transpose()?.unwrap_or_default();
         evidence.push(source.to_path_buf());

@@ -5,7 +5,7 @@ use super::{Failure, Output, exit};
 use crate::ingest::Options;
 use crate::parse::time;
 use crate::query::{self, Query, expression};
-use crate::render::{Bodyfile, Dialect, Format, Mactime, Render, plain};
+use crate::render::{Ahead, Bodyfile, Dialect, Format, Mactime, Render, plain};
 use crate::stderr;
 use crate::text::{lossless, printable};
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -103,11 +103,11 @@ impl RowFormat {
     }
 
     /// `window` bounds the moments that mactime's formats show.
-    fn renderer<'o>(
+    fn renderer(
         self,
-        out: Box<dyn Write + 'o>,
+        out: Box<dyn Write + Send>,
         window: (Option<i64>, Option<i64>),
-    ) -> Box<dyn Render + 'o> {
+    ) -> Box<dyn Render + Send> {
         match self {
             RowFormat::Listing(format) => format.renderer(out),
             RowFormat::Bodyfile => Box::new(Bodyfile::new(out, Dialect::Mactime)),
@@ -166,7 +166,7 @@ impl QueryCommand {
         };
         let window = (bound("since"), bound("until"));
         let out = options.output.open(&case, Some(&opened.case))?;
-        let mut render = options.format.renderer(out, window);
+        let mut render = Ahead::new(options.format.renderer(out, window));
         if let Some((_, words)) = arguments.iter().find(|(n, _)| n == "match") {
             for word in expression::lower_case(words) {
                 stderr::line(format_args!(
@@ -175,7 +175,7 @@ impl QueryCommand {
                 ));
             }
         }
-        query.run(opened.case.db(), &arguments, render.as_mut())?;
+        query.run(opened.case.db(), &arguments, &mut render)?;
         for line in never_looked(opened.case.db(), &query, &arguments)? {
             stderr::line(format_args!("dof: {line}"));
         }

@@ -157,11 +157,11 @@ impl Verify {
         })
     }
 
-    fn output(&self, case: &Case) -> Result<Box<dyn Write>, Failure> {
+    fn output(&self, case: &Case) -> Result<Box<dyn Write + Send>, Failure> {
         self.format.output.open(&self.source.path(), Some(case))
     }
 
-    fn print(&self, case: &Case, out: Box<dyn Write>) -> Result<Tally, Failure> {
+    fn print(&self, case: &Case, out: Box<dyn Write + Send>) -> Result<Tally, Failure> {
         let inner: Box<dyn Render> = match self.format.format {
             Some(format) => format.renderer(out),
             None => Box::new(Plain {

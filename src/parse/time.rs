@@ -3,7 +3,7 @@
 //! A timestamp in dof is an `i64`, nanoseconds since 1970-01-01T00:00:00 UTC (1677 to 2262). Go's zero time
 //! (`0001-01-01T00:00:00Z`), which Docker writes for "never", is no timestamp.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
 
 const NS: i64 = 1_000_000_000;
 
@@ -117,7 +117,21 @@ pub fn rfc3339_nano(ns: i64) -> String {
 /// `2026-11-23T23:31:46.600000000Z`: the same with all nine digits, as the queries print times.
 pub fn rfc3339_nine(ns: i64) -> String {
     let t = Utc.timestamp_nanos(ns);
-    t.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    let mut put = |end: usize, digits: usize, mut n: u32| {
+        for place in text[end - digits..end].iter_mut().rev() {
+            *place = b'0' + (n % 10) as u8;
+            n /= 10;
+        }
+    };
+    put(4, 4, t.year().unsigned_abs()); // 1677 to 2262
+    put(7, 2, t.month());
+    put(10, 2, t.day());
+    put(13, 2, t.hour());
+    put(16, 2, t.minute());
+    put(19, 2, t.second());
+    put(29, 9, t.timestamp_subsec_nanos());
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]

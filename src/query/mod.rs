@@ -2,11 +2,13 @@
 //!
 //! A query file is one read-only SELECT that stock `sqlite3` runs as it stands. Its leading comment lines say what it
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
-//! statement. A parameter called `since` or `until` is a date; `container` and `image` are references, which must be
-//! known and unambiguous; `match` is an expression of words ([`expression`]); everything else is text.
+//! statement, which differs from the file only in how it works out times (`times.rs`). A parameter called `since` or
+//! `until` is a date; `container` and `image` are references, which must be known and unambiguous; `match` is an
+//! expression of words ([`expression`]); everything else is text.
 
 pub mod expression;
 pub mod reference;
+mod times;
 
 use crate::parse::time;
 use crate::render::Render;
@@ -174,7 +176,9 @@ impl Query {
             name: self.name.clone(),
             what,
         };
-        let mut batch = rusqlite::Batch::new(db, &self.sql);
+        times::register(db)?;
+        let sql = times::replaced(&self.sql);
+        let mut batch = rusqlite::Batch::new(db, &sql);
         let mut next = || {
             fallible_iterator::FallibleIterator::next(&mut batch).map_err(|e| wrong(e.to_string()))
         };

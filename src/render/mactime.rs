@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::rc::Rc;
+use std::sync::Arc;
 
 const NS: i64 = 1_000_000_000;
 
@@ -29,13 +29,13 @@ pub struct Mactime<W: Write> {
     /// Files with a time in the window that is before 1970, which mactime does not show.
     early: u64,
     names: Vec<Name>,
-    by_name: HashMap<Rc<[u8]>, u32>,
+    by_name: HashMap<Arc<[u8]>, u32>,
     moments: Vec<Moment>,
 }
 
 /// What mactime keeps by name.
 struct Name {
-    name: Rc<[u8]>,
+    name: Arc<[u8]>,
     mode: u32,
     whiteout: bool,
     uid: i64,
@@ -70,7 +70,7 @@ impl<W: Write> Mactime<W> {
     fn name(&mut self, entry: &Entry) -> u32 {
         let mut bytes = Vec::new();
         entry.name(shown, &mut bytes);
-        let bytes: Rc<[u8]> = bytes.into();
+        let bytes: Arc<[u8]> = bytes.into();
         let row = Name {
             name: bytes.clone(),
             mode: entry.mode,

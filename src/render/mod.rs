@@ -3,6 +3,7 @@
 //! Tables and text escape what could move a cursor or forge a line; CSV and JSON have their own quoting and keep the
 //! text as it is.
 
+mod ahead;
 mod bodyfile;
 mod csv;
 mod documents;
@@ -11,6 +12,7 @@ mod mactime;
 mod table;
 pub mod text;
 
+pub use self::ahead::Ahead;
 pub use self::bodyfile::{Bodyfile, Dialect, unhex};
 pub use self::csv::Csv;
 pub use self::documents::Documents;
@@ -58,7 +60,7 @@ pub enum Format {
 
 impl Format {
     /// The renderer of this format.
-    pub fn renderer<'o>(self, out: Box<dyn Write + 'o>) -> Box<dyn Render + 'o> {
+    pub fn renderer(self, out: Box<dyn Write + Send>) -> Box<dyn Render + Send> {
         match self {
             Format::Table => Box::new(Table::new(out)),
             Format::Json => Box::new(Json::new(out)),

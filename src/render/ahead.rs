@@ -1,0 +1,234 @@
+//! Rows printed by a thread of their own, while the one that asks the database goes on.
+
+use super::Render;
+use rusqlite::types::ValueRef;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+/// Bytes, and values, that are handed over at once.
+const GATHER: usize = 64 * 1024;
+/// How many such heaps may wait to be printed.
+const WAITING: usize = 4;
+
+/// A renderer that is used by another thread from the first 64 KiB on; less costs no thread.
+pub struct Ahead {
+    rows: Rows,
+    state: State,
+}
+
+enum State {
+    Here(Box<dyn Render + Send>),
+    There(SyncSender<Rows>, JoinHandle<io::Result<()>>),
+    /// It has ended, or failed.
+    Ended,
+}
+
+impl Ahead {
+    /// Into `inner`.
+    pub fn new(inner: Box<dyn Render + Send>) -> Self {
+        Ahead {
+            rows: Rows::default(),
+            state: State::Here(inner),
+        }
+    }
+
+    /// Hands over what is gathered.
+    fn hand_over(&mut self) -> io::Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Here(inner) => {
+                let (give, take) = sync_channel(WAITING);
+                let printer = thread::Builder::new().name("print".into());
+                let printer = printer.spawn(move || print(inner, &take))?;
+                State::There(give, printer)
+            }
+            state => state,
+        };
+        match &self.state {
+            State::There(give, _) if give.send(rows).is_ok() => Ok(()),
+            // Nobody takes them: it stopped with an error.
+            _ => self.join(),
+        }
+    }
+
+    /// Waits until all is printed; the error that stopped it.
+    fn join(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::There(give, printer) => {
+                drop(give);
+                printer
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn print(mut inner: Box<dyn Render + Send>, heaps: &Receiver<Rows>) -> io::Result<()> {
+    while let Ok(rows) = heaps.recv() {
+        rows.each(|values| inner.row(values))?;
+    }
+    inner.end()
+}
+
+impl Render for Ahead {
+    fn begin(&mut self, columns: &[String]) -> io::Result<()> {
+        match &mut self.state {
+            State::Here(inner) => inner.begin(columns),
+            _ => Ok(()),
+        }
+    }
+
+    fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
+        self.rows.push(values);
+        if self.rows.bytes.len() + self.rows.cells.len() >= GATHER {
+            self.hand_over()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if let State::Here(inner) = &mut self.state {
+            std::mem::take(&mut self.rows).each(|values| inner.row(values))?;
+            return inner.end();
+        }
+        self.hand_over()?;
+        self.join()
+    }
+}
+
+/// Rows on their way: their texts and BLOBs in one heap.
+#[derive(Default)]
+struct Rows {
+    columns: usize,
+    cells: Vec<Cell>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    /// Bytes of the heap from where those of the cell before end, to here.
+    Text(usize),
+    Blob(usize),
+}
+
+impl Rows {
+    fn push(&mut self, values: &[ValueRef<'_>]) {
+        self.columns = values.len();
+        for value in values {
+            let mut heap = |bytes| {
+                self.bytes.extend_from_slice(bytes);
+                self.bytes.len()
+            };
+            self.cells.push(match *value {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(n) => Cell::Integer(n),
+                ValueRef::Real(x) => Cell::Real(x),
+                ValueRef::Text(text) => Cell::Text(heap(text)),
+                ValueRef::Blob(blob) => Cell::Blob(heap(blob)),
+            });
+        }
+    }
+
+    /// Gives `to` each row.
+    fn each(&self, mut to: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>) -> io::Result<()> {
+        let mut values = Vec::with_capacity(self.columns);
+        let mut at = 0;
+        for row in self.cells.chunks(self.columns.max(1)) {
+            values.clear();
+            for cell in row {
+                let mut heap = |end| &self.bytes[std::mem::replace(&mut at, end)..end];
+                values.push(match *cell {
+                    Cell::Null => ValueRef::Null,
+                    Cell::Integer(n) => ValueRef::Integer(n),
+                    Cell::Real(x) => ValueRef::Real(x),
+                    Cell::Text(end) => ValueRef::Text(heap(end)),
+                    Cell::Blob(end) => ValueRef::Blob(heap(end)),
+                });
+            }
+            to(&values)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Csv;
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    /// What was written, and how much may be.
+    #[derive(Clone)]
+    struct Paper(Arc<Mutex<Vec<u8>>>, usize);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut paper = self.0.lock().unwrap();
+            if paper.len() + bytes.len() > self.1 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            paper.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn render(rows: &[[ValueRef<'_>; 3]], out: &mut dyn Render) -> io::Result<()> {
+        out.begin(&["a".into(), "b".into(), "c".into()])?;
+        rows.iter().try_for_each(|row| out.row(row))?;
+        out.end()
+    }
+
+    fn paper(most: usize) -> (Paper, Box<dyn Render + Send>) {
+        let paper = Paper(Arc::default(), most);
+        (paper.clone(), Box::new(Csv::new(paper)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// The same as without a thread, whether there are few rows or many.
+        #[test]
+        fn the_same_rows(texts in proptest::collection::vec("[a-z]{0,20}", 1..50), times in prop_oneof![Just(1), Just(200), Just(3000)]) {
+            let rows: Vec<[ValueRef<'_>; 3]> = (0..times).flat_map(|n| texts.iter().map(move |t| match n % 3 {
+                0 => [ValueRef::Text(t.as_bytes()), ValueRef::Integer(n), ValueRef::Null],
+                1 => [ValueRef::Null, ValueRef::Blob(t.as_bytes()), ValueRef::Text(b"x")],
+                _ => [ValueRef::Real(n as f64), ValueRef::Text(b""), ValueRef::Blob(t.as_bytes())],
+            })).collect();
+            let (want, mut direct) = paper(usize::MAX);
+            render(&rows, direct.as_mut()).unwrap();
+            let (got, inner) = paper(usize::MAX);
+            render(&rows, &mut Ahead::new(inner)).unwrap();
+            prop_assert!(*got.0.lock().unwrap() == *want.0.lock().unwrap());
+        }
+    }
+
+    /// A reader that goes away ends it, whenever that is.
+    #[test]
+    fn what_cannot_be_written_is_told() {
+        let rows = vec![
+            [
+                ValueRef::Text(b"some text"),
+                ValueRef::Null,
+                ValueRef::Integer(7)
+            ];
+            200_000
+        ];
+        for most in [0, 100_000, 2_500_000] {
+            let (_, inner) = paper(most);
+            let error = render(&rows, &mut Ahead::new(inner)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{most}");
+        }
+    }
+}
