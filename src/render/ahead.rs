@@ -11,7 +11,8 @@ const GATHER: usize = 64 * 1024;
 /// How many such heaps may wait to be printed.
 const WAITING: usize = 4;
 
-/// A renderer that is used by another thread from the first 64 KiB on; less costs no thread.
+/// A renderer that is used by another thread from the first 64 KiB on; less costs no thread. Dropped before its end, it prints
+/// what it was given and leaves the end out, as any renderer does.
 pub struct Ahead {
     rows: Rows,
     state: State,
@@ -19,7 +20,8 @@ pub struct Ahead {
 
 enum State {
     Here(Box<dyn Render + Send>),
-    There(SyncSender<Rows>, JoinHandle<io::Result<()>>),
+    /// Rows go there, and `None` after the last.
+    There(SyncSender<Option<Rows>>, JoinHandle<io::Result<()>>),
     /// It has ended, or failed.
     Ended,
 }
@@ -33,7 +35,7 @@ impl Ahead {
         }
     }
 
-    /// Hands over what is gathered.
+    /// Hands over what is gathered; from the first time on it is another thread that prints.
     fn hand_over(&mut self) -> io::Result<()> {
         let rows = std::mem::take(&mut self.rows);
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
@@ -46,31 +48,31 @@ impl Ahead {
             state => state,
         };
         match &self.state {
-            State::There(give, _) if give.send(rows).is_ok() => Ok(()),
+            State::There(give, _) if give.send(Some(rows)).is_ok() => Ok(()),
             // Nobody takes them: it stopped with an error.
             _ => self.join(),
         }
     }
 
-    /// Waits until all is printed; the error that stopped it.
+    /// Waits until all that was handed over is printed; the error that stopped it.
     fn join(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::There(give, printer) => {
-                drop(give);
-                printer
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            }
-            _ => Ok(()),
-        }
+        let State::There(give, printer) = std::mem::replace(&mut self.state, State::Ended) else {
+            return Ok(());
+        };
+        drop(give);
+        let printed = printer.join();
+        printed.unwrap_or_else(|_| Err(io::Error::other("the printing thread failed")))
     }
 }
 
-fn print(mut inner: Box<dyn Render + Send>, heaps: &Receiver<Rows>) -> io::Result<()> {
-    while let Ok(rows) = heaps.recv() {
-        rows.each(|values| inner.row(values))?;
+fn print(mut inner: Box<dyn Render + Send>, given: &Receiver<Option<Rows>>) -> io::Result<()> {
+    while let Ok(rows) = given.recv() {
+        match rows {
+            Some(rows) => rows.each(|values| inner.row(values))?,
+            None => return inner.end(),
+        }
     }
-    inner.end()
+    Ok(())
 }
 
 impl Render for Ahead {
@@ -95,7 +97,24 @@ impl Render for Ahead {
             return inner.end();
         }
         self.hand_over()?;
+        if let State::There(give, _) = &self.state {
+            let _ = give.send(None); // who has stopped says why below
+        }
         self.join()
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        let rows = std::mem::take(&mut self.rows);
+        let _ = match &mut self.state {
+            State::Here(inner) => rows.each(|values| inner.row(values)),
+            State::There(give, _) => {
+                let _ = give.send(Some(rows));
+                self.join()
+            }
+            State::Ended => Ok(()),
+        };
     }
 }
 
@@ -159,7 +178,7 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Csv;
+    use super::super::{Csv, Json};
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
@@ -211,6 +230,33 @@ mod tests {
             let (got, inner) = paper(usize::MAX);
             render(&rows, &mut Ahead::new(inner)).unwrap();
             prop_assert!(*got.0.lock().unwrap() == *want.0.lock().unwrap());
+        }
+    }
+
+    /// Where the query fails, what it gave is printed, and no end that would make it look whole.
+    #[test]
+    fn what_is_cut_short_has_no_end() {
+        let row = [
+            ValueRef::Text(b"some text"),
+            ValueRef::Null,
+            ValueRef::Integer(7),
+        ];
+        for n in [3, 30_000] {
+            let print = |ahead: bool| {
+                let paper = Paper(Arc::default(), usize::MAX);
+                let inner: Box<dyn Render + Send> = Box::new(Json::new(paper.clone()));
+                let mut out: Box<dyn Render> = match ahead {
+                    true => Box::new(Ahead::new(inner)),
+                    false => inner,
+                };
+                out.begin(&["a".into(), "b".into(), "c".into()]).unwrap();
+                (0..n).for_each(|_| out.row(&row).unwrap());
+                drop(out);
+                paper.0.lock().unwrap().clone()
+            };
+            let printed = print(true);
+            assert!(printed == print(false) && printed.len() > n * 20);
+            assert!(serde_json::from_slice::<serde_json::Value>(&printed).is_err());
         }
     }
 
