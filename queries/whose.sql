@@ -102,10 +102,11 @@ shown (container_id, file_id, path) AS MATERIALIZED (
   SELECT w.container_id, f.id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name))
     FROM whole w CROSS JOIN merged m ON m.what = 'container' AND m.id = w.container_id CROSS JOIN file f ON f.id = m.file_id CROSS JOIN directory d ON d.id = f.dir_id WHERE m.place_id IS NULL),
 
--- name: where a file's own marks a deletion (.wh.NAME), that of what it deletes. onlys: the containers a path was asked of, null = all.
-found (file_id, tree_id, dir_path, name, dir_raw, name_raw, onlys, only) AS MATERIALIZED (
-  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.onlys, NULL
-    FROM (SELECT tree_id, inner, json_group_array(only) AS onlys FROM wanted GROUP BY tree_id, inner) w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+-- Where a file's name marks a deletion (.wh.NAME), name is that of what it deletes. asked_of is an array of the containers that its
+-- path was asked of, where a null stands for all; where there is none, only is the container, or NULL for all.
+found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked_of, only) AS MATERIALIZED (
+  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.asked_of, NULL
+    FROM (SELECT tree_id, inner, json_group_array(only) AS asked_of FROM wanted GROUP BY tree_id, inner) w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
    WHERE +f.name = replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') OR +f.name = '.wh.' || replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') AND f.overlay LIKE '%whiteout%'
    UNION
   SELECT f.id, d.tree_id, d.path, f.name, d.path_raw, f.name_raw, NULL, v.container_id
@@ -129,7 +130,7 @@ seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, 
   SELECT file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner)
     FROM (SELECT DISTINCT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, coalesce(s.container_id, p.container_id) AS container_id,
                  s.position, iif(t.kind = 'layer', -1, length(p.place)) AS root, coalesce(p.place, '') AS place, x.dir_raw, x.name_raw
-            FROM found x CROSS JOIN tree t ON t.id = x.tree_id LEFT JOIN json_each(x.onlys) w
+            FROM found x CROSS JOIN tree t ON t.id = x.tree_id LEFT JOIN json_each(x.asked_of) w
                  LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND t.kind = 'layer' AND s.sees & 1 AND s.container_id = coalesce(w.value, x.only, s.container_id)
                  LEFT JOIN mount_place p ON p.tree_id = t.id AND t.kind <> 'layer' AND p.container_id = coalesce(w.value, p.container_id)
            WHERE :container IS NULL OR coalesce(s.container_id, p.container_id) IN (SELECT c.id FROM container c WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))),

@@ -218,7 +218,7 @@ mod tests {
     /// The digest as schema/seal.sql words it, and one byte of any page but the seal's changes it.
     #[test]
     fn every_page_counts_but_the_seals() {
-        const PAGE: usize = 8192;
+        const PAGE: usize = 32768;
         const IN_PIECE: usize = PIECE / PAGE;
         let seal = IN_PIECE + 3; // counted from 1, as SQLite does
         let mut bytes: Vec<u8> = (0..PIECE * 2 + PAGE * 5).map(|i| (i / 7) as u8).collect();

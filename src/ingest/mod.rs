@@ -319,7 +319,8 @@ fn sweep_all(
     Ok(())
 }
 
-/// What is added to the nice value of the threads that read: they are several, and it is the one who writes that others wait for.
+/// What is added to the nice value of the threads that read. They are several: without, the one that writes, which all of them
+/// wait for in the end, gets too little of the processor.
 const READERS: i32 = 10;
 
 /// Weight a worker gathers before it hands over: most directories are small.

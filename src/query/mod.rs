@@ -2,7 +2,7 @@
 //!
 //! A query file is one read-only SELECT that stock `sqlite3` runs as it stands. Its leading comment lines say what it
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
-//! statement, which differs from the file only in how it works out times (`times.rs`). A parameter called `since` or
+//! statement, which is the file's own but for how a shipped query works out times (`times.rs`). A parameter called `since` or
 //! `until` is a date; `container` and `image` are references, which must be known and unambiguous; `match` is an
 //! expression of words ([`expression`]); everything else is text.
 
@@ -14,6 +14,7 @@ use crate::parse::time;
 use crate::render::Render;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The queries that come with dof: name and text.
@@ -103,11 +104,23 @@ pub struct Query {
     pub example: Option<String>,
     /// The whole file.
     pub sql: String,
+    /// Whether it came with dof, so that its times are known to be such ([`Query::prepare`]).
+    pub shipped: bool,
 }
 
 /// Every query that comes with dof, by name.
 pub fn catalogue() -> Vec<Query> {
-    SHIPPED.iter().map(|(name, sql)| parse(name, sql)).collect()
+    SHIPPED
+        .iter()
+        .map(|(name, sql)| shipped(name, sql))
+        .collect()
+}
+
+fn shipped(name: &str, sql: &str) -> Query {
+    Query {
+        shipped: true,
+        ..parse(name, sql)
+    }
 }
 
 /// A query of the catalogue, or a file of the user's own when the name has a slash or ends in `.sql`.
@@ -127,7 +140,7 @@ pub fn find(name: &str) -> Result<Query, Error> {
         return Ok(parse(&stem, &sql));
     }
     match SHIPPED.iter().find(|(n, _)| *n == name) {
-        Some((name, sql)) => Ok(parse(name, sql)),
+        Some((name, sql)) => Ok(shipped(name, sql)),
         None => Err(Error::Unknown {
             name: name.into(),
             known: SHIPPED.iter().map(|q| q.0).collect::<Vec<_>>().join(", "),
@@ -144,6 +157,7 @@ pub fn parse(name: &str, sql: &str) -> Query {
         parameters: Vec::new(),
         example: None,
         sql: sql.into(),
+        shipped: false,
     };
     for line in sql.lines().map_while(|l| l.trim().strip_prefix("--")) {
         let line = line.trim();
@@ -167,7 +181,7 @@ pub fn parse(name: &str, sql: &str) -> Query {
 }
 
 impl Query {
-    /// Prepares the query: one statement, read-only.
+    /// Prepares the query: one statement, read-only. One that came with dof has a function of dof's where it works out times.
     ///
     /// # Errors
     /// [`Error::NotAQuery`] says what is wrong with it.
@@ -176,8 +190,11 @@ impl Query {
             name: self.name.clone(),
             what,
         };
-        times::register(db)?;
-        let sql = times::replaced(&self.sql);
+        let mut sql = Cow::Borrowed(&self.sql[..]);
+        if self.shipped {
+            times::register(db)?;
+            sql = times::replaced(&sql).into();
+        }
         let mut batch = rusqlite::Batch::new(db, &sql);
         let mut next = || {
             fallible_iterator::FallibleIterator::next(&mut batch).map_err(|e| wrong(e.to_string()))

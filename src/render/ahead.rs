@@ -6,7 +6,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// Bytes, and values, that are handed over at once.
+/// Bytes that are handed over at once, where no row is larger.
 const GATHER: usize = 64 * 1024;
 /// How many such heaps may wait to be printed.
 const WAITING: usize = 4;
@@ -20,10 +20,16 @@ pub struct Ahead {
 
 enum State {
     Here(Box<dyn Render + Send>),
-    /// Rows go there, and `None` after the last.
-    There(SyncSender<Option<Rows>>, JoinHandle<io::Result<()>>),
+    There(SyncSender<Given>, JoinHandle<io::Result<()>>),
     /// It has ended, or failed.
     Ended,
+}
+
+/// What the other thread is given: the renderer, rows, and the end.
+enum Given {
+    Renderer(Box<dyn Render + Send>),
+    Rows(Rows),
+    End,
 }
 
 impl Ahead {
@@ -35,22 +41,34 @@ impl Ahead {
         }
     }
 
-    /// Hands over what is gathered; from the first time on it is another thread that prints.
+    /// Hands over what is gathered; from the first time on it is another thread that prints, where there can be one.
     fn hand_over(&mut self) -> io::Result<()> {
-        let rows = std::mem::take(&mut self.rows);
-        self.state = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Here(inner) => {
-                let (give, take) = sync_channel(WAITING);
-                let printer = thread::Builder::new().name("print".into());
-                let printer = printer.spawn(move || print(inner, &take))?;
-                State::There(give, printer)
+        if matches!(self.state, State::Here(_)) {
+            let (give, take) = sync_channel(WAITING);
+            let printer = thread::Builder::new().name("print".into());
+            if let Ok(printer) = printer.spawn(move || print(&take))
+                && let State::Here(inner) =
+                    std::mem::replace(&mut self.state, State::There(give, printer))
+            {
+                self.give(Given::Renderer(inner))?;
             }
-            state => state,
-        };
+        }
+        let rows = std::mem::take(&mut self.rows);
+        match &mut self.state {
+            State::Here(inner) => rows.each(|values| inner.row(values)),
+            _ => self.give(Given::Rows(rows)),
+        }
+    }
+
+    /// Gives something to the other thread; the error with which it stopped.
+    fn give(&mut self, what: Given) -> io::Result<()> {
         match &self.state {
-            State::There(give, _) if give.send(Some(rows)).is_ok() => Ok(()),
-            // Nobody takes them: it stopped with an error.
-            _ => self.join(),
+            State::There(give, printer) if !printer.is_finished() && give.send(what).is_ok() => {
+                Ok(())
+            }
+            _ => self
+                .join()
+                .and_then(|()| Err(io::Error::other("it has ended"))),
         }
     }
 
@@ -65,14 +83,17 @@ impl Ahead {
     }
 }
 
-fn print(mut inner: Box<dyn Render + Send>, given: &Receiver<Option<Rows>>) -> io::Result<()> {
-    while let Ok(rows) = given.recv() {
-        match rows {
-            Some(rows) => rows.each(|values| inner.row(values))?,
-            None => return inner.end(),
+fn print(given: &Receiver<Given>) -> io::Result<()> {
+    let Ok(Given::Renderer(mut inner)) = given.recv() else {
+        return Ok(());
+    };
+    loop {
+        match given.recv() {
+            Ok(Given::Rows(rows)) => rows.each(|values| inner.row(values))?,
+            Ok(Given::End) => return inner.end(),
+            Ok(Given::Renderer(_)) | Err(_) => return Ok(()),
         }
     }
-    Ok(())
 }
 
 impl Render for Ahead {
@@ -85,7 +106,8 @@ impl Render for Ahead {
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         self.rows.push(values);
-        if self.rows.bytes.len() + self.rows.cells.len() >= GATHER {
+        let stopped = matches!(&self.state, State::There(_, printer) if printer.is_finished());
+        if stopped || self.rows.size() >= GATHER {
             self.hand_over()?;
         }
         Ok(())
@@ -97,9 +119,7 @@ impl Render for Ahead {
             return inner.end();
         }
         self.hand_over()?;
-        if let State::There(give, _) = &self.state {
-            let _ = give.send(None); // who has stopped says why below
-        }
+        self.give(Given::End)?;
         self.join()
     }
 }
@@ -109,10 +129,7 @@ impl Drop for Ahead {
         let rows = std::mem::take(&mut self.rows);
         let _ = match &mut self.state {
             State::Here(inner) => rows.each(|values| inner.row(values)),
-            State::There(give, _) => {
-                let _ = give.send(Some(rows));
-                self.join()
-            }
+            State::There(..) => self.give(Given::Rows(rows)).and_then(|()| self.join()),
             State::Ended => Ok(()),
         };
     }
@@ -137,6 +154,10 @@ enum Cell {
 }
 
 impl Rows {
+    fn size(&self) -> usize {
+        self.bytes.len() + self.cells.len() * size_of::<Cell>()
+    }
+
     fn push(&mut self, values: &[ValueRef<'_>]) {
         self.columns = values.len();
         for value in values {
