@@ -230,11 +230,6 @@ mod tests {
         out.end()
     }
 
-    fn paper(most: usize) -> (Paper, Box<dyn Render + Send>) {
-        let paper = Paper(Arc::default(), most);
-        (paper.clone(), Box::new(Csv::new(paper)))
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -246,10 +241,9 @@ mod tests {
                 1 => [ValueRef::Null, ValueRef::Blob(t.as_bytes()), ValueRef::Text(b"x")],
                 _ => [ValueRef::Real(n as f64), ValueRef::Text(b""), ValueRef::Blob(t.as_bytes())],
             })).collect();
-            let (want, mut direct) = paper(usize::MAX);
-            render(&rows, direct.as_mut()).unwrap();
-            let (got, inner) = paper(usize::MAX);
-            render(&rows, &mut Ahead::new(inner)).unwrap();
+            let (want, got) = (Paper(Arc::default(), usize::MAX), Paper(Arc::default(), usize::MAX));
+            render(&rows, &mut Json::new(want.clone())).unwrap();
+            render(&rows, &mut Ahead::new(Box::new(Json::new(got.clone())))).unwrap();
             prop_assert!(*got.0.lock().unwrap() == *want.0.lock().unwrap());
         }
     }
@@ -293,7 +287,7 @@ mod tests {
             200_000
         ];
         for most in [0, 100_000, 2_500_000] {
-            let (_, inner) = paper(most);
+            let inner = Box::new(Csv::new(Paper(Arc::default(), most)));
             let error = render(&rows, &mut Ahead::new(inner)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{most}");
         }
