@@ -384,6 +384,20 @@ mod tests {
         );
     }
 
+    /// What is no time of a case may stand in a query of one's own: there SQLite alone works it out.
+    #[test]
+    fn a_query_of_ones_own_stays_as_it_is() {
+        let case = Target::temporary().unwrap().seal().unwrap();
+        let (db, known) = (case.db(), "SELECT dof_time(0)");
+        let own = "SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) FROM (SELECT '1700000000000000005' AS ts)";
+        let mut stmt = parse("x", own).prepare(db).unwrap();
+        let time: String = stmt.query_row([], |r| r.get(0)).unwrap();
+        assert_eq!(time, "2023-11-14T22:13:20.000000005Z");
+        assert!(db.prepare(known).is_err());
+        find("timeline").unwrap().prepare(db).unwrap();
+        assert!(db.prepare(known).is_ok());
+    }
+
     /// Each shipped query says what it answers, describes exactly the parameters it has, and orders its rows.
     #[test]
     fn the_catalogue_is_in_order() {
