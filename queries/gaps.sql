@@ -96,7 +96,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
                       AND (k.crtime IS NULL OR abs(k.crtime - t.mtime) < 50000000 OR abs(k.ctime - t.mtime) < 50000000 OR k.crtime > t.mtime))
      AND EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind <> 'folder')),
 gone (what, id, name, evidence, first, last, detail, engine_id) AS (
-  SELECT s.what, s.id, max(s.name), group_concat(DISTINCT s.evidence), min(s.first), max(s.last), max(s.detail) FILTER (WHERE coalesce(json_extract(s.detail, '$.names'), json_extract(s.detail, '$.may_be')) IS NOT NULL), s.engine_id
+  SELECT s.what, s.id, max(s.name), json_group_array(DISTINCT s.evidence), min(s.first), max(s.last), max(s.detail) FILTER (WHERE coalesce(json_extract(s.detail, '$.names'), json_extract(s.detail, '$.may_be')) IS NOT NULL), s.engine_id
     FROM sign s JOIN engine g ON g.id = s.engine_id
    WHERE (:what IS NULL OR s.what = :what)
      AND NOT (s.id IS NOT NULL AND s.what IN ('container', 'build-container') AND EXISTS (SELECT 1 FROM living v WHERE v.host_id = g.host_id AND v.full_id = s.id))
@@ -106,7 +106,7 @@ gone (what, id, name, evidence, first, last, detail, engine_id) AS (
    GROUP BY s.what, s.id, s.engine_id, iif(s.id IS NULL, coalesce(s.name, s.evidence), NULL))
 SELECT n.what, coalesce(n.name, n.detail ->> '$.names[0]') AS name, n.id,
        strftime('%Y-%m-%dT%H:%M:%S', n.first / 1000000000 - (n.first % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.first % 1000000000 + 1000000000) % 1000000000) AS first,
-       strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) AS last, n.evidence, n.detail,
+       strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) AS last, (SELECT group_concat(value) FROM (SELECT value FROM json_each(n.evidence) ORDER BY value)) AS evidence, n.detail,
        CASE WHEN n.what = 'something' THEN 'something was removed from ' || n.name || ' at '
             WHEN n.what = 'layer' THEN 'the files of layer ' || n.id || ' are gone; they were there at '
             WHEN n.what = 'link' THEN 'the link ' || n.name || ' of layer ' || n.id || ' is gone; it was there at '
@@ -117,4 +117,4 @@ SELECT n.what, coalesce(n.name, n.detail ->> '$.names[0]') AS name, n.id,
        || coalesce(strftime('%Y-%m-%dT%H:%M:%S', n.last / 1000000000 - (n.last % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (n.last % 1000000000 + 1000000000) % 1000000000) || iif(n.what IN ('something', 'volume-files', 'log'), '', ' or later'), 'a time nothing tells')
        || coalesce('; or it is that of ' || (n.detail ->> '$.may_be') || ', whose record of its layers is gone', '') AS says, h.name AS host
   FROM gone n JOIN engine g ON g.id = n.engine_id JOIN host h ON h.id = g.host_id
- ORDER BY n.what, n.last, n.id, n.name, n.evidence, n.engine_id;
+ ORDER BY n.what, n.last, n.id, n.name, evidence, n.engine_id;

@@ -267,6 +267,12 @@ fn steps_of_a_build_are_ordinary() {
     let containers: Vec<&Value> = gaps.iter().filter(|r| text(r, "id").len() == 64).collect();
     let ids: BTreeSet<String> = containers.iter().map(|r| text(r, "id")).collect();
     assert_eq!((ids.len(), containers.len()), (3, 3), "{gaps:#?}");
+    // Of each several traces are left, whose order must not be that of one SQLite.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/gaps.sql");
+    match crate::queries::sqlite3(&case, &file, &[]) {
+        Some(theirs) => assert_eq!(Value::from(gaps.clone()), theirs),
+        None => return skip("sqlite3 is not installed"),
+    }
     for r in containers {
         assert_eq!(r["what"], "build-container");
         assert!(

@@ -15,7 +15,7 @@ fn query_files() -> Vec<PathBuf> {
 }
 
 /// Rows as sqlite3 prints them in JSON: both sides through a JSON parser, so that only values count.
-fn sqlite3(case: &Path, file: &Path, bind: &[(&str, &str)]) -> Option<serde_json::Value> {
+pub fn sqlite3(case: &Path, file: &Path, bind: &[(&str, &str)]) -> Option<serde_json::Value> {
     let mut script = String::from(".mode json\n.parameter init\n");
     for (name, value) in bind {
         script.push_str(&format!(".parameter set :{name} \"'{value}'\"\n"));
