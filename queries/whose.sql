@@ -27,19 +27,18 @@ place (path, host_id, side) AS MATERIALIZED (
    UNION
   SELECT eng.data_root || '/' || y.path, eng.host_id, 1 FROM typed y, engine eng WHERE y.path GLOB 'volumes/*'),
 -- Containers with a symbolic link on the way; and the way, as schema/derived.sql goes it.
-above (path) AS (
-  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM place WHERE side & 2
+above (path, whole) AS (
+  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/'), path FROM place WHERE side & 2
    UNION
-  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM above WHERE path <> ''),
-linked (container_id) AS MATERIALIZED (
-  SELECT DISTINCT k.container_id
+  SELECT rtrim(rtrim(path, replace(path, '/', '')), '/'), whole FROM above WHERE path <> ''),
+linked (container_id, path) AS MATERIALIZED (
+  SELECT DISTINCT k.container_id, a.whole
     FROM above a CROSS JOIN tree t CROSS JOIN directory d ON d.tree_id = t.id AND d.path = rtrim(rtrim(a.path, replace(a.path, '/', '')), '/') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
          CROSS JOIN tree_container k ON k.tree_id = t.id CROSS JOIN container c ON c.id = k.container_id
    WHERE a.path <> '' AND t.kind = 'layer' AND k.via <> 'mount' AND (f.mode & 61440) = 40960 AND +f.name = replace(a.path, rtrim(a.path, replace(a.path, '/', '')), '')
      AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
 way (container_id, last, path, rest, floor, links) AS (
-  SELECT l.container_id, replace(a.path, rtrim(a.path, replace(a.path, '/', '')), ''), '', '[' || replace(json_quote(trim(rtrim(a.path, replace(a.path, '/', '')), '/')), '/', '","') || ']', 0, 0
-    FROM linked l CROSS JOIN place a WHERE a.side & 2
+  SELECT container_id, replace(path, rtrim(path, replace(path, '/', '')), ''), '', '[' || replace(json_quote(trim(rtrim(path, replace(path, '/', '')), '/')), '/', '","') || ']', 0, 0 FROM linked
   UNION ALL
   SELECT w.container_id, w.last,
          CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.path WHEN w.rest ->> 0 = '..' THEN rtrim(rtrim(w.path, replace(w.path, '/', '')), '/') WHEN top.link IS NULL THEN w.path || '/' || (w.rest ->> 0) ELSE '' END,
@@ -55,9 +54,8 @@ way (container_id, last, path, rest, floor, links) AS (
            SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
             WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND +f.name = w.rest ->> 0 AND f.name <> '') x)
    WHERE json_array_length(w.rest) > 0 AND w.links < 40),
--- And through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's whole view, and links;
--- `only` is the container of the latter two. side 4 = what is mounted in it too.
-asked (path, host_id, side, only) AS MATERIALIZED (
+-- And through a layer's short name, the folder of a volume that lies elsewhere, and the place of a container's whole view, which is `only`.
+typed_as (path, host_id, side, only) AS MATERIALIZED (
   SELECT b.leads || substr(a.path, length(b.place) + 1), coalesce(b.host_id, a.host_id), coalesce(b.side, a.side), b.only
     FROM place a CROSS JOIN (
          SELECT '' AS place, '' AS leads, NULL AS host_id, NULL AS side, NULL AS only
@@ -68,21 +66,30 @@ asked (path, host_id, side, only) AS MATERIALIZED (
           UNION ALL
          SELECT iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged'), '', eng.host_id, 2, c.id
            FROM container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id) b
-   WHERE coalesce(a.host_id, b.host_id, 0) = coalesce(b.host_id, a.host_id, 0) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
-   UNION
-  SELECT path || '/' || last, NULL, 6, container_id FROM way WHERE rest = '[]' AND links > 0),
-wanted (tree_id, inner, only) AS MATERIALIZED (
-  SELECT b.tree_id, rtrim(substr(a.path, length(b.place) + 1), '/'), a.only
-    FROM asked a CROSS JOIN (
-         SELECT id AS tree_id, rtrim(host_path, '/') AS place, host_id, 1 AS side, NULL AS container_id FROM tree
+   WHERE coalesce(a.host_id, b.host_id, 0) = coalesce(b.host_id, a.host_id, 0) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'),
+-- Containers whose merged view is worked out: those with a renamed directory; and when all is asked for, since that is faster.
+whole (container_id) AS MATERIALIZED (
+  SELECT c.id FROM merged_root r CROSS JOIN container c ON c.id = r.container_id
+   WHERE r.what = 'container' AND (r.renames OR :path IS NULL) AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
+-- Where that is, and where links lead (side 4: in what is mounted in that container too): inner is the path in the tree. moved = 1: somewhere in
+-- the tree may be what stands at `inner` in container `only`, since a directory above it was renamed.
+wanted (tree_id, inner, only, moved) AS MATERIALIZED (
+  SELECT b.tree_id, rtrim(substr(a.path, length(b.place) + 1), '/'), iif(b.moved, b.container_id, a.only), b.moved
+    FROM (SELECT path, host_id, side, only FROM typed_as
+           UNION
+          SELECT path || '/' || last, NULL, 6, container_id FROM way WHERE rest = '[]' AND links > 0) a
+         CROSS JOIN (
+         SELECT id AS tree_id, rtrim(host_path, '/') AS place, host_id, 1 AS side, NULL AS container_id, 0 AS moved FROM tree
           UNION ALL
-         SELECT id, '', host_id, 2, NULL FROM tree WHERE kind = 'layer'
+         SELECT id, '', host_id, 2, NULL, 0 FROM tree WHERE kind = 'layer'
           UNION ALL
-         SELECT p.tree_id, p.place, t.host_id, 2, p.container_id FROM mount_place p CROSS JOIN tree t ON t.id = p.tree_id) b
+         SELECT p.tree_id, p.place, t.host_id, 2, p.container_id, 0 FROM mount_place p CROSS JOIN tree t ON t.id = p.tree_id
+          UNION ALL
+         SELECT s.tree_id, '', t.host_id, 2, w.container_id, 1 FROM whole w CROSS JOIN container_stack s ON s.container_id = w.container_id AND s.sees & 1 CROSS JOIN tree t ON t.id = s.tree_id) b
    WHERE a.side & b.side AND b.host_id = coalesce(a.host_id, b.host_id) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
-     AND CASE WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
+     AND CASE WHEN b.moved THEN coalesce(a.only, b.container_id) = b.container_id WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
    UNION
-  SELECT t.id, '', NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
+  SELECT t.id, '', NULL, 0 FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
    WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = eng.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
      AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND (v.mount_point IS NULL OR substr(a.path || '/', 1, length(v.mount_point) + 1) <> v.mount_point || '/')
@@ -93,28 +100,21 @@ pattern (glob, host_id, side, only) AS MATERIALIZED (
    UNION ALL
   SELECT :path, NULL, 8, NULL WHERE :path NOT GLOB '/*' AND :path <> ''
    UNION ALL
-  SELECT path, host_id, side, only FROM asked WHERE path GLOB '/*' AND path GLOB '*[*?[]*' AND NOT side & 4),
--- Containers whose merged view is worked out: those with a renamed directory; and when all is asked for, since that is faster.
-whole (container_id) AS MATERIALIZED (
-  SELECT c.id FROM merged_root r CROSS JOIN container c ON c.id = r.container_id
-   WHERE r.what = 'container' AND (r.renames OR :path IS NULL) AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
+  SELECT path, host_id, side, only FROM typed_as WHERE path GLOB '/*' AND path GLOB '*[*?[]*'),
 shown (container_id, file_id, path) AS MATERIALIZED (
   SELECT w.container_id, f.id, coalesce(m.moved_path, iif(f.name = '', '/', d.path || '/' || f.name))
     FROM whole w CROSS JOIN merged m ON m.what = 'container' AND m.id = w.container_id CROSS JOIN file f ON f.id = m.file_id CROSS JOIN directory d ON d.id = f.dir_id WHERE m.place_id IS NULL),
 
 -- Where a file's name marks a deletion (.wh.NAME), name is that of what it deletes. asked_of is an array of the containers that its
--- path was asked of, where a null stands for all; where there is none, only is the container, or NULL for all.
-found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked_of, only) AS MATERIALIZED (
-  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.asked_of, NULL
-    FROM (SELECT tree_id, inner, json_group_array(only) AS asked_of FROM wanted GROUP BY tree_id, inner) w CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path = rtrim(rtrim(w.inner, replace(w.inner, '/', '')), '/') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
-   WHERE +f.name = replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') OR +f.name = '.wh.' || replace(w.inner, rtrim(w.inner, replace(w.inner, '/', '')), '') AND f.overlay LIKE '%whiteout%'
+-- path was asked of, where a null stands for all; where there is none, only is the container, or NULL for all. moved is a path or GLOB
+-- that it only answers if it stands there.
+found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked_of, only, moved) AS MATERIALIZED (
+  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.asked_of, NULL, iif(w.moved, w.inner, NULL)
+    FROM (SELECT tree_id, inner, moved, json_group_array(only) AS asked_of, rtrim(rtrim(inner, replace(inner, '/', '')), '/') AS above, replace(inner, rtrim(inner, replace(inner, '/', '')), '') AS name FROM wanted GROUP BY tree_id, inner, moved) w
+         CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path BETWEEN iif(w.moved, '', w.above) AND iif(w.moved, x'', w.above) CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+   WHERE +f.name = w.name OR +f.name = '.wh.' || w.name AND f.overlay LIKE '%whiteout%' OR w.moved AND w.inner GLOB '*[*?[]*'
    UNION
-  SELECT f.id, d.tree_id, d.path, f.name, d.path_raw, f.name_raw, NULL, v.container_id
-    FROM shown v CROSS JOIN file f ON f.id = v.file_id CROSS JOIN directory d ON d.id = f.dir_id
-   WHERE :path IS NOT NULL AND v.path <> d.path || '/' || f.name
-     AND EXISTS (SELECT 1 FROM asked a WHERE a.side & 2 AND coalesce(a.only, v.container_id) = v.container_id AND (v.path = a.path OR v.path GLOB a.path))
-   UNION
-  SELECT file_id, tree, dir_path, name, dir_raw, name_raw, NULL, only
+  SELECT file_id, tree, dir_path, name, dir_raw, name_raw, NULL, only, NULL
     FROM (SELECT f.id AS file_id, t.id AS tree, t.kind, d.path AS dir_path, iif(f.overlay IS NOT NULL AND f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name) AS name, d.path_raw AS dir_raw, f.name_raw,
                  a.only, a.side, a.glob, rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name) AS on_host
             FROM pattern a CROSS JOIN tree t ON t.host_id = coalesce(a.host_id, t.host_id) CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -125,52 +125,56 @@ found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked_of, only) AS M
       OR side & 1 AND on_host GLOB glob
       OR side & 2 AND (kind = 'layer' AND dir_path || '/' || name GLOB glob
                        OR kind <> 'layer' AND EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = tree AND p.place || dir_path || iif(name = '', '', '/' || name) GLOB glob))),
--- Who has it: by a layer (root = -1), or by a mount.
-seen (file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, path) AS MATERIALIZED (
-  SELECT file_id, tree_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner)
-    FROM (SELECT DISTINCT x.file_id, x.tree_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, coalesce(s.container_id, p.container_id) AS container_id,
+-- Who has it: by a layer (root = -1), or by a mount. moved is an array of what `moved` above is, NULL where it answers anyway.
+seen (file_id, inner, container_id, position, root, dir_raw, name_raw, path, moved) AS MATERIALIZED (
+  SELECT file_id, inner, container_id, position, root, dir_raw, name_raw, iif(place || inner = '', '/', place || inner), iif(count(moved) = count(*), json_group_array(moved), NULL)
+    FROM (SELECT x.moved, x.file_id, iif(x.name = '', x.dir_path, x.dir_path || '/' || x.name) AS inner, coalesce(s.container_id, p.container_id) AS container_id,
                  s.position, iif(t.kind = 'layer', -1, length(p.place)) AS root, coalesce(p.place, '') AS place, x.dir_raw, x.name_raw
             FROM found x CROSS JOIN tree t ON t.id = x.tree_id LEFT JOIN json_each(x.asked_of) w
                  LEFT JOIN container_stack s ON s.layer_id = t.layer_id AND t.kind = 'layer' AND s.sees & 1 AND s.container_id = coalesce(w.value, x.only, s.container_id)
                  LEFT JOIN mount_place p ON p.tree_id = t.id AND t.kind <> 'layer' AND p.container_id = coalesce(w.value, p.container_id)
-           WHERE :container IS NULL OR coalesce(s.container_id, p.container_id) IN (SELECT c.id FROM container c WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))),
--- sure: 1 = the container's view was worked out and shows it, 0 = and does not, NULL = it was not.
-placed AS MATERIALIZED (
-  SELECT s.file_id, s.tree_id, s.inner, s.container_id, s.position, s.root, s.dir_raw, s.name_raw, coalesce(v.path, s.path) AS path,
-         iif(s.root = -1 AND s.container_id IN (SELECT container_id FROM whole), v.file_id IS NOT NULL, NULL) AS sure
-    FROM seen s LEFT JOIN shown v ON v.container_id = s.container_id AND v.file_id = s.file_id AND s.root = -1),
+           WHERE :container IS NULL OR coalesce(s.container_id, p.container_id) IN (SELECT c.id FROM container c WHERE :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container))
+   GROUP BY 1, 2, 3, 4, 5, 6, 7, 8),
+-- All versions of a path in a container. sure: 1 = the container's view was worked out and shows it, 0 = and does not, NULL = it was not.
+-- lowest is the position below which there is none that is not sure to be seen. A file that answers does so at all its places.
+grouped (container_id, inner, dir_raw, name_raw, versions, lowest) AS MATERIALIZED (
+  SELECT container_id, inner, dir_raw, name_raw, json_group_array(json_array(file_id, position, root, path, sure, answers)), min(position) FILTER (WHERE sure IS NOT 1)
+    FROM (SELECT s.file_id, s.inner, s.container_id, s.position, s.root, s.dir_raw, s.name_raw, coalesce(v.path, s.path) AS path,
+                 iif(s.root = -1 AND s.container_id IN (SELECT container_id FROM whole), v.file_id IS NOT NULL, NULL) AS sure,
+                 s.moved IS NULL OR v.path <> s.path AND EXISTS (SELECT 1 FROM json_each(s.moved) a WHERE v.path = a.value OR v.path GLOB a.value) AS answers
+            FROM seen s LEFT JOIN shown v ON v.container_id = s.container_id AND v.file_id = s.file_id AND s.root = -1)
+   GROUP BY container_id, inner, dir_raw, name_raw HAVING max(answers)),
 -- What hides all versions of a path further down, once for all of them: the topmost layer's position, a space, and its entry in words.
 -- That is an entry of the path or of a directory above it: `near`, looked for in whole directories at once.
-lowest (container_id, inner, dir_raw, name_raw, position) AS MATERIALIZED (
-  SELECT container_id, inner, dir_raw, name_raw, min(position) FROM placed WHERE position IS NOT NULL AND sure IS NOT 1 GROUP BY container_id, inner, dir_raw, name_raw),
 parent (path) AS MATERIALIZED (
-  SELECT DISTINCT rtrim(rtrim(inner, replace(inner, '/', '')), '/') FROM seen WHERE position IS NOT NULL
+  SELECT DISTINCT iif(name = '', rtrim(rtrim(dir_path, replace(dir_path, '/', '')), '/'), dir_path) FROM found
    UNION
   SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM parent),
 near (tree_id, path, id) AS MATERIALIZED (
   SELECT t.id, d.path || iif(e.name = '', '', '/' || iif(e.name GLOB '.wh.?*' AND e.overlay LIKE '%whiteout%' AND (e.mode & 61440) <> 8192, substr(e.name, 5), e.name)), e.id
     FROM parent p CROSS JOIN tree t ON t.kind = 'layer' CROSS JOIN directory d ON d.tree_id = t.id AND d.path = p.path CROSS JOIN file e ON e.id BETWEEN d.first_file AND d.last_file),
-topmost (container_id, inner, dir_raw, name_raw, hides) AS MATERIALIZED (
-  SELECT low.container_id, low.inner, low.dir_raw, low.name_raw, (
+topmost (container_id, inner, dir_raw, name_raw, versions, hides) AS MATERIALIZED (
+  SELECT low.container_id, low.inner, low.dir_raw, low.name_raw, low.versions, iif(low.lowest IS NULL, NULL, (
          WITH RECURSIVE up (path) AS (SELECT low.inner UNION ALL SELECT rtrim(rtrim(path, replace(path, '/', '')), '/') FROM up WHERE path <> '')
          SELECT a.position || ' ' || y.cache_id || ' ' || u.path || ' (' || coalesce(e.overlay, CASE e.mode & 61440 WHEN 16384 THEN 'directory' WHEN 32768 THEN 'file' ELSE 'no directory' END) || ')'
            FROM container_stack a CROSS JOIN up u CROSS JOIN near at ON at.tree_id = a.tree_id AND at.path = u.path CROSS JOIN file e ON e.id = at.id CROSS JOIN directory d ON d.id = e.dir_id CROSS JOIN layer y ON y.id = a.layer_id
-          WHERE a.container_id = low.container_id AND a.position > low.position AND a.sees & 1
+          WHERE a.container_id = low.container_id AND a.position > low.lowest AND a.sees & 1
             AND (u.path = low.inner OR e.redirect IS NOT NULL OR (e.mode & 61440) <> 16384 OR e.overlay LIKE '%opaque%')
             AND NOT (u.path = '' AND low.inner <> '')
             AND (u.path <> low.inner OR d.path_raw IS low.dir_raw AND (e.name_raw IS low.name_raw OR e.name GLOB '.wh.*'))
-          ORDER BY a.position DESC, length(u.path), e.id LIMIT 1)
-    FROM lowest low),
+          ORDER BY a.position DESC, length(u.path), e.id LIMIT 1))
+    FROM grouped low),
 -- hiding = what keeps the container from seeing it.
 version AS MATERIALIZED (
-  SELECT s.*, coalesce(
+  SELECT s.file_id, s.position, s.root, s.path, s.sure, s.container_id, coalesce(
            (SELECT iif(h.place = '', '/', h.place) || ' (' || h.kind || coalesce(' ' || h.source, '') || ')' FROM mount_place h
              WHERE h.container_id = s.container_id AND h.kind <> 'nested' AND length(h.place) > s.root AND (h.place = '' OR substr(rtrim(s.path, '/') || '/', 1, length(h.place) + 1) = h.place || '/')
              ORDER BY length(h.place) DESC, h.id LIMIT 1),
-           (SELECT substr(h.hides, instr(h.hides, ' ') + 1) FROM topmost h
-             WHERE h.container_id = s.container_id AND h.inner = s.inner AND h.dir_raw IS s.dir_raw AND h.name_raw IS s.name_raw AND CAST(h.hides AS INTEGER) > s.position AND s.sure IS NOT 1),
+           iif(CAST(s.hides AS INTEGER) > s.position AND s.sure IS NOT 1, substr(s.hides, instr(s.hides, ' ') + 1), NULL),
            (SELECT f.overlay FROM file f WHERE f.id = s.file_id AND s.position IS NOT NULL AND (f.overlay LIKE '%whiteout%' OR f.overlay LIKE '%opaque%' AND (f.mode & 61440) <> 16384))) AS hiding
-    FROM placed s)
+    FROM (SELECT t.container_id, v.value ->> 0 AS file_id, v.value ->> 1 AS position, v.value ->> 2 AS root, v.value ->> 3 AS path, v.value ->> 4 AS sure, t.hides
+            FROM topmost t CROSS JOIN json_each(t.versions) v
+           WHERE v.value ->> 5 OR EXISTS (SELECT 1 FROM json_each(t.versions) o WHERE o.value ->> 0 = v.value ->> 0 AND o.value ->> 5)) s)
 SELECT container, image, layer, role, path, effective, hidden_by, type, mode, uid, gid, size, mtime, ctime, overlay, link_target, path_raw, host_path, file_id, host
   FROM (
   SELECT coalesce(c.name, c.full_id) AS container, l.image, l.layer, l.role, v.path, iif(c.id IS NULL, NULL, v.hiding IS NULL AND v.sure IS NOT 0) AS effective, v.hiding AS hidden_by,
