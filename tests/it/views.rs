@@ -1547,6 +1547,62 @@ fn what_hides_a_version() {
     assert_eq!(hidden("/o/y"), [version("base", "own /o (opaque)")]);
 }
 
+/// What a redirect brings along without taking it away stands at two paths (only a disk made for it has that). Asked for at
+/// either it is told of at both, as the kernel's overlay mount shows it; asked for by a name alone it is told of once each.
+#[test]
+fn a_file_at_two_paths() {
+    if !is_root() {
+        return skip("extended attributes of overlayfs need root");
+    }
+    let host = Host::new("overlay2");
+    let base = host.layer("base");
+    fs::create_dir_all(base.join("etc/deep")).unwrap();
+    for path in ["etc/a", "etc/deep/b"] {
+        fs::write(base.join(path), "").unwrap();
+    }
+    let own = host.layer("own");
+    fs::create_dir_all(own.join("twin")).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(own.join("twin"), "trusted.overlay.redirect", b"/etc", flags).unwrap();
+    host.container("c", &["base".into(), "own".into()]);
+    let merged = tempfile::tempdir().unwrap();
+    let options = format!(
+        "ro,redirect_dir=follow,lowerdir={}:{}",
+        own.display(),
+        base.display()
+    );
+    let at = merged.path().to_str().unwrap();
+    run("mount", &["-t", "overlay", "overlay", "-o", &options, at]);
+    let both = [["/etc/a", "/twin/a"], ["/etc/deep/b", "/twin/deep/b"]];
+    let there = both
+        .as_flattened()
+        .iter()
+        .filter(|path| merged.path().join(&path[1..]).exists())
+        .count();
+    run("umount", &[at]);
+    assert_eq!(there, 4, "the kernel shows each twice");
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let places = |path: &str| -> Vec<String> {
+        rows(&case, &["whose", "--container", "c", "--path", path])
+            .iter()
+            .filter(|r| r["effective"] == 1 && r["type"] == "file")
+            .map(|r| str_of(r, "path"))
+            .collect()
+    };
+    for both in both {
+        for path in both {
+            assert_eq!(places(path), both, "{path}");
+        }
+    }
+    for pattern in ["/twin/*", "/etc/*", "*/diff/etc*"] {
+        assert_eq!(
+            places(pattern),
+            ["/etc/a", "/etc/deep/b", "/twin/a", "/twin/deep/b"],
+            "{pattern}"
+        );
+    }
+}
+
 /// A file of a mount is hidden by what is mounted above it, and by nothing beside it, whose name only begins alike.
 #[test]
 fn what_hides_a_file_of_a_mount() {
