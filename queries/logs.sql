@@ -1,5 +1,6 @@
 -- What did the containers write to their logs?
--- Entries that could not be read have no time; they come first, unless a time is asked for.
+-- Entries that could not be read have no time; they come first, unless a time is asked for. entry_id is the row of log_entry, which knows
+-- the file and the offset.
 -- What :match looks for: words and "phrases" (two quotes within are one), anywhere in the line, within longer words, ASCII letters of
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
 -- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
@@ -38,18 +39,27 @@ first (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
   SELECT iif(count(*) BETWEEN 1 AND 4, max(pattern) FILTER (WHERE n = 1), '%'), iif(count(*) BETWEEN 1 AND 4, max(loose) FILTER (WHERE n = 1), '%'),
          max(pattern) FILTER (WHERE n = 2), max(loose) FILTER (WHERE n = 2), max(pattern) FILTER (WHERE n = 3), max(loose) FILTER (WHERE n = 3),
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
-SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (entry.ts % 1000000000 + 1000000000) % 1000000000) AS time, c.name AS container, entry.stream, entry.partial, entry.line, a.json AS attrs, h.name AS host
-  FROM (SELECT * FROM log_entry
+SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id
+  FROM (
+  -- A container and nothing else: by its files.
+  SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+    FROM container c CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id CROSS JOIN log_file w ON w.container_id = c.id
+         CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
+   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
+     AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container) AND (:stream IS NULL OR g.stream = :stream)
+   UNION ALL
+  -- All, as the index has them.
+  SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+    FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id
+         CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
+   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND (:stream IS NULL OR g.stream = :stream)
+   UNION ALL
+  -- What a time or a text is asked of.
+  SELECT entry.ts, c.name, entry.stream, entry.partial, entry.line, a.json, h.name, entry.id
+    FROM (SELECT * FROM log_entry
          WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
            AND ts < iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-           AND (:since IS NOT NULL OR :until IS NOT NULL OR trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL)
-        UNION ALL
-        SELECT * FROM log_entry WHERE ts IS NULL AND :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL
-        UNION ALL
-        -- A container and nothing else: by its files.
-        SELECT g.* FROM container o CROSS JOIN log_file w ON w.container_id = o.id CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry
-         WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
-           AND (:container IN (o.name, '/' || o.name) OR substr(o.full_id, 1, length(:container)) = :container)
+           AND (:since IS NOT NULL OR :until IS NOT NULL)
         UNION ALL
         -- Text without a time: all lines, in the order they stand in.
         SELECT whole.* FROM first need CROSS JOIN log_entry whole NOT INDEXED
@@ -89,5 +99,5 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', entry.ts / 1000000000 - (entry.ts % 1000000
                                                                    FROM (SELECT ltrim(substr(rest, instr(rest, char(27)) + 1), ' !"#$%&''()*+,-./') AS last)) END
                                                     FROM plain WHERE instr(rest, char(27)))
                                                 SELECT text || rest FROM plain WHERE NOT instr(rest, char(27))) LIKE t.pattern ESCAPE '\')
-                                             = t.negated)))
- ORDER BY entry.ts, entry.id;
+                                             = t.negated))))
+ ORDER BY ts, entry_id;

@@ -29,7 +29,7 @@ SELECT il.image_id AS image_id, il.position AS position, l.id AS layer_id, t.id 
 --                      before, NULL where there is nothing. What cannot differ is left out: where both have the same parts;
 --                      and what lay below a directory that is gone (`docker diff` does not list that either).
 -- moved_path is the path in the layers' view where it is not the file's own path within its layer (below a redirect), else NULL.
--- Each view is worked out by itself, as one JSON object, so that WHERE what = ... AND id = ... costs what that one costs.
+-- Each view is worked out by itself, as one JSON array, so that WHERE what = ... AND id = ... costs what that one costs.
 --
 -- How: a merged directory is the list of the directories it is made of, its parts. A part is a number: the position of its
 -- layer * 2^42 + its id in file * 4 + in whose views it is (`sees`); so the greater lies on top. `parts` is one number, or a
@@ -39,9 +39,9 @@ SELECT il.image_id AS image_id, il.position AS position, l.id AS layer_id, t.id 
 -- Numbers: of a part p, p >> 42 is the position, (p & 4398046511103) >> 2 the id in file (that is 2^42 - 1), p & 3 the views;
 -- of a mode, & 61440 is the type: 16384 a directory, 8192 a character device.
 CREATE VIEW merged AS
-SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
-       iif(r.what = 'change', nullif(CAST(substr(j.key, instr(j.key, ' ') + 1) AS INTEGER), 0), NULL) AS below_id,
-       iif(r.what = 'container', nullif(CAST(substr(j.key, instr(j.key, ' ') + 1) AS INTEGER), 0), NULL) AS place_id, j.value AS moved_path
+SELECT r.what AS what, r.id AS id, nullif(coalesce(j.atom, j.value ->> 0), 0) AS file_id,
+       iif(r.what = 'change' AND j.atom IS NULL, nullif(j.value ->> 1, 0), NULL) AS below_id,
+       iif(r.what = 'container' AND j.atom IS NULL, nullif(j.value ->> 1, 0), NULL) AS place_id, iif(j.atom IS NULL, j.value ->> 2, NULL) AS moved_path
   FROM merged_root r
        CROSS JOIN json_each((
     WITH RECURSIVE
@@ -53,26 +53,27 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
        WHERE b.container_id = r.container_id AND r.views & 2
        UNION ALL
       SELECT position, dir_id, sees & r.views FROM image_stack WHERE image_id = r.image_id AND sees & r.views),
-    entry (now, below, parts, path) AS (
+    root (now, below, parts) AS MATERIALIZED (
       SELECT (max(iif(sees & 1, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2, (max(iif(sees & 2, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2,
-             iif(count(*) = 1, max((position << 42) | (dir_id << 2) | sees), json_group_array((position << 42) | (dir_id << 2) | sees)), NULL
-        FROM stack HAVING count(*)
+             iif(count(*) = 1, max((position << 42) | (dir_id << 2) | sees), json_group_array((position << 42) | (dir_id << 2) | sees))
+        FROM stack HAVING count(*)),
+    -- Directories, since only these lead on. What one of several parts holds is worked out once, in a row of its own: `entries` are
+    -- an object of parts, NULL for what is no directory, by the ids now and below.
+    entry (now, below, parts, path, entries) AS (
+      SELECT now, below, parts, NULL, NULL FROM root
       UNION ALL
-      -- What a directory of one part holds.
+      -- Directories in a directory of one part.
       SELECT iif(e.parts & 1, f.id, 0), iif(e.parts & 2, f.id, 0),
-             CASE WHEN (f.mode & 61440) <> 16384 THEN NULL
-                  WHEN f.redirect IS NULL OR f.overlay LIKE '%opaque%' THEN (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3)
+             CASE WHEN f.redirect IS NULL OR f.overlay LIKE '%opaque%' THEN (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3)
                   ELSE json_object('have', (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3), 'from', e.parts, 'floors', (e.parts & ~4398046511103) | (f.id << 2) | (e.parts & 3)) END,
-             e.path || '/' || f.name
+             e.path || '/' || f.name, NULL
         FROM entry e CROSS JOIN directory here ON here.id = iif(typeof(e.parts) = 'integer', (e.parts & 4398046511103) >> 2, NULL)
              CROSS JOIN file f ON f.id BETWEEN here.first_file AND here.last_file
-       WHERE f.name <> '' AND (f.overlay IS NULL OR f.overlay NOT LIKE '%whiteout%' AND (f.overlay NOT LIKE '%opaque%' OR (f.mode & 61440) = 16384))
+       WHERE (f.mode & 61440) = 16384 AND f.name <> '' AND (f.overlay IS NULL OR f.overlay NOT LIKE '%whiteout%')
          AND (r.views = 1 OR e.parts & 3 = 1 OR e.parts & 3 = 2 AND (SELECT n.mode & r.kind_bits FROM file n WHERE n.id = e.now) = 16384)
       UNION ALL
       -- What a directory of several parts holds: all its entries at once.
-      SELECT CAST(k.key AS INTEGER), CAST(substr(k.key, instr(k.key, ' ') + 1) AS INTEGER), k.value,
-             iif(e.path IS NULL, NULL, e.path || '/' || (SELECT f.name FROM file f WHERE f.id = iif(CAST(k.key AS INTEGER), CAST(k.key AS INTEGER), CAST(substr(k.key, instr(k.key, ' ') + 1) AS INTEGER))))
-        FROM entry e CROSS JOIN json_each((
+      SELECT e.now, e.below, NULL, e.path, (
              SELECT json_group_object(iif(top1 >= floor1, (top1 & 4398046511103) >> 2, 0) || ' ' || iif(top2 >= floor2, (top2 & 4398046511103) >> 2, 0),
                     CASE WHEN redirects > 0
                          THEN json_object('have', json(dirs), 'from', json(e.parts), 'floors',
@@ -91,12 +92,18 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
                                     (p.value & ~4398046511103) | (f.id << 2) | (p.value & 3) AS here, f.redirect AS redirect,
                                     coalesce(f.overlay LIKE '%whiteout%', 0) AS gone, (f.mode & 61440) = 16384 AS dir,
                                     (f.mode & 61440) <> 16384 OR f.redirect IS NOT NULL OR coalesce(f.overlay LIKE '%opaque%', 0) AS stop
-                               FROM json_each(iif(typeof(e.parts) = 'text' AND e.parts < '{'
-                                      AND (r.views = 1 OR (SELECT min(value & 3) < 3 AND (max(value & 1) OR (SELECT n.mode & r.kind_bits FROM file n WHERE n.id = e.now) = 16384) FROM json_each(e.parts))),
-                                      e.parts, NULL)) p CROSS JOIN directory d ON d.id = (p.value & 4398046511103) >> 2 CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+                               FROM json_each(e.parts) p CROSS JOIN directory d ON d.id = (p.value & 4398046511103) >> 2 CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
                               WHERE f.name <> '' AND (f.overlay IS NULL OR f.overlay NOT LIKE '%opaque%' OR (f.mode & 61440) = 16384))
                       GROUP BY name)
-              WHERE top1 AND top1 >= floor1 OR top2 AND top2 >= floor2)) k
+              WHERE top1 AND top1 >= floor1 OR top2 AND top2 >= floor2)
+        FROM entry e
+       WHERE typeof(e.parts) = 'text' AND e.parts < '{'
+         AND (r.views = 1 OR (SELECT min(value & 3) < 3 AND (max(value & 1) OR (SELECT n.mode & r.kind_bits FROM file n WHERE n.id = e.now) = 16384) FROM json_each(e.parts)))
+      UNION ALL
+      -- The directories among these.
+      SELECT CAST(k.key AS INTEGER), CAST(substr(k.key, instr(k.key, ' ') + 1) AS INTEGER), k.value,
+             iif(e.path IS NULL, NULL, e.path || '/' || (SELECT f.name FROM file f WHERE f.id = iif(CAST(k.key AS INTEGER), CAST(k.key AS INTEGER), CAST(substr(k.key, instr(k.key, ' ') + 1) AS INTEGER)))), NULL
+        FROM entry e CROSS JOIN json_each(e.entries) k WHERE e.entries IS NOT NULL AND k.value IS NOT NULL
       UNION ALL
       -- Redirects of the floors: where they lead in the layers below, which may have redirects too.
       SELECT e.now, e.below, (
@@ -135,10 +142,19 @@ SELECT r.what AS what, r.id AS id, nullif(CAST(j.key AS INTEGER), 0) AS file_id,
                     FROM json_each(e.parts, '$.have')
                   UNION ALL SELECT part FROM seek WHERE part IS NOT NULL)
            WHERE part & 3),
-             coalesce(e.path, (SELECT d.path || '/' || f.name FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = iif(e.now, e.now, e.below)))
+             coalesce(e.path, (SELECT d.path || '/' || f.name FROM file f CROSS JOIN directory d ON d.id = f.dir_id WHERE f.id = iif(e.now, e.now, e.below))), NULL
         FROM entry e WHERE typeof(e.parts) = 'text' AND e.parts >= '{')
-    SELECT json_group_object(now || ' ' || below, path)
-      FROM (SELECT now, below, path FROM entry WHERE parts IS NULL OR typeof(parts) = 'integer' OR parts < '{'
+    -- What each directory holds; an entry is its id, or an array where there is more to say.
+    SELECT json_group_array(iif(below OR path IS NOT NULL, json_array(now, below, path), now))
+      FROM (SELECT now, below, NULL AS path FROM root
+             UNION ALL
+            SELECT coalesce(iif(e.parts & 1, f.id, f.id & 0), CAST(k.key AS INTEGER)), coalesce(iif(e.parts & 2, f.id, f.id & 0), CAST(substr(k.key, instr(k.key, ' ') + 1) AS INTEGER)),
+                   iif(e.path IS NULL, NULL, e.path || '/' || coalesce(f.name, (SELECT n.name FROM file n WHERE n.id = iif(CAST(k.key AS INTEGER), CAST(k.key AS INTEGER), CAST(substr(k.key, instr(k.key, ' ') + 1) AS INTEGER)))))
+              FROM entry e LEFT JOIN json_each(e.entries) k LEFT JOIN directory here ON here.id = iif(typeof(e.parts) = 'integer', (e.parts & 4398046511103) >> 2, NULL)
+                   LEFT JOIN file f ON f.id BETWEEN here.first_file AND here.last_file AND f.name <> ''
+                            AND (f.overlay IS NULL OR f.overlay NOT LIKE '%whiteout%' AND (f.overlay NOT LIKE '%opaque%' OR (f.mode & 61440) = 16384))
+                            AND (r.views = 1 OR e.parts & 3 = 1 OR e.parts & 3 = 2 AND (SELECT n.mode & r.kind_bits FROM file n WHERE n.id = e.now) = 16384)
+             WHERE f.id IS NOT NULL OR k.key IS NOT NULL
              UNION ALL
             SELECT f.id, p.id, NULL FROM mount_place p CROSS JOIN directory d ON d.tree_id = p.tree_id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
              WHERE r.what = 'container' AND p.container_id = r.id

@@ -5,7 +5,7 @@
 -- their indexes, where it would otherwise gather all rows and sort them.
 CREATE VIEW timeline AS
 SELECT e.ts AS ts,
-       iif(e.macb & 2, 'm', '.') || iif(e.macb & 1, 'a', '.') || iif(e.macb & 4, 'c', '.') || iif(e.macb & 8, 'b', '.') AS macb,
+       substr('.....a..m...ma....c..ac.m.c.mac....b.a.bm..bma.b..cb.acbm.cbmacb', e.macb * 4 + 1, 4) AS macb,
        'file' AS kind, l.container AS container, l.image AS image, l.layer AS layer,
        CAST(iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) AS TEXT) AS path,
        printf('%06o %d:%d %d bytes', f.mode, f.uid, f.gid, f.size) || coalesce(' -> ' || f.link, '') || coalesce(' (' || f.overlay || ')', '') AS detail,
@@ -45,8 +45,8 @@ SELECT n.created_at, '', 'network', CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST
   FROM network n WHERE n.created_at IS NOT NULL
 UNION ALL
 SELECT g.ts, '', 'log', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       coalesce(g.stream, '') || ': ' || g.line, c.id, c.image_id, CAST(NULL AS INTEGER), g.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = c.engine_id) AS TEXT)
-  FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id WHERE g.ts IS NOT NULL;
+       coalesce(g.stream, '') || ': ' || g.line, c.id, c.image_id, CAST(NULL AS INTEGER), g.id, o.name
+  FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host o ON o.id = e.host_id WHERE g.ts IS NOT NULL;
 
 -- Every file with its path in the container and its path on the host.
 CREATE VIEW file_path AS

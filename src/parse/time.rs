@@ -114,8 +114,8 @@ pub fn rfc3339_nano(ns: i64) -> String {
     s
 }
 
-/// `2026-11-23T23:31:46.600000000Z`: the same with all nine digits, as the queries print times.
-pub fn rfc3339_nine(ns: i64) -> String {
+/// `2026-11-23T23:31:46.600000000Z`: the same with all nine digits, as the queries print times; ASCII.
+pub fn rfc3339_nine(ns: i64) -> [u8; 30] {
     let t = Utc.timestamp_nanos(ns);
     let mut text = *b"0000-00-00T00:00:00.000000000Z";
     let mut put = |end: usize, digits: usize, mut n: u32| {
@@ -131,7 +131,7 @@ pub fn rfc3339_nine(ns: i64) -> String {
     put(16, 2, t.minute());
     put(19, 2, t.second());
     put(29, 9, t.timestamp_subsec_nanos());
-    String::from_utf8_lossy(&text).into_owned()
+    text
 }
 
 #[cfg(test)]

@@ -181,19 +181,22 @@ pub fn parse(name: &str, sql: &str) -> Query {
 }
 
 impl Query {
-    /// Prepares the query: one statement, read-only. One that came with dof has a function of dof's where it works out times.
+    /// Prepares the query: one statement, read-only. One that came with dof leaves its times to dof: in which columns an
+    /// INTEGER is one, in nanoseconds.
     ///
     /// # Errors
     /// [`Error::NotAQuery`] says what is wrong with it.
-    pub fn prepare<'c>(&self, db: &'c Connection) -> Result<Statement<'c>, Error> {
+    pub fn prepare<'c>(&self, db: &'c Connection) -> Result<(Statement<'c>, Vec<bool>), Error> {
         let wrong = |what: String| Error::NotAQuery {
             name: self.name.clone(),
             what,
         };
         let mut sql = Cow::Borrowed(&self.sql[..]);
+        let mut times = Vec::new();
         if self.shipped {
             times::register(db)?;
-            sql = times::replaced(&sql).into();
+            let replaced = times::replaced(&sql);
+            (sql, times) = (replaced.sql.into(), replaced.columns);
         }
         let mut batch = rusqlite::Batch::new(db, &sql);
         let mut next = || {
@@ -206,7 +209,9 @@ impl Query {
         if !stmt.readonly() || stmt.column_count() == 0 {
             return Err(wrong("not a SELECT".into()));
         }
-        Ok(stmt)
+        let is_time = |name: &str| times.iter().any(|time| time == name);
+        let times = stmt.column_names().into_iter().map(is_time).collect();
+        Ok((stmt, times))
     }
 
     /// The parameters SQLite sees in the query, without their colons.
@@ -214,7 +219,7 @@ impl Query {
     /// # Errors
     /// Those of [`Query::prepare`].
     pub fn prepared_parameters(&self, db: &Connection) -> Result<Vec<String>, Error> {
-        let stmt = self.prepare(db)?;
+        let (stmt, _) = self.prepare(db)?;
         Ok((1..=stmt.parameter_count())
             .filter_map(|i| stmt.parameter_name(i))
             .map(|n| n[1..].to_owned())
@@ -226,7 +231,7 @@ impl Query {
     /// # Errors
     /// Those of [`Query::prepare`].
     pub fn columns(&self, db: &Connection) -> Result<Vec<String>, Error> {
-        let stmt = self.prepare(db)?;
+        let (stmt, _) = self.prepare(db)?;
         Ok(stmt.column_names().into_iter().map(str::to_owned).collect())
     }
 
@@ -240,7 +245,7 @@ impl Query {
         arguments: &[(String, String)],
         out: &mut dyn Render,
     ) -> Result<u64, Error> {
-        let mut stmt = self.prepare(db)?;
+        let (mut stmt, times) = self.prepare(db)?;
         let date = |wanted: &str| {
             arguments
                 .iter()
@@ -292,19 +297,42 @@ impl Query {
             .iter()
             .map(|s| (*s).to_owned())
             .collect();
+        let at_times: Vec<usize> = (0..names.len()).filter(|&i| times[i]).collect();
+        let as_text = !out.prints_times(&times);
         out.begin(&names)?;
         let mut rows = stmt.raw_query();
+        let mut values: Vec<ValueRef<'_>> = Vec::new();
         let mut n = 0;
         while let Some(row) = rows.next()? {
-            let values: Vec<ValueRef<'_>> = (0..names.len())
-                .map(|i| row.get_ref(i))
-                .collect::<Result<_, _>>()?;
-            out.row(&values)?;
+            let mut texts = Vec::new();
+            let mut of_row = emptied(values);
+            for i in 0..names.len() {
+                of_row.push(row.get_ref(i)?);
+            }
+            if as_text {
+                texts.extend(at_times.iter().map(|&i| match of_row[i] {
+                    ValueRef::Integer(ns) => time::rfc3339_nine(ns),
+                    _ => [0; 30],
+                }));
+                for (&i, text) in at_times.iter().zip(&texts) {
+                    if let ValueRef::Integer(_) = of_row[i] {
+                        of_row[i] = ValueRef::Text(text);
+                    }
+                }
+            }
+            out.row(&of_row)?;
             n += 1;
+            values = emptied(of_row);
         }
         out.end()?;
         Ok(n)
     }
+}
+
+/// The same room for values that live otherwise: an empty vector, whose memory Rust keeps in such a collection.
+fn emptied<'to>(mut values: Vec<ValueRef<'_>>) -> Vec<ValueRef<'to>> {
+    values.clear();
+    values.into_iter().map(|_| ValueRef::Null).collect()
 }
 
 /// SQLite's GLOB, as queries match paths with it.
@@ -390,12 +418,36 @@ mod tests {
         let case = Target::temporary().unwrap().seal().unwrap();
         let (db, known) = (case.db(), "SELECT dof_time(0)");
         let own = "SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) FROM (SELECT '1700000000000000005' AS ts)";
-        let mut stmt = parse("x", own).prepare(db).unwrap();
+        let (mut stmt, _) = parse("x", own).prepare(db).unwrap();
         let time: String = stmt.query_row([], |r| r.get(0)).unwrap();
         assert_eq!(time, "2023-11-14T22:13:20.000000005Z");
         assert!(db.prepare(known).is_err());
         find("timeline").unwrap().prepare(db).unwrap();
         assert!(db.prepare(known).is_ok());
+    }
+
+    /// A renderer that prints no times is given their text.
+    #[test]
+    fn times_are_text_to_who_prints_none() {
+        let case = Target::temporary().unwrap().seal().unwrap();
+        let time = "strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000)";
+        let of = |times: &str| {
+            format!(
+                "WITH t (ts) AS (VALUES (-5), (NULL), (1600000000000000000)) SELECT 7, {times}, ts FROM t ORDER BY ts"
+            )
+        };
+        let mut query = parse(
+            "x",
+            &of(&format!("{time} AS first, {time} || '' AS second")),
+        );
+        query.shipped = true;
+        let mut printed = Vec::new();
+        let n = query.run(case.db(), &[], &mut crate::render::Csv::new(&mut printed));
+        let lines = "7,first,second,ts\n7,,,\n7,1969-12-31T23:59:59.999999995Z,1969-12-31T23:59:59.999999995Z,-5\n7,2020-09-13T12:26:40.000000000Z,2020-09-13T12:26:40.000000000Z,1600000000000000000\n";
+        assert_eq!(
+            (n.unwrap(), String::from_utf8(printed).unwrap()),
+            (3, lines.into())
+        );
     }
 
     /// Each shipped query says what it answers, describes exactly the parameters it has, and orders its rows.

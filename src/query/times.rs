@@ -1,7 +1,8 @@
 //! Times as the shipped queries print them, worked out by dof where dof runs them.
 //!
 //! A query says it in SQL that stock `sqlite3` runs, which takes half a microsecond a time: a quarter of what many a row
-//! costs. Here a function of dof's own stands in the place of that very expression, and of no other. It knows the times of
+//! costs. Here, in the place of that very expression, and of no other, stands the column itself where the expression is a
+//! column of the result, for the renderer to print as a time; and a function of dof's own anywhere else. Both know the times of
 //! cases: INTEGER or NULL. A query of the user's own, where it could be something else, stays as it is.
 
 use crate::parse::time;
@@ -13,6 +14,14 @@ const FUNCTION: &str = "dof_time";
 /// How the expression begins; then comes a column.
 const BEGINS: &str = "strftime('%Y-%m-%dT%H:%M:%S', ";
 
+/// A query that leaves its times to dof.
+pub struct Replaced {
+    /// What SQLite runs.
+    pub sql: String,
+    /// Columns of the result that are times in nanoseconds now.
+    pub columns: Vec<String>,
+}
+
 /// The expression, of a column.
 fn spelled(column: &str) -> String {
     format!(
@@ -20,9 +29,10 @@ fn spelled(column: &str) -> String {
     )
 }
 
-/// The same query, with the function for each such expression.
-pub fn replaced(sql: &str) -> String {
+/// The same query without that expression.
+pub fn replaced(sql: &str) -> Replaced {
     let mut out = String::with_capacity(sql.len());
+    let mut columns = Vec::new();
     let mut rest = sql;
     while let Some(at) = rest.find(BEGINS) {
         let (before, expression) = rest.split_at(at);
@@ -33,7 +43,13 @@ pub fn replaced(sql: &str) -> String {
         out.push_str(before);
         rest = match expression.strip_prefix(&spelled) {
             Some(after) if !column.is_empty() && column.chars().all(is_name) => {
-                out.extend([FUNCTION, "(", column, ")"]);
+                match result_column(&sql[..sql.len() - expression.len()], after) {
+                    Some(name) => {
+                        out.push_str(column);
+                        columns.push(name.to_owned());
+                    }
+                    None => out.extend([FUNCTION, "(", column, ")"]),
+                }
                 after
             }
             _ => {
@@ -43,7 +59,42 @@ pub fn replaced(sql: &str) -> String {
         };
     }
     out.push_str(rest);
-    out
+    Replaced { sql: out, columns }
+}
+
+/// What a column of the result is called that stands whole between these two.
+fn result_column<'a>(before: &str, after: &'a str) -> Option<&'a str> {
+    let begins = before.trim_end().ends_with(',') || before.ends_with("SELECT ");
+    let name = after.strip_prefix(" AS ")?.split([',', '\n', ' ']).next()?;
+    (begins && !name.is_empty() && is_outermost(before)).then_some(name)
+}
+
+/// Whether SQL goes on here outside of all parentheses, strings and comments.
+fn is_outermost(before: &str) -> bool {
+    let mut open = 0;
+    let mut rest = before;
+    while let Some(at) = rest.find(['(', ')', '\'', '"', '-']) {
+        let found = rest.as_bytes()[at];
+        rest = &rest[at + 1..];
+        let ends = match found {
+            b'(' => {
+                open += 1;
+                continue;
+            }
+            b')' => {
+                open -= 1;
+                continue;
+            }
+            b'-' if !rest.starts_with('-') => continue,
+            b'-' => '\n',
+            quote => char::from(quote),
+        };
+        match rest.find(ends) {
+            Some(end) => rest = &rest[end + 1..],
+            None => return false,
+        }
+    }
+    open == 0
 }
 
 /// Lets the database know the function: an INTEGER is nanoseconds, and anything else, which no time of a case is, is NULL.
@@ -58,7 +109,9 @@ pub fn register(db: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     db.create_scalar_function(FUNCTION, 1, flags, |arguments| {
         Ok(match arguments.get_raw(0) {
-            ValueRef::Integer(ns) => Some(time::rfc3339_nine(ns)),
+            ValueRef::Integer(ns) => {
+                Some(String::from_utf8_lossy(&time::rfc3339_nine(ns)).into_owned())
+            }
             _ => None,
         })
     })
@@ -74,13 +127,43 @@ mod tests {
         let sql = |time: &str| format!("SELECT {time} AS time, '{BEGINS}', {time} FROM t");
         for (column, other) in [("ts", "t.s"), ("n.last", "n.first")] {
             let time = spelled(column);
-            assert_eq!(replaced(&sql(&time)), sql(&format!("dof_time({column})")));
+            let done = replaced(&sql(&time));
+            let text = format!("SELECT {column} AS time, '{BEGINS}', dof_time({column}) FROM t");
+            assert_eq!((done.sql, done.columns), (text, vec!["time".to_owned()]));
             let mixed = sql(&time.replacen(column, other, 1));
-            assert_eq!(replaced(&mixed), mixed);
-            assert_eq!(replaced(&time[..time.len() - 1]), time[..time.len() - 1]);
+            assert_eq!(replaced(&mixed).sql, mixed);
+            let short = &time[..time.len() - 1];
+            assert_eq!(replaced(short).sql, short);
         }
         let computed = sql(&spelled("max(ts)"));
-        assert_eq!(replaced(&computed), computed);
+        assert_eq!(replaced(&computed).sql, computed);
+    }
+
+    /// Elsewhere than in the result it must be text: it may be compared, or be part of one.
+    #[test]
+    fn what_is_no_column_of_the_result_is_text() {
+        let time = spelled("ts");
+        for (before, after) in [
+            ("SELECT x FROM (SELECT ", " AS time FROM t)"),
+            ("WITH a AS (SELECT 1, ", " AS time FROM t) SELECT * FROM a"),
+            ("SELECT ')' || ", " AS time FROM t"),
+            ("SELECT ", " || 'x' AS time FROM t"),
+            ("SELECT * FROM t WHERE ", " > '2019'"),
+            ("SELECT (1, -- ) comment\n ", " AS time)"),
+            ("SELECT '(', -- ' (\n ", ""),
+        ] {
+            let done = replaced(&format!("{before}{time}{after}"));
+            assert_eq!(done.sql, format!("{before}dof_time(ts){after}"));
+            assert!(done.columns.is_empty());
+        }
+        for (before, after) in [
+            ("SELECT -- ' (\n '(', ", " AS time FROM t"),
+            ("SELECT (1 - 2), \"(\", ", " AS time\n  FROM t"),
+        ] {
+            let done = replaced(&format!("{before}{time}{after}"));
+            assert_eq!(done.sql, format!("{before}ts{after}"));
+            assert_eq!(done.columns, ["time"]);
+        }
     }
 
     /// No shipped query spells such a time in another way, which would be right and slow. (Those of few rows drop zeros.)
@@ -88,9 +171,9 @@ mod tests {
     fn every_query_spells_its_times_so() {
         let mut times = 0;
         for query in crate::query::catalogue() {
-            let sql = replaced(&query.sql);
-            times += sql.matches(FUNCTION).count();
-            assert!(!sql.contains("'.%09dZ"), "{}", query.name);
+            let done = replaced(&query.sql);
+            times += done.columns.len();
+            assert!(!done.sql.contains("'.%09dZ"), "{}", query.name);
         }
         assert!(times > 0);
     }

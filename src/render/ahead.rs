@@ -1,8 +1,10 @@
 //! Rows printed by a thread of their own, while the one that asks the database goes on.
 
 use super::Render;
+use crate::parse::time;
 use rusqlite::types::ValueRef;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -53,11 +55,22 @@ impl Ahead {
                 self.give(Given::Renderer(inner))?;
             }
         }
-        let rows = std::mem::take(&mut self.rows);
+        let rows = self.gathered();
         match &mut self.state {
             State::Here(inner) => rows.each(|values| inner.row(values)),
             _ => self.give(Given::Rows(rows)),
         }
+    }
+
+    /// The rows gathered so far, and room for as many more.
+    fn gathered(&mut self) -> Rows {
+        let more = Rows {
+            columns: self.rows.columns,
+            times: self.rows.times.clone(),
+            cells: Vec::with_capacity(self.rows.cells.len() + self.rows.columns),
+            bytes: Vec::with_capacity(self.rows.bytes.len() + 1024),
+        };
+        std::mem::replace(&mut self.rows, more)
     }
 
     /// Gives something to the other thread; the error with which it stopped.
@@ -97,6 +110,11 @@ fn print(given: &Receiver<Given>) -> io::Result<()> {
 }
 
 impl Render for Ahead {
+    fn prints_times(&mut self, in_columns: &[bool]) -> bool {
+        self.rows.times = in_columns.into();
+        true
+    }
+
     fn begin(&mut self, columns: &[String]) -> io::Result<()> {
         match &mut self.state {
             State::Here(inner) => inner.begin(columns),
@@ -139,6 +157,8 @@ impl Drop for Ahead {
 #[derive(Default)]
 struct Rows {
     columns: usize,
+    /// In which columns an INTEGER is a time.
+    times: Arc<[bool]>,
     cells: Vec<Cell>,
     bytes: Vec<u8>,
 }
@@ -148,6 +168,8 @@ enum Cell {
     Null,
     Integer(i64),
     Real(f64),
+    /// A time in nanoseconds, whose text has its place in the heap.
+    Time(i64),
     /// Bytes of the heap from where those of the cell before end, to here.
     Text(usize),
     Blob(usize),
@@ -160,13 +182,17 @@ impl Rows {
 
     fn push(&mut self, values: &[ValueRef<'_>]) {
         self.columns = values.len();
-        for value in values {
+        for (i, value) in values.iter().enumerate() {
             let mut heap = |bytes| {
                 self.bytes.extend_from_slice(bytes);
                 self.bytes.len()
             };
             self.cells.push(match *value {
                 ValueRef::Null => Cell::Null,
+                ValueRef::Integer(ns) if self.times.get(i) == Some(&true) => {
+                    heap(&[0; 30]);
+                    Cell::Time(ns)
+                }
                 ValueRef::Integer(n) => Cell::Integer(n),
                 ValueRef::Real(x) => Cell::Real(x),
                 ValueRef::Text(text) => Cell::Text(heap(text)),
@@ -175,8 +201,28 @@ impl Rows {
         }
     }
 
+    /// Puts the texts of times where they have their places.
+    fn print_times(&mut self) {
+        let mut at = 0;
+        for cell in &mut self.cells {
+            match *cell {
+                Cell::Time(ns) => {
+                    let text = time::rfc3339_nine(ns);
+                    self.bytes[at..at + text.len()].copy_from_slice(&text);
+                    at += text.len();
+                    *cell = Cell::Text(at);
+                }
+                Cell::Text(end) | Cell::Blob(end) => at = end,
+                Cell::Null | Cell::Integer(_) | Cell::Real(_) => {}
+            }
+        }
+    }
+
     /// Gives `to` each row.
-    fn each(&self, mut to: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>) -> io::Result<()> {
+    fn each(mut self, mut to: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>) -> io::Result<()> {
+        if self.times.contains(&true) {
+            self.print_times();
+        }
         let mut values = Vec::with_capacity(self.columns);
         let mut at = 0;
         for row in self.cells.chunks(self.columns.max(1)) {
@@ -185,7 +231,7 @@ impl Rows {
                 let mut heap = |end| &self.bytes[std::mem::replace(&mut at, end)..end];
                 values.push(match *cell {
                     Cell::Null => ValueRef::Null,
-                    Cell::Integer(n) => ValueRef::Integer(n),
+                    Cell::Integer(n) | Cell::Time(n) => ValueRef::Integer(n),
                     Cell::Real(x) => ValueRef::Real(x),
                     Cell::Text(end) => ValueRef::Text(heap(end)),
                     Cell::Blob(end) => ValueRef::Blob(heap(end)),
@@ -203,7 +249,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     /// What was written, and how much may be.
     #[derive(Clone)]
@@ -245,6 +291,27 @@ mod tests {
             render(&rows, &mut Json::new(want.clone())).unwrap();
             render(&rows, &mut Ahead::new(Box::new(Json::new(got.clone())))).unwrap();
             prop_assert!(*got.0.lock().unwrap() == *want.0.lock().unwrap());
+        }
+    }
+
+    /// An INTEGER in a column of times is printed as one, and nowhere else.
+    #[test]
+    fn times_are_printed() {
+        let row = [
+            ValueRef::Text(b"a, b"),
+            ValueRef::Integer(-1),
+            ValueRef::Integer(1_600_000_000_000_000_007),
+        ];
+        let none = [ValueRef::Null, ValueRef::Integer(2), ValueRef::Null];
+        let lines = "\"a, b\",-1,2020-09-13T12:26:40.000000007Z\n,2,\n";
+        for n in [1, 5_000] {
+            let rows = [row, none].repeat(n);
+            let paper = Paper(Arc::default(), usize::MAX);
+            let mut out = Ahead::new(Box::new(Csv::new(paper.clone())));
+            assert!(out.prints_times(&[false, false, true]));
+            render(&rows, &mut out).unwrap();
+            let want = format!("a,b,c\n{}", lines.repeat(n));
+            assert!(*paper.0.lock().unwrap() == want.as_bytes());
         }
     }
 

@@ -393,7 +393,7 @@ impl<'v> Extraction<'v> {
             Some((path, layer)) => (path.map(|p| p.host()), Some(layer.host())),
             None => (None, None),
         };
-        let text = rfc3339_nine;
+        let text = |ns| String::from_utf8_lossy(&rfc3339_nine(ns)).into_owned();
         let fields: [String; 16] = [
             format!("/{}", lossless(place)),
             if is_plain(place) {
