@@ -9,7 +9,7 @@ SELECT e.ts AS ts,
        'file' AS kind, l.container AS container, l.image AS image, l.layer AS layer,
        CAST(iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) AS TEXT) AS path,
        printf('%06o %d:%d %d bytes', f.mode, f.uid, f.gid, f.size) || coalesce(' -> ' || f.link, '') || coalesce(' (' || f.overlay || ')', '') AS detail,
-       CAST(NULL AS INTEGER) AS container_id, CAST(NULL AS INTEGER) AS image_id, d.tree_id AS tree_id, f.id AS ref, l.host AS host
+       CAST(NULL AS INTEGER) AS container_id, CAST(NULL AS INTEGER) AS image_id, d.tree_id AS tree_id, e.file_id AS ref, l.host AS host
   FROM event e CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree_label l ON l.tree_id = d.tree_id
 UNION ALL
 SELECT c.created_at, '', 'container', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
