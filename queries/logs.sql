@@ -41,21 +41,8 @@ first (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
 SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id
   FROM (
-  -- A container and nothing else: by its files.
-  SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
-    FROM container c CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id CROSS JOIN log_file w ON w.container_id = c.id
-         CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
-   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
-     AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container) AND (:stream IS NULL OR g.stream = :stream)
-   UNION ALL
-  -- All, as the index has them.
-  SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
-    FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id
-         CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
-   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND (:stream IS NULL OR g.stream = :stream)
-   UNION ALL
-  -- What a time or a text is asked of.
-  SELECT entry.ts, c.name, entry.stream, entry.partial, entry.line, a.json, h.name, entry.id
+  -- Parts that are merged, the last one through the fewest hands. What a time or a text is asked of.
+  SELECT entry.ts, c.name AS container, entry.stream, entry.partial, entry.line, a.json AS attrs, h.name AS host, entry.id AS entry_id
     FROM (SELECT * FROM log_entry
          WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
            AND ts < iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
@@ -99,5 +86,18 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
                                                                    FROM (SELECT ltrim(substr(rest, instr(rest, char(27)) + 1), ' !"#$%&''()*+,-./') AS last)) END
                                                     FROM plain WHERE instr(rest, char(27)))
                                                 SELECT text || rest FROM plain WHERE NOT instr(rest, char(27))) LIKE t.pattern ESCAPE '\')
-                                             = t.negated))))
+                                             = t.negated)))
+   UNION ALL
+  -- All, as the index has them.
+  SELECT g.ts, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
+    FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id
+         CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
+   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND (:stream IS NULL OR g.stream = :stream)
+   UNION ALL
+  -- A container and nothing else: by its files.
+  SELECT g.ts, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
+    FROM container c CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id CROSS JOIN log_file w ON w.container_id = c.id
+         CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
+   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
+     AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container) AND (:stream IS NULL OR g.stream = :stream))
  ORDER BY ts, entry_id;
