@@ -71,25 +71,35 @@ typed_as (path, host_id, side, only) AS MATERIALIZED (
 whole (container_id) AS MATERIALIZED (
   SELECT c.id FROM merged_root r CROSS JOIN container c ON c.id = r.container_id
    WHERE r.what = 'container' AND (r.renames OR :path IS NULL) AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
--- Where that is, and where links lead (side 4: in what is mounted in that container too): inner is the path in the tree. moved = 1: somewhere in
--- the tree may be what stands at `inner` in container `only`, since a directory above it was renamed.
-wanted (tree_id, inner, only, moved) AS MATERIALIZED (
-  SELECT b.tree_id, rtrim(substr(a.path, length(b.place) + 1), '/'), iif(b.moved, b.container_id, a.only), b.moved
+-- Directories that have another name in a container than below, and what that is. All that stands elsewhere in it lies below one of these.
+renamed (container_id, place, source) AS MATERIALIZED (
+  SELECT DISTINCT s.container_id, d.path, iif(f.redirect GLOB '/*', f.redirect, rtrim(rtrim(d.path, replace(d.path, '/', '')), '/') || '/' || f.redirect)
+    FROM whole w CROSS JOIN container_stack s ON s.container_id = w.container_id AND s.sees & 1 CROSS JOIN directory d ON d.tree_id = s.tree_id CROSS JOIN file f ON f.id = d.id
+   WHERE :path IS NOT NULL AND f.redirect IS NOT NULL),
+-- Where that is, and where links lead (side 4: in what is mounted in that container too): inner is the path in the tree. Where there is a
+-- source, what stands at `inner` in container `only` may lie anywhere below that, since a directory was renamed.
+wanted (tree_id, inner, only, source) AS MATERIALIZED (
+  SELECT b.tree_id, rtrim(substr(a.path, length(b.place) + 1), '/'), iif(b.source IS NULL, a.only, b.container_id), b.source
     FROM (SELECT path, host_id, side, only FROM typed_as
            UNION
           SELECT path || '/' || last, NULL, 6, container_id FROM way WHERE rest = '[]' AND links > 0) a
          CROSS JOIN (
-         SELECT id AS tree_id, rtrim(host_path, '/') AS place, host_id, 1 AS side, NULL AS container_id, 0 AS moved FROM tree
+         SELECT id AS tree_id, rtrim(host_path, '/') AS place, host_id, 1 AS side, NULL AS container_id, NULL AS source FROM tree
           UNION ALL
-         SELECT id, '', host_id, 2, NULL, 0 FROM tree WHERE kind = 'layer'
+         SELECT id, '', host_id, 2, NULL, NULL FROM tree WHERE kind = 'layer'
           UNION ALL
-         SELECT p.tree_id, p.place, t.host_id, 2, p.container_id, 0 FROM mount_place p CROSS JOIN tree t ON t.id = p.tree_id
+         SELECT p.tree_id, p.place, t.host_id, 2, p.container_id, NULL FROM mount_place p CROSS JOIN tree t ON t.id = p.tree_id
           UNION ALL
-         SELECT s.tree_id, '', t.host_id, 2, w.container_id, 1 FROM whole w CROSS JOIN container_stack s ON s.container_id = w.container_id AND s.sees & 1 CROSS JOIN tree t ON t.id = s.tree_id) b
+         SELECT DISTINCT s.tree_id, '', t.host_id, 2, r.container_id, r.source FROM renamed r CROSS JOIN container_stack s ON s.container_id = r.container_id AND s.sees & 1 CROSS JOIN tree t ON t.id = s.tree_id) b
    WHERE a.side & b.side AND b.host_id = coalesce(a.host_id, b.host_id) AND substr(a.path || '/', 1, length(b.place) + 1) = b.place || '/'
-     AND CASE WHEN b.moved THEN coalesce(a.only, b.container_id) = b.container_id WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
+     -- What is asked, to its first wildcard, lies below a renamed directory, or that below it.
+     AND CASE WHEN b.source IS NOT NULL
+              THEN coalesce(a.only, b.container_id) = b.container_id
+               AND EXISTS (SELECT 1 FROM (SELECT substr(a.path, 1, min(instr(a.path || '*', '*'), instr(a.path || '?', '?'), instr(a.path || '[', '[')) - 1) AS begins) q CROSS JOIN renamed r
+                            WHERE r.container_id = b.container_id AND substr(r.place || '/', 1, length(q.begins)) = substr(q.begins, 1, length(r.place) + 1))
+              WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
    UNION
-  SELECT t.id, '', NULL, 0 FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
+  SELECT t.id, '', NULL, NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
    WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = eng.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
      AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND (v.mount_point IS NULL OR substr(a.path || '/', 1, length(v.mount_point) + 1) <> v.mount_point || '/')
@@ -109,10 +119,14 @@ shown (container_id, file_id, path) AS MATERIALIZED (
 -- path was asked of, where a null stands for all; where there is none, only is the container, or NULL for all. moved is a path or GLOB
 -- that it only answers if it stands there.
 found (file_id, tree_id, dir_path, name, dir_raw, name_raw, asked_of, only, moved) AS MATERIALIZED (
-  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.asked_of, NULL, iif(w.moved, w.inner, NULL)
-    FROM (SELECT tree_id, inner, moved, json_group_array(only) AS asked_of, rtrim(rtrim(inner, replace(inner, '/', '')), '/') AS above, replace(inner, rtrim(inner, replace(inner, '/', '')), '') AS name FROM wanted GROUP BY tree_id, inner, moved) w
-         CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path BETWEEN iif(w.moved, '', w.above) AND iif(w.moved, x'', w.above) CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
-   WHERE +f.name = w.name OR +f.name = '.wh.' || w.name AND f.overlay LIKE '%whiteout%' OR w.moved AND w.inner GLOB '*[*?[]*'
+  SELECT f.id, w.tree_id, d.path, iif(f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name), d.path_raw, f.name_raw, w.asked_of, NULL, iif(w.source IS NULL, NULL, w.inner)
+    FROM (SELECT tree_id, inner, source, json_group_array(only) AS asked_of, coalesce(source, rtrim(rtrim(inner, replace(inner, '/', '')), '/')) AS above, replace(inner, rtrim(inner, replace(inner, '/', '')), '') AS name,
+                 -- What a name must end with: what follows the last wildcard or slash.
+                 substr(inner, length(rtrim(inner, replace(replace(replace(replace(replace(inner, '/', ''), '*', ''), '?', ''), '[', ''), ']', ''))) + 1) AS ending
+            FROM wanted GROUP BY tree_id, inner, source) w
+         CROSS JOIN directory d ON d.tree_id = w.tree_id AND d.path BETWEEN w.above AND iif(w.source IS NULL, w.above, w.above || '0') CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+   WHERE (+f.name = w.name OR +f.name = '.wh.' || w.name AND f.overlay LIKE '%whiteout%' OR w.source IS NOT NULL AND w.inner GLOB '*[*?[]*' AND substr(f.name, length(f.name) - length(w.ending) + 1) = w.ending)
+     AND (d.path = w.above OR substr(d.path, 1, length(w.above) + 1) = w.above || '/')
    UNION
   SELECT file_id, tree, dir_path, name, dir_raw, name_raw, NULL, only, NULL
     FROM (SELECT f.id AS file_id, t.id AS tree, t.kind, d.path AS dir_path, iif(f.overlay IS NOT NULL AND f.name GLOB '.wh.?*' AND f.overlay LIKE '%whiteout%' AND (f.mode & 61440) <> 8192, substr(f.name, 5), f.name) AS name, d.path_raw AS dir_raw, f.name_raw,
