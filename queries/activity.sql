@@ -11,9 +11,9 @@
 -- :path       a GLOB on the path in the container, e.g. /tmp/*; everything, with a path or without, when unset
 -- :kind       file | container | image | image-step | volume | network | log; all when unset
 -- Example: dof query activity --by hour
-WITH bounds (first, past, unit) AS MATERIALIZED (
+WITH bounds (first, last, unit) AS MATERIALIZED (
   SELECT iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0))),
-         iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0))),
+         iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1),
          CASE :by WHEN 'minute' THEN 60 WHEN 'hour' THEN 3600 ELSE 86400 END * 1000000000),
 wanted (id) AS MATERIALIZED (
   SELECT c.id FROM container c WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)),
@@ -29,7 +29,7 @@ of_tree (period, tree_id, moments, modified, accessed, changed, born, first, las
   -- Files from their index, counted by tree before anything is named: what the timeline says of each is not needed, and costs.
   SELECT e.ts / b.unit - (e.ts % b.unit < 0), d.tree_id,
          count(*), sum(e.macb & 2 > 0), sum(e.macb & 1 > 0), sum(e.macb & 4 > 0), sum(e.macb & 8 > 0), min(e.ts), max(e.ts)
-    FROM bounds b CROSS JOIN event e ON e.ts >= b.first AND e.ts < b.past
+    FROM bounds b CROSS JOIN event e ON e.ts >= b.first AND e.ts <= b.last
          CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id
    WHERE (:kind IS NULL OR :kind = 'file') AND d.tree_id IN (SELECT id FROM wanted_tree)
      AND (:path IS NULL OR (SELECT iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) FROM tree_label l WHERE l.tree_id = d.tree_id) GLOB :path)
@@ -40,7 +40,7 @@ part (period, kind, container, moments, modified, accessed, changed, born, first
   UNION ALL
   SELECT t.ts / b.unit - (t.ts % b.unit < 0), t.kind, t.container, count(*), 0, 0, 0, 0, min(t.ts), max(t.ts), t.host
     FROM timeline t CROSS JOIN bounds b
-   WHERE t.kind <> 'file' AND t.ts >= (SELECT first FROM bounds) AND t.ts < (SELECT past FROM bounds)
+   WHERE t.kind <> 'file' AND t.ts >= (SELECT first FROM bounds) AND t.ts <= (SELECT last FROM bounds)
      AND (:kind IS NULL OR t.kind = :kind)
      AND (:path IS NULL OR t.path GLOB :path)
      AND (:container IS NULL OR t.container_id IN (SELECT id FROM wanted) OR t.tree_id IN (SELECT id FROM wanted_tree))

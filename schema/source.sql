@@ -8,7 +8,7 @@ CREATE TABLE source (
   size     INTEGER NOT NULL,   -- bytes
   mtime    INTEGER NOT NULL,
   sha256   TEXT,               -- of the content, for metadata files
-  content  ANY                 -- the content itself, for JSON metadata: TEXT, or BLOB when it is not UTF-8
+  content  ANY                 -- the content itself, for JSON metadata: TEXT, or BLOB when it is not UTF-8 or has NULs
 ) STRICT;
 
 -- What could not be read or parsed. Nothing is left out in silence.

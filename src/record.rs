@@ -3,18 +3,19 @@
 //! Field names are column names; what a column means is said in `schema/`, which a test holds against these
 //! structs. Files, events and log entries come by the million and have their own batches in [`crate::ingest`].
 
+use crate::text::is_plain;
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-/// The content of a metadata file: TEXT where it is UTF-8, BLOB where it is not.
+/// The content of a metadata file: TEXT where it is UTF-8 without NULs, else BLOB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
 
 impl ToSql for Content {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match std::str::from_utf8(&self.0) {
-            Ok(s) => ValueRef::Text(s.as_bytes()),
-            Err(_) => ValueRef::Blob(&self.0),
+        Ok(ToSqlOutput::Borrowed(match is_plain(&self.0) {
+            true => ValueRef::Text(&self.0),
+            false => ValueRef::Blob(&self.0),
         }))
     }
 }

@@ -205,7 +205,13 @@ impl<'c> Writer<'c> {
                 }
             };
             for (i, value) in record.values().iter().enumerate() {
-                stmt.raw_bind_parameter(i + 1, value)?;
+                match value.to_sql()? {
+                    // JSON may have NULs in its strings, at which stock `sqlite3` ends what it prints.
+                    ToSqlOutput::Borrowed(ValueRef::Text(t)) if !text::is_plain(t) => {
+                        stmt.raw_bind_parameter(i + 1, text::lossless(t).as_ref())?;
+                    }
+                    value => stmt.raw_bind_parameter(i + 1, value)?,
+                }
             }
             stmt.raw_execute()?;
             Ok(())
@@ -229,10 +235,10 @@ impl<'c> Writer<'c> {
         let done = self.problem.execute(rusqlite::params![
             self.host,
             p.severity.word(),
-            p.path,
+            text::lossless(p.path.as_bytes()),
             offset,
-            p.what,
-            p.kept
+            text::lossless(p.what.as_bytes()),
+            text::lossless(p.kept.as_bytes())
         ]);
         done.map(drop).map_err(|e| self.err(e))
     }

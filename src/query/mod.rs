@@ -297,27 +297,24 @@ impl Query {
             .iter()
             .map(|s| (*s).to_owned())
             .collect();
-        let at_times: Vec<usize> = (0..names.len()).filter(|&i| times[i]).collect();
-        let as_text = !out.prints_times(&times);
+        let as_text: Vec<usize> = match out.prints_times(&times) {
+            true => Vec::new(),
+            false => (0..names.len()).filter(|&i| times[i]).collect(),
+        };
         out.begin(&names)?;
         let mut rows = stmt.raw_query();
         let mut values: Vec<ValueRef<'_>> = Vec::new();
         let mut n = 0;
         while let Some(row) = rows.next()? {
-            let mut texts = Vec::new();
+            let mut texts = vec![[0; 30]; as_text.len()];
             let mut of_row = emptied(values);
             for i in 0..names.len() {
                 of_row.push(row.get_ref(i)?);
             }
-            if as_text {
-                texts.extend(at_times.iter().map(|&i| match of_row[i] {
-                    ValueRef::Integer(ns) => time::rfc3339_nine(ns),
-                    _ => [0; 30],
-                }));
-                for (&i, text) in at_times.iter().zip(&texts) {
-                    if let ValueRef::Integer(_) = of_row[i] {
-                        of_row[i] = ValueRef::Text(text);
-                    }
+            for (&i, text) in as_text.iter().zip(&mut texts) {
+                if let ValueRef::Integer(ns) = of_row[i] {
+                    *text = time::rfc3339_nine(ns);
+                    of_row[i] = ValueRef::Text(text);
                 }
             }
             out.row(&of_row)?;

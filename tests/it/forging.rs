@@ -122,6 +122,64 @@ fn host() -> Host {
     host
 }
 
+/// A NUL in a string of Docker's JSON, at which SQLite's functions and shell end a text, hides nothing behind it.
+#[test]
+fn a_nul_hides_nothing() {
+    let host = host();
+    let mut changed = 0;
+    for entry in walkdir::WalkDir::new(host.root()) {
+        let path = entry.unwrap().into_path();
+        let Some(json) = fs::symlink_metadata(&path)
+            .ok()
+            .filter(fs::Metadata::is_file)
+            .and_then(|_| fs::read_to_string(&path).ok())
+            .filter(|text| text.starts_with('{'))
+        else {
+            continue;
+        };
+        let with = json.replace("State: forged", "State: for\\u0000ged");
+        changed += usize::from(with != json);
+        fs::write(&path, with).unwrap();
+    }
+    assert!(changed >= 6, "{changed} files");
+    let (_dir, case) = ingest(&host.mount(), 1);
+    let db = crate::support::open(&case);
+    let mut columns = db
+        .prepare("SELECT t.name, c.name FROM pragma_table_list t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%'")
+        .unwrap();
+    let columns: Vec<(String, String)> = columns
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let mut shown = std::collections::BTreeSet::new();
+    for (table, column) in &columns {
+        let count = |with: &str| -> i64 {
+            let sql = format!(
+                "SELECT count(*) FROM {table} WHERE typeof(\"{column}\") = 'text' AND instr(CAST(\"{column}\" AS BLOB), {with})"
+            );
+            crate::support::one(&db, &sql)
+        };
+        assert_eq!(count("x'00'"), 0, "{table}.{column}");
+        if count("CAST('for\\x00ged' AS BLOB)") > 0 {
+            shown.insert(format!("{table}.{column}"));
+        }
+    }
+    for place in [
+        "container.name",
+        "container_env.key",
+        "container_label.value",
+        "container_mount.destination",
+        "container_network.name",
+        "image.author",
+        "image_history.created_by",
+        "log_entry.line",
+        "mount_place.place",
+    ] {
+        assert!(shown.contains(place), "{place} not in {shown:?}");
+    }
+}
+
 #[test]
 fn no_text_out_of_the_evidence_speaks() {
     let host = host();
