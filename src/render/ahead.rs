@@ -303,9 +303,10 @@ mod tests {
             ValueRef::Integer(1_600_000_000_000_000_007),
         ];
         let none = [ValueRef::Null, ValueRef::Integer(2), ValueRef::Null];
-        let lines = "\"a, b\",-1,2020-09-13T12:26:40.000000007Z\n,2,\n";
+        let bytes = [ValueRef::Blob(b"raw"), ValueRef::Null, ValueRef::Integer(0)];
+        let lines = "\"a, b\",-1,2020-09-13T12:26:40.000000007Z\n,2,\nraw,,1970-01-01T00:00:00.000000000Z\n";
         for n in [1, 5_000] {
-            let rows = [row, none].repeat(n);
+            let rows = [row, none, bytes].repeat(n);
             let paper = Paper(Arc::default(), usize::MAX);
             let mut out = Ahead::new(Box::new(Csv::new(paper.clone())));
             assert!(out.prints_times(&[false, false, true]));

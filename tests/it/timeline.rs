@@ -2,7 +2,7 @@
 
 use crate::support::{dof, dof_command, folder, ingest, open, rows, run, sample, skip};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -356,4 +356,41 @@ fn dates_that_a_case_cannot_hold() {
     let ends = ["--since", "1677-09-22", "--until", "2262-04-11"];
     let all = rows(&case, &["timeline"]);
     assert_eq!(rows(&case, &[&["timeline"], &ends[..]].concat()), all);
+}
+
+/// The letters of a row are those of the file's times that are its moment, in the order m, a, c, b; whichever these are.
+#[test]
+fn the_letters_are_those_of_the_times() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = rusqlite::Connection::open(&case).unwrap();
+    let letters = |with: [bool; 4]| -> String {
+        let letters = "macb".chars().zip(with);
+        letters.map(|(c, is)| if is { c } else { '.' }).collect()
+    };
+    let rows = |sql: &str| -> Vec<(String, [bool; 4])> {
+        let mut stmt = db.prepare(sql).unwrap();
+        let rows = stmt.query_map([], |r| {
+            Ok((r.get(0)?, [r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?]))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let by_times = rows(
+        "SELECT t.macb, f.mtime = t.ts, f.atime = t.ts, f.ctime = t.ts, coalesce(f.crtime = t.ts, 0)
+           FROM timeline t JOIN file f ON f.id = t.ref WHERE t.kind = 'file'",
+    );
+    assert!(by_times.len() > 2000);
+    // A host has few of the combinations: all fifteen, as the bits that schema/file.sql says.
+    db.execute("UPDATE event SET macb = file_id % 15 + 1", [])
+        .unwrap();
+    let by_bits = rows(
+        "SELECT t.macb, e.macb & 2 > 0, e.macb & 1 > 0, e.macb & 4 > 0, e.macb & 8 > 0
+           FROM timeline t JOIN event e ON e.ts = t.ts AND e.file_id = t.ref WHERE t.kind = 'file'",
+    );
+    let mut seen = BTreeSet::new();
+    for (said, with) in by_times.into_iter().chain(by_bits) {
+        assert_eq!(said, letters(with));
+        seen.insert(said);
+    }
+    assert_eq!(seen.len(), 15);
 }
