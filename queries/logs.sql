@@ -1,6 +1,6 @@
 -- What did the containers write to their logs?
--- Entries that could not be read have no time; they come first, unless a time is asked for. entry_id is the row of log_entry, which knows
--- the file and the offset.
+-- By time; entries that could not be read have none and come first. Those of one container, where no time is asked for, as it wrote
+-- them, in the order of docker logs. entry_id is the row of log_entry, which knows the file and the offset.
 -- What :match looks for: words and "phrases" (two quotes within are one), anywhere in the line, within longer words, ASCII letters of
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
 -- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
@@ -41,38 +41,53 @@ first (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
 SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id
   FROM (
-  -- Parts that are merged, the last one through the fewest hands. What a time or a text is asked of.
-  SELECT entry.ts, c.name AS container, entry.stream, entry.partial, entry.line, a.json AS attrs, h.name AS host, entry.id AS entry_id
-    FROM (SELECT * FROM log_entry
-         WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-           AND ts <= iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1)
-           AND (:since IS NOT NULL OR :until IS NOT NULL)
-        UNION ALL
-        -- Text without a time: all lines, in the order they stand in.
-        SELECT whole.* FROM first need CROSS JOIN log_entry whole NOT INDEXED
-         WHERE :since IS NULL AND :until IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL)
-           AND (whole.line LIKE need.loose1 ESCAPE '\' AND (whole.line LIKE need.pattern1 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2'))
-                OR need.loose2 IS NOT NULL AND (whole.line LIKE need.loose2 ESCAPE '\' AND (whole.line LIKE need.pattern2 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2'))
-                OR need.loose3 IS NOT NULL AND (whole.line LIKE need.loose3 ESCAPE '\' AND (whole.line LIKE need.pattern3 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2'))
-                OR need.loose4 IS NOT NULL AND whole.line LIKE need.loose4 ESCAPE '\' AND (whole.line LIKE need.pattern4 ESCAPE '\' OR whole.line LIKE '%' || char(27) || '%' OR instr(CAST(whole.line AS BLOB), x'c2')))))
-           AND (:like IS NULL OR whole.line LIKE :like)) entry
-  CROSS JOIN log_file lf ON lf.id = entry.log_file_id CROSS JOIN container c ON c.id = lf.container_id
-  LEFT JOIN log_attrs a ON a.id = entry.attrs_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
- WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
-   AND (:stream IS NULL OR entry.stream = :stream) AND (:like IS NULL OR entry.line LIKE :like)
-   AND (trim(coalesce(:match, '')) = ''
+  -- Parts of which one has rows, in its own order: only what a text is found in is sorted.
+  SELECT * FROM (
+    SELECT * FROM (
+    -- A time, and whatever else.
+    SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+      FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
+     WHERE g.ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
+       AND g.ts <= iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1)
+       AND (:since IS NOT NULL OR :until IS NOT NULL)
+       AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+       AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
+     ORDER BY g.ts, g.id)
+    UNION ALL
+    -- A text without a time: all lines, as they stand.
+    SELECT * FROM (
+    SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+      FROM first need CROSS JOIN log_entry g NOT INDEXED CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
+     WHERE :since IS NULL AND :until IS NULL AND :container IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL)
+       AND (g.line LIKE need.loose1 ESCAPE '\' AND (g.line LIKE need.pattern1 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
+            OR need.loose2 IS NOT NULL AND (g.line LIKE need.loose2 ESCAPE '\' AND (g.line LIKE need.pattern2 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
+            OR need.loose3 IS NOT NULL AND (g.line LIKE need.loose3 ESCAPE '\' AND (g.line LIKE need.pattern3 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
+            OR need.loose4 IS NOT NULL AND g.line LIKE need.loose4 ESCAPE '\' AND (g.line LIKE need.pattern4 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2')))))
+       AND (:like IS NULL OR g.line LIKE :like) AND (:stream IS NULL OR g.stream = :stream)
+     ORDER BY g.ts, g.id)
+    UNION ALL
+    -- A container and no time: its files, as they stand.
+    SELECT * FROM (
+    SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+      FROM log_file w NOT INDEXED CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
+           CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
+     WHERE :since IS NULL AND :until IS NULL AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+       AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
+     ORDER BY w.id, g.id)
+  )
+   WHERE (:match IS NULL OR trim(:match) = ''
         OR EXISTS (SELECT 1 FROM lead l
-                    WHERE entry.line LIKE l.loose ESCAPE '\'
+                    WHERE line LIKE l.loose ESCAPE '\'
                       AND NOT EXISTS (SELECT 1 FROM term t
                                        WHERE t.alternative = l.alternative
-                                         AND (entry.line LIKE t.pattern ESCAPE '\'
-                                              OR entry.line LIKE t.loose ESCAPE '\' AND (entry.line LIKE '%' || char(27) || '%' OR instr(CAST(entry.line AS BLOB), x'c2')) AND (
+                                         AND (line LIKE t.pattern ESCAPE '\'
+                                              OR line LIKE t.loose ESCAPE '\' AND (line LIKE '%' || char(27) || '%' OR instr(CAST(line AS BLOB), x'c2')) AND (
                                                 -- The line without escape sequences: ESC [ ... to a letter; ESC ] ... to a BEL, a ST (ESC \) or another ESC, and ESC P, X, ^ and _ ... to
                                                 -- the latter two; else ESC and a character. An ESC within one begins anew. What is one character in the 8-bit form (x'c2..') is two here.
                                                 WITH RECURSIVE plain (text, rest) AS (
-                                                  SELECT '', iif(instr(CAST(entry.line AS BLOB), x'c2'), replace(replace(replace(replace(replace(replace(replace(entry.line,
+                                                  SELECT '', iif(instr(CAST(line AS BLOB), x'c2'), replace(replace(replace(replace(replace(replace(replace(line,
                                                              char(155), char(27) || '['), char(157), char(27) || ']'), char(144), char(27) || 'P'), char(152), char(27) || 'X'),
-                                                             char(158), char(27) || '^'), char(159), char(27) || '_'), char(156), char(27) || '\'), entry.line)
+                                                             char(158), char(27) || '^'), char(159), char(27) || '_'), char(156), char(27) || '\'), line)
                                                   UNION ALL
                                                   SELECT text || substr(rest, 1, instr(rest, char(27)) - 1), CASE substr(rest, instr(rest, char(27)) + 1, 1)
                                                            WHEN '[' THEN (SELECT substr(last, 1 + (substr(last, 1, 1) <> char(27)))
@@ -89,15 +104,9 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
                                              = t.negated)))
    UNION ALL
   -- All, as the index has them.
+  SELECT * FROM (
   SELECT g.ts, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
     FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id
          CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
    WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND (:stream IS NULL OR g.stream = :stream)
-   UNION ALL
-  -- A container and nothing else: by its files.
-  SELECT g.ts, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
-    FROM container c CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id CROSS JOIN log_file w ON w.container_id = c.id
-         CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
-   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL
-     AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container) AND (:stream IS NULL OR g.stream = :stream))
- ORDER BY ts, entry_id;
+   ORDER BY g.ts, g.id));

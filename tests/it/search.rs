@@ -83,6 +83,54 @@ fn the_last_nanosecond() {
     }
 }
 
+/// A container's own entries come as it wrote them, as `docker logs` reads them, whatever its clock said; a window, and what is
+/// asked of all containers, by time.
+#[test]
+fn one_container_is_in_the_order_of_its_files() {
+    let host = crate::bad_input::Host::new();
+    let entry = |line: &str, second: u32| {
+        format!(
+            "{{\"log\":\"{line} x\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:{second:02}Z\"}}\n"
+        )
+    };
+    for (name, seconds) in [("web", [30, 10, 40]), ("db", [20, 50, 15])] {
+        let id = host.container(name.chars().next().unwrap(), crate::bad_input::config(name));
+        let [a, b, c] = seconds.map(|second| entry(name, second));
+        host.log(&id, a + &b + "not readable x\n" + &c);
+    }
+    let (_dir, case) = ingest(&host.mount(), 1);
+    let bad = None;
+    let second = |s: u64| Some(format!("2024-01-01T00:00:{s:02}.000000000Z"));
+    let of = |seconds: &[u64]| seconds.iter().map(|&s| second(s)).collect::<Vec<_>>();
+    let own = vec![second(30), second(10), bad.clone(), second(40)];
+    let all = [vec![bad.clone(), bad], of(&[10, 15, 20, 30, 40, 50])].concat();
+    for (words, want) in [
+        (vec!["--container", "web"], own.clone()),
+        (vec!["--container", "web", "--match", "x"], own.clone()),
+        (vec!["--container", "web", "--like", "%x"], own),
+        (
+            vec!["--container", "web", "--stream", "stdout"],
+            of(&[30, 10, 40]),
+        ),
+        (
+            vec!["--container", "web", "--since", "2024-01-01"],
+            of(&[10, 30, 40]),
+        ),
+        (vec![], all.clone()),
+        (vec!["--match", "x"], all),
+        (
+            vec!["--since", "2024-01-01", "--match", "x"],
+            of(&[10, 15, 20, 30, 40, 50]),
+        ),
+    ] {
+        let times: Vec<_> = lines(&case, &words)
+            .iter()
+            .map(|row| row["time"].as_str().map(str::to_owned))
+            .collect();
+        assert_eq!(times, want, "logs {words:?}");
+    }
+}
+
 const LINES: [&str; 14] = [
     "\x1b[32mINFO\x1b[0m \x1b[31mXmrig\x1b[0m connected",
     "pool stratum+tcp://mine.example:3333",

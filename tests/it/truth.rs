@@ -646,19 +646,30 @@ impl Diff<'_> {
         }
     }
 
-    /// `docker logs -t`: the time with nine digits, a blank, the line, and a newline unless it goes on.
+    /// `docker logs -t`: the time with nine digits, a blank, the line, and a newline unless it goes on. The query `logs` has the
+    /// entries of a container in that order.
     fn log(&mut self, name: &str, stream: &str, theirs: &[u8], docker20: bool) {
+        let (mut logs, _) = dof::query::find("logs").unwrap().prepare(self.db).unwrap();
+        let full_id: String = self
+            .db
+            .query_row(
+                "SELECT full_id FROM container WHERE name = ?",
+                [name],
+                |r| r.get(0),
+            )
+            .unwrap();
+        let asked = [(":container", &full_id[..]), (":stream", stream)];
         let mut stmt = self
             .db
-            .prepare(
-                "SELECT g.ts, g.line, g.partial, g.raw, lf.format FROM log_entry g JOIN log_file lf ON lf.id = g.log_file_id JOIN container c ON c.id = lf.container_id
-                  WHERE c.name = ?1 AND g.stream = ?2 ORDER BY g.id",
-            )
+            .prepare("SELECT g.ts, g.line, g.partial, g.raw, lf.format FROM log_entry g JOIN log_file lf ON lf.id = g.log_file_id WHERE g.id = ?")
             .unwrap();
         let mut ours = Vec::new();
         let mut is_local = false;
-        let mut rows = stmt.query([name, stream]).unwrap();
-        while let Some(r) = rows.next().unwrap() {
+        let mut entries = logs.query(&asked[..]).unwrap();
+        while let Some(entry) = entries.next().unwrap() {
+            let id: i64 = entry.get("entry_id").unwrap();
+            let mut rows = stmt.query([id]).unwrap();
+            let r = rows.next().unwrap().unwrap();
             let ts: i64 = r.get(0).unwrap();
             let time = chrono::DateTime::from_timestamp_nanos(ts)
                 .format("%Y-%m-%dT%H:%M:%S%.9fZ ")
