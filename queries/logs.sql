@@ -41,7 +41,8 @@ first (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
 SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id
   FROM (
-  -- Parts of which one has rows, in its own order: only what a text is found in is sorted.
+  -- Parts of which one has rows. They are in its own order, which SQLite keeps where a subquery is all of FROM; one for all would
+  -- have each row handed through a merge. Only what a text is found in is sorted.
   SELECT * FROM (
     SELECT * FROM (
     -- A time, and whatever else.
