@@ -5,13 +5,15 @@
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
 -- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
 -- In sqlite3, which checks nothing, :match is that without parentheses: groups of words between ORs.
--- There is no index to be made or to miss anything: lines are read as they stand, a million in some tenths of a second.
+-- There is no index to be made or to miss anything: lines are read as they stand; dof has all cores read a run of entries each.
 -- :container  name, id or unique prefix of the id; all when unset
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
 -- :stream     stdout | stderr; both when unset
 -- :match      words to find, e.g. xmrig OR (stratum NOT example); all when unset or empty
 -- :like       an SQL LIKE pattern on the line, e.g. %wget%; all when unset
+-- :first      entry_id to begin with, e.g. some before one that was found; the first when unset
+-- :last       entry_id to end with; the last when unset
 -- Example: dof query logs --match xmrig
 WITH RECURSIVE
 -- Each token of :match, the number of ORs before it, and whether it comes after a NOT.
@@ -53,13 +55,15 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
        AND (:since IS NOT NULL OR :until IS NOT NULL)
        AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
        AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
+       AND (:first IS NULL OR g.id >= CAST(:first AS INTEGER)) AND (:last IS NULL OR g.id <= CAST(:last AS INTEGER))
      ORDER BY g.ts, g.id)
     UNION ALL
-    -- A text without a time: all lines, as they stand.
+    -- A text without a time, or a run of entries: all lines, as they stand.
     SELECT * FROM (
     SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM first need CROSS JOIN log_entry g NOT INDEXED CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
-     WHERE :since IS NULL AND :until IS NULL AND :container IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL)
+     WHERE :since IS NULL AND :until IS NULL AND :container IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL OR :first IS NOT NULL OR :last IS NOT NULL)
+       AND g.id BETWEEN iif(:first IS NULL, 0, CAST(:first AS INTEGER)) AND iif(:last IS NULL, 9223372036854775807, CAST(:last AS INTEGER))
        AND (g.line LIKE need.loose1 ESCAPE '\' AND (g.line LIKE need.pattern1 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
             OR need.loose2 IS NOT NULL AND (g.line LIKE need.loose2 ESCAPE '\' AND (g.line LIKE need.pattern2 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
             OR need.loose3 IS NOT NULL AND (g.line LIKE need.loose3 ESCAPE '\' AND (g.line LIKE need.pattern3 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
@@ -71,7 +75,8 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
     SELECT * FROM (
     SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM log_file w NOT INDEXED CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
-           CROSS JOIN log_entry g ON g.id BETWEEN w.first_entry AND w.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
+           CROSS JOIN log_entry g ON g.id BETWEEN iif(:first IS NULL, w.first_entry, max(w.first_entry, CAST(:first AS INTEGER))) AND iif(:last IS NULL, w.last_entry, min(w.last_entry, CAST(:last AS INTEGER)))
+           LEFT JOIN log_attrs a ON a.id = g.attrs_id
      WHERE :since IS NULL AND :until IS NULL AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
        AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
      ORDER BY w.id, g.id)
@@ -109,5 +114,6 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
   SELECT g.ts, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
     FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id
          CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
-   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND (:stream IS NULL OR g.stream = :stream)
+   WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND :first IS NULL AND :last IS NULL
+     AND (:stream IS NULL OR g.stream = :stream)
    ORDER BY g.ts, g.id));

@@ -4,9 +4,11 @@
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
 //! statement, which is the file's own but for how a shipped query works out times (`times.rs`). A parameter called `since` or
 //! `until` is a date; `container` and `image` are references, which must be known and unambiguous; `match` is an
-//! expression of words ([`expression`]); everything else is text.
+//! expression of words ([`expression`]); `first` and `last` are ids of rows; everything else is text. Text in all log lines is
+//! looked for by all cores (`parts.rs`).
 
 pub mod expression;
+mod parts;
 pub mod reference;
 mod times;
 
@@ -60,6 +62,9 @@ pub enum Error {
     /// A container or image that is unknown or ambiguous.
     #[error(transparent)]
     Reference(#[from] reference::Error),
+    /// The case could not be opened once more.
+    #[error(transparent)]
+    Case(#[from] crate::case::Error),
     /// SQLite said no.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -288,6 +293,9 @@ impl Query {
                 "container" => reference::container(db, value)?,
                 "image" => reference::image(db, value)?,
                 "match" => expression::normal(value).map_err(|what| refuse(&what))?,
+                "first" | "last" if value.parse::<i64>().is_err() => {
+                    return Err(refuse("not the id of a row"));
+                }
                 _ => value.clone(),
             };
             stmt.raw_bind_parameter(at, bound)?;
@@ -302,22 +310,33 @@ impl Query {
             false => (0..names.len()).filter(|&i| times[i]).collect(),
         };
         out.begin(&names)?;
+        let mut print = |values: &[ValueRef<'_>]| {
+            if as_text.is_empty() {
+                return out.row(values);
+            }
+            let mut texts = vec![[0; 30]; as_text.len()];
+            let mut values = values.to_vec();
+            for (&i, text) in as_text.iter().zip(&mut texts) {
+                if let ValueRef::Integer(ns) = values[i] {
+                    *text = time::rfc3339_nine(ns);
+                    values[i] = ValueRef::Text(text);
+                }
+            }
+            out.row(&values)
+        };
+        if let Some(n) = parts::search(self, db, arguments, &names, &mut print)? {
+            out.end()?;
+            return Ok(n);
+        }
         let mut rows = stmt.raw_query();
-        let mut values: Vec<ValueRef<'_>> = Vec::new();
+        let mut values = Vec::new();
         let mut n = 0;
         while let Some(row) = rows.next()? {
-            let mut texts = vec![[0; 30]; as_text.len()];
             let mut of_row = emptied(values);
             for i in 0..names.len() {
                 of_row.push(row.get_ref(i)?);
             }
-            for (&i, text) in as_text.iter().zip(&mut texts) {
-                if let ValueRef::Integer(ns) = of_row[i] {
-                    *text = time::rfc3339_nine(ns);
-                    of_row[i] = ValueRef::Text(text);
-                }
-            }
-            out.row(&of_row)?;
+            print(&of_row)?;
             n += 1;
             values = emptied(of_row);
         }

@@ -1,15 +1,11 @@
 //! Rows printed by a thread of their own, while the one that asks the database goes on.
 
-use super::Render;
-use crate::parse::time;
+use super::{Render, Rows};
 use rusqlite::types::ValueRef;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// Bytes that are handed over at once, where no row is larger.
-const GATHER: usize = 64 * 1024;
 /// How many such heaps may wait to be printed.
 const WAITING: usize = 4;
 
@@ -64,12 +60,7 @@ impl Ahead {
 
     /// The rows gathered so far, and room for as many more.
     fn gathered(&mut self) -> Rows {
-        let more = Rows {
-            columns: self.rows.columns,
-            times: self.rows.times.clone(),
-            cells: Vec::with_capacity(self.rows.cells.len() + self.rows.columns),
-            bytes: Vec::with_capacity(self.rows.bytes.len() + 1024),
-        };
+        let more = self.rows.room();
         std::mem::replace(&mut self.rows, more)
     }
 
@@ -111,7 +102,7 @@ fn print(given: &Receiver<Given>) -> io::Result<()> {
 
 impl Render for Ahead {
     fn prints_times(&mut self, in_columns: &[bool]) -> bool {
-        self.rows.times = in_columns.into();
+        self.rows = Rows::with_times(in_columns);
         true
     }
 
@@ -125,7 +116,7 @@ impl Render for Ahead {
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         self.rows.push(values);
         let stopped = matches!(&self.state, State::There(_, printer) if printer.is_finished());
-        if stopped || self.rows.size() >= GATHER {
+        if stopped || self.rows.size() >= Rows::MANY {
             self.hand_over()?;
         }
         Ok(())
@@ -153,103 +144,13 @@ impl Drop for Ahead {
     }
 }
 
-/// Rows on their way: their texts and BLOBs in one heap.
-#[derive(Default)]
-struct Rows {
-    columns: usize,
-    /// In which columns an INTEGER is a time.
-    times: Arc<[bool]>,
-    cells: Vec<Cell>,
-    bytes: Vec<u8>,
-}
-
-#[derive(Clone, Copy)]
-enum Cell {
-    Null,
-    Integer(i64),
-    Real(f64),
-    /// A time in nanoseconds, whose text has its place in the heap.
-    Time(i64),
-    /// Bytes of the heap from where those of the cell before end, to here.
-    Text(usize),
-    Blob(usize),
-}
-
-impl Rows {
-    fn size(&self) -> usize {
-        self.bytes.len() + self.cells.len() * size_of::<Cell>()
-    }
-
-    fn push(&mut self, values: &[ValueRef<'_>]) {
-        self.columns = values.len();
-        for (i, value) in values.iter().enumerate() {
-            let mut heap = |bytes| {
-                self.bytes.extend_from_slice(bytes);
-                self.bytes.len()
-            };
-            self.cells.push(match *value {
-                ValueRef::Null => Cell::Null,
-                ValueRef::Integer(ns) if self.times.get(i) == Some(&true) => {
-                    heap(&[0; 30]);
-                    Cell::Time(ns)
-                }
-                ValueRef::Integer(n) => Cell::Integer(n),
-                ValueRef::Real(x) => Cell::Real(x),
-                ValueRef::Text(text) => Cell::Text(heap(text)),
-                ValueRef::Blob(blob) => Cell::Blob(heap(blob)),
-            });
-        }
-    }
-
-    /// Puts the texts of times where they have their places.
-    fn print_times(&mut self) {
-        let mut at = 0;
-        for cell in &mut self.cells {
-            match *cell {
-                Cell::Time(ns) => {
-                    let text = time::rfc3339_nine(ns);
-                    self.bytes[at..at + text.len()].copy_from_slice(&text);
-                    at += text.len();
-                    *cell = Cell::Text(at);
-                }
-                Cell::Text(end) | Cell::Blob(end) => at = end,
-                Cell::Null | Cell::Integer(_) | Cell::Real(_) => {}
-            }
-        }
-    }
-
-    /// Gives `to` each row.
-    fn each(mut self, mut to: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>) -> io::Result<()> {
-        if self.times.contains(&true) {
-            self.print_times();
-        }
-        let mut values = Vec::with_capacity(self.columns);
-        let mut at = 0;
-        for row in self.cells.chunks(self.columns.max(1)) {
-            values.clear();
-            for cell in row {
-                let mut heap = |end| &self.bytes[std::mem::replace(&mut at, end)..end];
-                values.push(match *cell {
-                    Cell::Null => ValueRef::Null,
-                    Cell::Integer(n) | Cell::Time(n) => ValueRef::Integer(n),
-                    Cell::Real(x) => ValueRef::Real(x),
-                    Cell::Text(end) => ValueRef::Text(heap(end)),
-                    Cell::Blob(end) => ValueRef::Blob(heap(end)),
-                });
-            }
-            to(&values)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Csv, Json};
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     /// What was written, and how much may be.
     #[derive(Clone)]

@@ -9,6 +9,7 @@ mod csv;
 mod documents;
 mod json;
 mod mactime;
+mod rows;
 mod table;
 pub mod text;
 
@@ -18,6 +19,7 @@ pub use self::csv::Csv;
 pub use self::documents::Documents;
 pub use self::json::{Json, JsonLines};
 pub use self::mactime::Mactime;
+pub use self::rows::{Place, Rows};
 pub use self::table::Table;
 
 use rusqlite::types::ValueRef;

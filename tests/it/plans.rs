@@ -71,7 +71,7 @@ fn meant(query: &str) -> &'static [&'static str] {
         // Every hash is compared.
         "duplicates" | "known" => &["file_hash"],
         // Text without a time is looked for in every line; where nothing is asked each is listed.
-        "logs" => &["log_entry", "log_entry"],
+        "logs" => &["log_entry"],
         // All of them are asked for.
         "problems" | "status" => &["problem"],
         _ => &[],

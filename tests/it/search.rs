@@ -1,6 +1,7 @@
-//! Text in logs: against grep over the files themselves, against an evaluation by hand, and that a window of time is searched.
+//! Text in logs: against grep over the files themselves, against an evaluation by hand, and against stock sqlite3.
 
-use crate::support::{dof, ingest, open, rows, run, sample, skip};
+use crate::support::{dof, ingest, one, open, rows, run, sample, skip};
+use rusqlite::Connection;
 use serde_json::Value;
 use std::path::Path;
 
@@ -371,35 +372,76 @@ fn as_many_lines_as_grep_finds() {
     );
 }
 
-/// With a window no line outside it is read, text asked for or not; without one all are, once.
+/// Many lines are searched by all cores at once, each in a run of them; stock sqlite3, which has one, gives the same rows in the
+/// same order. Times go forth and back, are the same in several runs, or are none.
 #[test]
-fn a_window_is_searched_whatever_the_text() {
+fn all_cores_find_the_same_as_one() {
     let (_host, mount) = sample();
-    write(&mount, &LINES);
     let (_dir, case) = ingest(&mount, 0);
-    let db = open(&case);
-    let total: i64 = crate::support::one(&db, "SELECT count(*) FROM log_entry");
-    let sql = dof::query::find("logs").unwrap().sql;
-    let scanned = |bind: &[(&str, &str)]| -> i64 {
-        let mut stmt = db.prepare(&sql).unwrap();
-        for (name, value) in bind {
-            let at = stmt.parameter_index(name).unwrap().unwrap();
-            stmt.raw_bind_parameter(at, value).unwrap();
+    let db = Connection::open(&case).unwrap();
+    db.execute_batch(
+        "CREATE TEMP TABLE g AS SELECT * FROM log_entry ORDER BY id DESC LIMIT 1;
+         UPDATE log_file SET last_entry = last_entry + 450000 WHERE id = (SELECT log_file_id FROM g);
+         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 450000)
+         INSERT INTO log_entry (id, log_file_id, offset, ts, stream, line, partial)
+         SELECT g.id + n, g.log_file_id, 0, iif(n % 9999 = 0, NULL, g.ts + n * 7919 % 5000 - 2500), iif(n % 3, 'stdout', 'stderr'),
+                'line ' || n || ' of ' || iif(n % 1000, 'many', 'pool \x1b[1mxm\x1b[0mrig é'), 0 FROM n, g;",
+    )
+    .unwrap();
+    let of_pool = |n: &u32| !n.is_multiple_of(3) && !n.to_string().contains("4000");
+    let of_pool = (1000..=450_000).step_by(1000).filter(of_pool).count();
+    let found = |asked: &[(&str, &str)]| {
+        let words: Vec<String> = asked
+            .iter()
+            .flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()])
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ours = lines(&case, &words);
+        match in_sqlite3(&case, asked) {
+            Some(theirs) => assert!(ours == theirs, "{asked:?}"),
+            None => skip("sqlite3 is not installed"),
         }
-        let mut rows = stmt.raw_query();
-        while rows.next().unwrap().is_some() {}
-        drop(rows);
-        stmt.get_status(rusqlite::StatementStatus::FullscanStep)
-            .into()
+        ours.len()
     };
-    let window = [
-        (":since", "2026-11-24T02:50:00Z"),
-        (":until", "2026-11-24T02:51:00Z"),
-    ];
-    let text = [(":match", "xmrig OR stratum")];
-    assert!(scanned(&text) >= total - 1);
-    assert!(scanned(&[window, [text[0], (":like", "%")]].concat()) < 100);
-    assert!(scanned(&window) < 100);
+    assert_eq!(found(&[("match", "xmrig")]), 450);
+    assert_eq!(
+        found(&[("match", "xmrig NOT 4000"), ("stream", "stdout")]),
+        of_pool
+    );
+    assert_eq!(
+        found(&[("match", "999 OR pool"), ("like", "%of pool%")]),
+        450
+    );
+    assert_eq!(found(&[("like", "%99 of many%")]), 4_500);
+    assert_eq!(found(&[("match", "nothing of the kind")]), 0);
+    // A run of entries, of all and of one container, and none.
+    let at: i64 = one(&db, "SELECT max(id) - 100000 FROM log_entry");
+    let (first, last) = (at.to_string(), (at + 9).to_string());
+    let run = [("first", &first[..]), ("last", &last)];
+    assert_eq!(found(&run), 10);
+    let container: String = one(
+        &db,
+        "SELECT c.full_id FROM log_entry g JOIN log_file lf ON lf.id = g.log_file_id JOIN container c ON c.id = lf.container_id ORDER BY g.id DESC LIMIT 1",
+    );
+    assert_eq!(found(&[run[0], run[1], ("container", &container)]), 10);
+    assert_eq!(
+        found(&[("first", &first), ("container", &container)]),
+        100_001
+    );
+    assert_eq!(
+        found(&[run[0], run[1], ("since", "2000-01-01"), ("match", "line")]),
+        10
+    );
+    assert_eq!(found(&[("first", &last), ("last", &first)]), 0);
+    dof([
+        "query",
+        "logs",
+        "--first",
+        "one",
+        "--case",
+        case.to_str().unwrap(),
+    ])
+    .with(2);
 }
 
 /// Sequences that a terminal shows nothing of (ECMA-48, xterm's ctlseqs), 7-bit and 8-bit: none hides the word it stands in.
