@@ -37,7 +37,7 @@ term (alternative, negated, size, pattern, loose) AS MATERIALIZED (
 lead (n, alternative, pattern, loose) AS MATERIALIZED (
   SELECT row_number() OVER (ORDER BY alternative), alternative, iif(size < 0, '%', pattern), iif(size < 0, '%', loose)
     FROM (SELECT alternative, pattern, loose, max(iif(negated, -1, size)) AS size FROM term GROUP BY alternative)),
-first (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) AS MATERIALIZED (
+tried (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) AS MATERIALIZED (
   SELECT iif(count(*) BETWEEN 1 AND 4, max(pattern) FILTER (WHERE n = 1), '%'), iif(count(*) BETWEEN 1 AND 4, max(loose) FILTER (WHERE n = 1), '%'),
          max(pattern) FILTER (WHERE n = 2), max(loose) FILTER (WHERE n = 2), max(pattern) FILTER (WHERE n = 3), max(loose) FILTER (WHERE n = 3),
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
@@ -61,7 +61,7 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
     -- A text without a time, or a run of entries: all lines, as they stand.
     SELECT * FROM (
     SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
-      FROM first need CROSS JOIN log_entry g NOT INDEXED CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
+      FROM tried need CROSS JOIN log_entry g NOT INDEXED CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
      WHERE :since IS NULL AND :until IS NULL AND :container IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL OR :first IS NOT NULL OR :last IS NOT NULL)
        AND g.id BETWEEN iif(:first IS NULL, 0, CAST(:first AS INTEGER)) AND iif(:last IS NULL, 9223372036854775807, CAST(:last AS INTEGER))
        AND (g.line LIKE need.loose1 ESCAPE '\' AND (g.line LIKE need.pattern1 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))

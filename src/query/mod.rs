@@ -293,7 +293,7 @@ impl Query {
                 "container" => reference::container(db, value)?,
                 "image" => reference::image(db, value)?,
                 "match" => expression::normal(value).map_err(|what| refuse(&what))?,
-                "first" | "last" if value.parse::<i64>().is_err() => {
+                "first" | "last" if self.shipped && value.parse::<i64>().is_err() => {
                     return Err(refuse("not the id of a row"));
                 }
                 _ => value.clone(),
