@@ -5,7 +5,7 @@ use super::{Failure, Output};
 use crate::ingest::Options;
 use crate::parse::{json_log, time};
 use crate::query::{self, reference};
-use crate::render::{Render, plain, unhex};
+use crate::render::{Ahead, Render, plain, unhex};
 use crate::stderr;
 use crate::text::printable;
 use clap::{Args, ValueEnum};
@@ -113,16 +113,15 @@ impl ShowContainerLog {
             && [&self.since, &self.until, &self.stream]
                 .iter()
                 .all(|f| f.is_none());
-        let mut render = DockerLog {
+        let render = DockerLog {
             out: self.output.open(&self.source.path(), Some(&opened.case))?,
             format: self.format,
             grep: self.grep,
             tail: self.tail.map(|n| (n, VecDeque::new())),
-            any: false,
             place: whole.then_some(Place::default()),
         };
-        query::find("show-container-log")?.run(db, &arguments, &mut render)?;
-        if !render.any {
+        let mut render = Ahead::new(Box::new(render));
+        if query::find("show-container-log")?.run(db, &arguments, &mut render)? == 0 {
             let mut driver = Driver(None);
             query::find("containers")?.run(db, &[("container".into(), id)], &mut driver)?;
             if let Some(driver) = driver
@@ -171,7 +170,6 @@ struct DockerLog<W: Write> {
     format: LogFormat,
     grep: Option<Regex>,
     tail: Option<(usize, VecDeque<Vec<u8>>)>,
-    any: bool,
     /// Where in the files the output is, when all of a log is asked for.
     place: Option<Place>,
 }
@@ -304,7 +302,6 @@ impl<W: Write> Render for DockerLog<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        self.any = true;
         if self
             .grep
             .as_ref()

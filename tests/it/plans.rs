@@ -188,6 +188,7 @@ fn what_is_asked_for_is_searched() {
         ("logs", vec![("since", "2019-05-27")]),
         ("logs", vec![("container", &added_to[..])]),
         ("logs", vec![("container", &added_to), ("like", "%")]),
+        ("show-container-log", vec![("container", &added_to)]),
     ];
     let first = || streamed.iter().map(|(name, bind)| cost(&db, name, bind, 1));
     let first_before: Vec<_> = first().collect();
