@@ -76,7 +76,7 @@ pub fn unsafe_len(bytes: &[u8]) -> usize {
 /// but a carriage return, with which a line could be written over, is a line break.
 pub fn json(s: &str) -> Cow<'_, str> {
     let speaks = |c: char| is_unsafe(c) && !matches!(c, '\n' | '\t');
-    if !s.chars().any(speaks) {
+    if is_printable_ascii(s) || !s.chars().any(speaks) {
         return Cow::Borrowed(s);
     }
     let mut out = String::with_capacity(s.len() + 16);
@@ -92,13 +92,16 @@ pub fn json(s: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether all characters are ASCII and none is a control character.
+fn is_printable_ascii(s: &str) -> bool {
+    // Without a branch for each byte: nearly all text is of these.
+    s.bytes()
+        .fold(true, |all, b| all & (b' '..0x7f).contains(&b))
+}
+
 /// Text that stays on its line and cannot speak to a terminal.
 pub fn printable(s: &str) -> Cow<'_, str> {
-    // Without a branch for each byte: nearly all text is of these.
-    let ascii = s
-        .bytes()
-        .fold(true, |all, b| all & (b' '..0x7f).contains(&b));
-    if ascii || !s.chars().any(is_unsafe) {
+    if is_printable_ascii(s) || !s.chars().any(is_unsafe) {
         return Cow::Borrowed(s);
     }
     let mut out = String::with_capacity(s.len() + 8);

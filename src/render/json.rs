@@ -2,26 +2,9 @@
 
 use super::{Render, plain};
 use rusqlite::types::ValueRef;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::ser::Formatter;
+use serde::ser::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
 use std::io::{self, Write};
-
-struct Row<'a>(&'a [String], &'a [ValueRef<'a>]);
-
-impl Serialize for Row<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut map = s.serialize_map(Some(self.0.len()))?;
-        for (column, value) in self.0.iter().zip(self.1) {
-            match value {
-                ValueRef::Null => map.serialize_entry(column, &())?,
-                ValueRef::Integer(n) => map.serialize_entry(column, n)?,
-                ValueRef::Real(x) => map.serialize_entry(column, x)?,
-                other => map.serialize_entry(column, &plain(other))?,
-            }
-        }
-        map.end()
-    }
-}
 
 /// Strings with what could speak to a terminal as escapes: JSON has its own for control characters, not for all.
 struct Safe;
@@ -32,15 +15,41 @@ impl Formatter for Safe {
     }
 }
 
-fn write(out: impl Write, row: &Row<'_>) -> io::Result<()> {
-    let mut json = serde_json::Serializer::with_formatter(out, Safe);
-    row.serialize(&mut json).map_err(io::Error::from)
+/// Each column as the key of an object, with its colon.
+fn keys(columns: &[String]) -> io::Result<Vec<Vec<u8>>> {
+    let key = |column: &String| {
+        let mut key = Vec::new();
+        column.serialize(&mut serde_json::Serializer::with_formatter(&mut key, Safe))?;
+        key.push(b':');
+        Ok(key)
+    };
+    columns.iter().map(key).collect()
+}
+
+/// A row as an object.
+fn write(mut out: impl Write, keys: &[Vec<u8>], values: &[ValueRef<'_>]) -> io::Result<()> {
+    let mut before = b'{';
+    for (key, value) in keys.iter().zip(values) {
+        out.write_all(&[before])?;
+        out.write_all(key)?;
+        match value {
+            ValueRef::Null => CompactFormatter.write_null(&mut out)?,
+            ValueRef::Integer(n) => CompactFormatter.write_i64(&mut out, *n)?,
+            ValueRef::Real(x) => x.serialize(&mut serde_json::Serializer::new(&mut out))?,
+            other => {
+                let mut json = serde_json::Serializer::with_formatter(&mut out, Safe);
+                plain(other).serialize(&mut json)?;
+            }
+        }
+        before = b',';
+    }
+    out.write_all(if before == b'{' { b"{}" } else { b"}" })
 }
 
 /// Rows as one array.
 pub struct Json<W: Write> {
     out: W,
-    columns: Vec<String>,
+    keys: Vec<Vec<u8>>,
     any: bool,
 }
 
@@ -49,7 +58,7 @@ impl<W: Write> Json<W> {
     pub fn new(out: W) -> Self {
         Json {
             out,
-            columns: Vec::new(),
+            keys: Vec::new(),
             any: false,
         }
     }
@@ -57,7 +66,7 @@ impl<W: Write> Json<W> {
 
 impl<W: Write> Render for Json<W> {
     fn begin(&mut self, columns: &[String]) -> io::Result<()> {
-        self.columns = columns.to_vec();
+        self.keys = keys(columns)?;
         self.out.write_all(b"[")
     }
 
@@ -65,7 +74,7 @@ impl<W: Write> Render for Json<W> {
         self.out
             .write_all(if self.any { b",\n " } else { b"\n " })?;
         self.any = true;
-        write(&mut self.out, &Row(&self.columns, values))
+        write(&mut self.out, &self.keys, values)
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -78,7 +87,7 @@ impl<W: Write> Render for Json<W> {
 /// Rows as one object a line.
 pub struct JsonLines<W: Write> {
     out: W,
-    columns: Vec<String>,
+    keys: Vec<Vec<u8>>,
 }
 
 impl<W: Write> JsonLines<W> {
@@ -86,19 +95,19 @@ impl<W: Write> JsonLines<W> {
     pub fn new(out: W) -> Self {
         JsonLines {
             out,
-            columns: Vec::new(),
+            keys: Vec::new(),
         }
     }
 }
 
 impl<W: Write> Render for JsonLines<W> {
     fn begin(&mut self, columns: &[String]) -> io::Result<()> {
-        self.columns = columns.to_vec();
+        self.keys = keys(columns)?;
         Ok(())
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        write(&mut self.out, &Row(&self.columns, values))?;
+        write(&mut self.out, &self.keys, values)?;
         self.out.write_all(b"\n")
     }
 
