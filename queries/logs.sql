@@ -5,7 +5,7 @@
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
 -- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
 -- In sqlite3, which checks nothing, :match is that without parentheses: groups of words between ORs.
--- There is no index to be made or to miss anything: lines are read as they stand; dof has all cores read a run of entries each.
+-- There is no index to be made or to miss anything: lines are read as they stand, by dof a run of many by each core.
 -- :container  name, id or unique prefix of the id; all when unset
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
@@ -44,7 +44,7 @@ tried (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
 SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id
   FROM (
   -- Parts of which one has rows. They are in its own order, which SQLite keeps where a subquery is all of FROM; one for all would
-  -- have each row handed through a merge. Only what a text is found in is sorted.
+  -- have each row handed through a merge. Of them only what is found in all lines is sorted.
   SELECT * FROM (
     SELECT * FROM (
     -- A time, and whatever else.
@@ -58,12 +58,12 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
        AND (:first IS NULL OR g.id >= CAST(:first AS INTEGER)) AND (:last IS NULL OR g.id <= CAST(:last AS INTEGER))
      ORDER BY g.ts, g.id)
     UNION ALL
-    -- A text without a time, or a run of entries: all lines, as they stand.
+    -- A text, or a run of entries, without a time and a container: all lines are read as they stand, and what is found is sorted by time.
     SELECT * FROM (
     SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM tried need CROSS JOIN log_entry g NOT INDEXED CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
      WHERE :since IS NULL AND :until IS NULL AND :container IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL OR :first IS NOT NULL OR :last IS NOT NULL)
-       AND g.id BETWEEN iif(:first IS NULL, 0, CAST(:first AS INTEGER)) AND iif(:last IS NULL, 9223372036854775807, CAST(:last AS INTEGER))
+       AND g.id BETWEEN iif(:first IS NULL, -9223372036854775808, CAST(:first AS INTEGER)) AND iif(:last IS NULL, 9223372036854775807, CAST(:last AS INTEGER))
        AND (g.line LIKE need.loose1 ESCAPE '\' AND (g.line LIKE need.pattern1 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
             OR need.loose2 IS NOT NULL AND (g.line LIKE need.loose2 ESCAPE '\' AND (g.line LIKE need.pattern2 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
             OR need.loose3 IS NOT NULL AND (g.line LIKE need.loose3 ESCAPE '\' AND (g.line LIKE need.pattern3 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))

@@ -4,8 +4,8 @@
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
 //! statement, which is the file's own but for how a shipped query works out times (`times.rs`). A parameter called `since` or
 //! `until` is a date; `container` and `image` are references, which must be known and unambiguous; `match` is an
-//! expression of words ([`expression`]); `first` and `last` are ids of rows; everything else is text. Text in all log lines is
-//! looked for by all cores (`parts.rs`).
+//! expression of words ([`expression`]); `first` and `last` of a shipped query are ids of rows; everything else is text. Text in
+//! log lines is looked for by all cores (`parts.rs`).
 
 pub mod expression;
 mod parts;
@@ -62,9 +62,6 @@ pub enum Error {
     /// A container or image that is unknown or ambiguous.
     #[error(transparent)]
     Reference(#[from] reference::Error),
-    /// The case could not be opened once more.
-    #[error(transparent)]
-    Case(#[from] crate::case::Error),
     /// SQLite said no.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),

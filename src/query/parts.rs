@@ -1,13 +1,14 @@
 //! Text is looked for in parts of the log lines at once, one a core.
 //!
-//! Where `logs` has no window, no container and no run of entries to go by, it reads all lines. Then each core asks it for those
-//! of one run, over a connection of its own, and here their rows become one list, in the order in which one core would give them.
+//! Where `logs` has no window and no run of entries to go by, it reads all lines, or all of a container. Then each core asks it for
+//! those of one run, over a connection of its own, and here their rows become one list, in the order in which one core would
+//! give them. One core does it where the lines are few, or where there cannot be more: it then also says what is wrong.
 
-use super::{Error, Query, emptied};
+use super::{Error, Query, emptied, reference};
 use crate::case::Case;
 use crate::render::{Place, Render, Rows};
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, InterruptHandle};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,11 +19,11 @@ const WORTH: i64 = 100_000;
 /// How many heaps of rows may wait for those of other parts.
 const WAITING: usize = 4;
 
-/// Asks each core for a run of the log lines, and gives what they find, rows of these columns, to `out` by time and id. Returns
-/// their number, or `None` where one core does as well or there can be no threads.
+/// Asks each core for a run of the log lines, and gives what they find, rows of these columns, to `out`. Returns their number, or
+/// `None`, with nothing given, where one core is to do it.
 ///
 /// # Errors
-/// Those of [`Query::run`]; those of the case, which is opened once more for each.
+/// Those of [`Query::run`].
 pub fn search(
     query: &Query,
     db: &Connection,
@@ -30,37 +31,83 @@ pub fn search(
     columns: &[String],
     out: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>,
 ) -> Result<Option<u64>, Error> {
-    let given = |one: &[&str]| {
-        let mut arguments = arguments.iter();
-        arguments.any(|(name, value)| one.contains(&&name[..]) && !value.trim().is_empty())
+    let given = |wanted: &str| {
+        let argument = arguments.iter().find(|(name, _)| name == wanted);
+        argument.filter(|(_, value)| !value.trim().is_empty())
     };
-    let fewer = ["container", "since", "until", "first", "last"];
-    let all_lines = given(&["match", "like"]) && !given(&fewer);
-    let Some(case) = db.path().filter(|path| !path.is_empty()) else {
+    let is_text = ["match", "like"].iter().any(|name| given(name).is_some());
+    let is_some = ["since", "until", "first", "last"]
+        .iter()
+        .any(|name| given(name).is_some());
+    let column = |name| columns.iter().position(|column| column == name);
+    let (true, Some(case), Some(time), Some(id)) = (
+        query.shipped && query.name == "logs" && is_text && !is_some,
+        db.path().filter(|path| !path.is_empty()),
+        column("time"),
+        column("entry_id"),
+    ) else {
         return Ok(None);
     };
-    if !(query.shipped && query.name == "logs" && all_lines) {
+    let container = match given("container") {
+        Some((_, asked)) => Some(reference::container(db, asked)?),
+        None => None,
+    };
+    // As long as this lasts nobody writes to the case.
+    let held = db.unchecked_transaction()?;
+    let all = Lines::of(&held, container.as_deref())?;
+    let cores = thread::available_parallelism().map_or(1, |n| n.get() as i64);
+    let mut asked = Vec::new();
+    for run in all.split(cores) {
+        match Case::open(Path::new(case)) {
+            // Under its name there may be another file by now.
+            Ok(case) if Lines::of(case.db(), container.as_deref()).as_ref() == Ok(&all) => {
+                asked.push((run, case));
+            }
+            _ => return Ok(None),
+        }
+    }
+    if asked.len() < 2 {
         return Ok(None);
     }
-    // As long as this lasts nobody changes the case.
-    let held = db.unchecked_transaction()?;
-    let ends = "SELECT (SELECT min(id) FROM log_entry), (SELECT max(id) FROM log_entry)";
-    let (first, last): (Option<i64>, Option<i64>) =
-        held.query_row(ends, [], |r| Ok((r.get(0)?, r.get(1)?)))?;
-    let Some((first, last)) = first.zip(last) else {
-        return Ok(None);
-    };
-    let cores = thread::available_parallelism().map_or(1, |n| n.get() as i64);
-    match split(first, last, cores) {
-        runs if runs.len() < 2 => Ok(None),
-        runs => together(query, Path::new(case), arguments, &runs, columns, out),
+    // A container's own are in the order in which they stand.
+    let by = (container.is_none().then_some(time), id);
+    together(query, arguments, asked, by, out)
+}
+
+/// The lines to look through, and whose they are.
+#[derive(PartialEq)]
+struct Lines {
+    first: Option<i64>,
+    last: Option<i64>,
+    hosts: Option<String>,
+}
+
+impl Lines {
+    /// All of a case, or those of the container of this id.
+    fn of(db: &Connection, container: Option<&str>) -> rusqlite::Result<Self> {
+        let sql = "SELECT min(w.first_entry), max(w.last_entry), (SELECT group_concat(identity) FROM host)
+                     FROM log_file w JOIN container c ON c.id = w.container_id WHERE ?1 IS NULL OR c.full_id = ?1";
+        db.query_row(sql, [container], |r| {
+            Ok(Lines {
+                first: r.get(0)?,
+                last: r.get(1)?,
+                hosts: r.get(2)?,
+            })
+        })
+    }
+
+    /// As many runs of about the same length as there are cores, where they are worth it; none of no lines.
+    fn split(&self, cores: i64) -> Vec<Run> {
+        match self.first.zip(self.last) {
+            Some((first, last)) => split(first, last, cores),
+            None => Vec::new(),
+        }
     }
 }
 
 /// A run of rows of `log_entry`: the first and the last id.
 type Run = (i64, i64);
 
-/// As many runs of about the same length as there are cores, where they are worth it.
 fn split(first: i64, last: i64, cores: i64) -> Vec<Run> {
     let lines = last.saturating_sub(first).saturating_add(1);
     let runs = cores.min(lines / WORTH).max(1);
@@ -72,33 +119,28 @@ fn split(first: i64, last: i64, cores: i64) -> Vec<Run> {
     (0..runs).map(run).collect()
 }
 
-/// The rows of each of these runs, one after the other.
+/// Asks each of these cases for its run, and gives the rows by what is in the columns `by`. `None` where a thread cannot be made or
+/// fails before there is a row.
 fn together(
     query: &Query,
-    case: &Path,
     arguments: &[(String, String)],
-    runs: &[Run],
-    columns: &[String],
+    asked: Vec<(Run, Case)>,
+    by: (Option<usize>, usize),
     mut out: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>,
 ) -> Result<Option<u64>, Error> {
-    let column = |name| columns.iter().position(|column| column == name);
-    let (Some(time), Some(id)) = (column("time"), column("entry_id")) else {
-        return Ok(None);
-    };
     thread::scope(|scope| {
         let mut parts = Vec::new();
-        for &(first, last) in runs {
+        for ((first, last), case) in asked {
             let (give, more) = sync_channel(WAITING);
-            let ask = move || -> Result<(), Error> {
-                let case = Case::open(case)?;
+            let stop = case.db().get_interrupt_handle();
+            let ask = move || {
                 let run = [("first", first), ("last", last)];
                 let run = run.map(|(name, id)| (name.to_owned(), id.to_string()));
                 let mut gather = Gather {
                     rows: Rows::default(),
                     give,
                 };
-                query.run(case.db(), &[arguments, &run].concat(), &mut gather)?;
-                Ok(())
+                query.run(case.db(), &[arguments, &run].concat(), &mut gather)
             };
             let thread = thread::Builder::new().name("search".into());
             let Ok(asking) = thread.spawn_scoped(scope, ask) else {
@@ -108,18 +150,29 @@ fn together(
                 rows: Rows::default(),
                 next: Place::default(),
                 more,
-                asking,
+                asking: Some(asking),
+                stop,
             });
         }
         let mut n = 0;
         let mut values = Vec::new();
         loop {
-            let heads = parts.iter_mut().enumerate().filter_map(|(at, part)| {
-                let there = part.is_there();
-                there.then(|| (part.integer(time), part.integer(id), at))
-            });
-            let Some((.., first)) = heads.min() else {
-                break;
+            let mut first = None;
+            for (at, part) in parts.iter_mut().enumerate() {
+                match part.is_there() {
+                    Ok(true) => {
+                        let time = by.0.and_then(|column| part.integer(column));
+                        let key = (time, part.integer(by.1), at);
+                        first = Some(first.map_or(key, |other: (_, _, _)| other.min(key)));
+                    }
+                    Ok(false) => {}
+                    // One core will see what is wrong.
+                    Err(_) if n == 0 => return Ok(None),
+                    Err(e) => return Err(e),
+                }
+            }
+            let Some((.., first)) = first else {
+                return Ok(Some(n));
             };
             let Part { rows, next, .. } = &mut parts[first];
             let mut row = emptied(values);
@@ -128,42 +181,43 @@ fn together(
             n += 1;
             values = emptied(row);
         }
-        parts.into_iter().try_for_each(Part::end)?;
-        Ok(Some(n))
     })
 }
 
-/// What one core finds.
+/// What one core finds. Dropped before its end, it is stopped.
 struct Part<'s> {
     rows: Rows,
     next: Place,
     more: Receiver<Rows>,
-    asking: ScopedJoinHandle<'s, Result<(), Error>>,
+    asking: Option<ScopedJoinHandle<'s, Result<u64, Error>>>,
+    stop: InterruptHandle,
 }
 
 impl Part<'_> {
-    /// Whether there is a next row; waits for it.
-    fn is_there(&mut self) -> bool {
+    /// Whether there is a next row; waits for it. The error that stopped it, if one did.
+    fn is_there(&mut self) -> Result<bool, Error> {
         while self.rows.is_read(&self.next) {
             let Ok(rows) = self.more.recv() else {
-                return false;
+                return match self.asking.take().map(ScopedJoinHandle::join) {
+                    None | Some(Ok(Ok(_))) => Ok(false),
+                    Some(Ok(Err(e))) => Err(e),
+                    Some(Err(_)) => Err(io::Error::other("a searching thread failed").into()),
+                };
             };
             (self.rows, self.next) = (rows, Place::default());
         }
-        true
+        Ok(true)
     }
 
     /// An INTEGER of the next row.
     fn integer(&self, column: usize) -> Option<i64> {
         self.rows.integer(&self.next, column)
     }
+}
 
-    /// The error that stopped it.
-    fn end(self) -> Result<(), Error> {
-        match self.asking.join() {
-            Ok(ended) => ended,
-            Err(_) => Err(io::Error::other("a searching thread failed").into()),
-        }
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        self.stop.interrupt();
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// How many such heaps may wait to be printed.
+/// How many heaps of rows may wait to be printed.
 const WAITING: usize = 4;
 
 /// A renderer that is used by another thread from the first 64 KiB on; less costs no thread. Dropped before its end, it prints
