@@ -5,7 +5,7 @@
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
 -- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
 -- In sqlite3, which checks nothing, :match is that without parentheses: groups of words between ORs.
--- There is no index to be made or to miss anything: lines are read as they stand, by dof a run of many by each core.
+-- There is no index to be made or to miss anything: lines are read as they stand; where they are many, dof has each core read a run of them.
 -- :container  name, id or unique prefix of the id; all when unset
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
