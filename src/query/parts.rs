@@ -36,12 +36,12 @@ pub fn search(
         argument.filter(|(_, value)| !value.trim().is_empty())
     };
     let is_text = ["match", "like"].iter().any(|name| given(name).is_some());
-    let is_some = ["since", "until", "first", "last"]
+    let is_part = ["since", "until", "first", "last"]
         .iter()
         .any(|name| given(name).is_some());
     let column = |name| columns.iter().position(|column| column == name);
     let (true, Some(case), Some(time), Some(id)) = (
-        query.shipped && query.name == "logs" && is_text && !is_some,
+        query.shipped && query.name == "logs" && is_text && !is_part,
         db.path().filter(|path| !path.is_empty()),
         column("time"),
         column("entry_id"),
@@ -56,8 +56,12 @@ pub fn search(
     let held = db.unchecked_transaction()?;
     let all = Lines::of(&held, container.as_deref())?;
     let cores = thread::available_parallelism().map_or(1, |n| n.get() as i64);
+    let runs = all.runs(cores);
+    if runs.len() < 2 {
+        return Ok(None);
+    }
     let mut asked = Vec::new();
-    for run in all.split(cores) {
+    for run in runs {
         match Case::open(Path::new(case)) {
             // Under its name there may be another file by now.
             Ok(case) if Lines::of(case.db(), container.as_deref()).as_ref() == Ok(&all) => {
@@ -65,9 +69,6 @@ pub fn search(
             }
             _ => return Ok(None),
         }
-    }
-    if asked.len() < 2 {
-        return Ok(None);
     }
     // A container's own are in the order in which they stand.
     let by = (container.is_none().then_some(time), id);
@@ -97,27 +98,23 @@ impl Lines {
     }
 
     /// As many runs of about the same length as there are cores, where they are worth it; none of no lines.
-    fn split(&self, cores: i64) -> Vec<Run> {
-        match self.first.zip(self.last) {
-            Some((first, last)) => split(first, last, cores),
-            None => Vec::new(),
-        }
+    fn runs(&self, cores: i64) -> Vec<Run> {
+        let Some((first, last)) = self.first.zip(self.last) else {
+            return Vec::new();
+        };
+        let lines = last.saturating_sub(first).saturating_add(1);
+        let runs = cores.min(lines / WORTH).max(1);
+        let length = lines / runs;
+        let run = |n| match (first + n * length, n + 1 == runs) {
+            (begin, true) => (begin, last),
+            (begin, false) => (begin, begin + length - 1),
+        };
+        (0..runs).map(run).collect()
     }
 }
 
 /// A run of rows of `log_entry`: the first and the last id.
 type Run = (i64, i64);
-
-fn split(first: i64, last: i64, cores: i64) -> Vec<Run> {
-    let lines = last.saturating_sub(first).saturating_add(1);
-    let runs = cores.min(lines / WORTH).max(1);
-    let length = lines / runs;
-    let run = |n| match (first + n * length, n + 1 == runs) {
-        (begin, true) => (begin, last),
-        (begin, false) => (begin, begin + length - 1),
-    };
-    (0..runs).map(run).collect()
-}
 
 /// Asks each of these cases for its run, and gives the rows by what is in the columns `by`. `None` where a thread cannot be made or
 /// fails before there is a row.
@@ -268,7 +265,8 @@ mod tests {
         #[test]
         fn runs_are_all_lines_once(first in 1..5_000_000i64, lines in 1..5_000_000i64, cores in 1..70i64) {
             let last = first + lines - 1;
-            let runs = split(first, last, cores);
+            let all = Lines { first: Some(first), last: Some(last), hosts: None };
+            let runs = all.runs(cores);
             prop_assert!(runs.len() as i64 == cores || lines < cores * WORTH);
             prop_assert_eq!((runs[0].0, runs[runs.len() - 1].1), (first, last));
             prop_assert!(runs.windows(2).all(|two| two[0].1 + 1 == two[1].0));

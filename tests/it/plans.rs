@@ -70,7 +70,7 @@ fn meant(query: &str) -> &'static [&'static str] {
         "files" => &["file", "file_hash"],
         // Every hash is compared.
         "duplicates" | "known" => &["file_hash"],
-        // Text without a time is looked for in every line; where nothing is asked each is listed.
+        // Where nothing is asked each is listed. (Text is looked for in a run of rows, if only in one of all.)
         "logs" => &["log_entry"],
         // All of them are asked for.
         "problems" | "status" => &["problem"],

@@ -18,6 +18,7 @@ fn query_files() -> Vec<PathBuf> {
 pub fn sqlite3(case: &Path, file: &Path, bind: &[(&str, &str)]) -> Option<serde_json::Value> {
     let mut script = String::from(".mode json\n.parameter init\n");
     for (name, value) in bind {
+        let value = value.replace('"', "\\\"");
         script.push_str(&format!(".parameter set :{name} \"'{value}'\"\n"));
     }
     script.push_str(&format!(".read {}\n", file.display()));
