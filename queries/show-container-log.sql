@@ -9,7 +9,7 @@
 -- Example: dof query show-container-log
 SELECT g.ts AS ts, g.stream AS stream, g.line AS line, g.partial AS partial, a.json AS attrs, iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, lf.format AS format,
        lf.id AS file, g.offset AS offset, iif(lf.compressed, NULL, lf.size) AS size
-  FROM log_file lf NOT INDEXED CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN log_entry g ON g.id BETWEEN lf.first_entry AND lf.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
+  FROM log_file lf CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN log_entry g ON g.id BETWEEN lf.first_entry AND lf.last_entry LEFT JOIN log_attrs a ON a.id = g.attrs_id
  WHERE (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
    AND (:stream IS NULL OR g.stream = :stream)
    AND (:rotated IS NULL OR :rotated <> 'no' OR lf.position = (SELECT max(x.position) FROM log_file x WHERE x.container_id = lf.container_id))

@@ -56,3 +56,32 @@ impl<W: Write> Render for Csv<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Every value comes out as `plain` has it, whatever bytes it is of, in rows of one column too.
+        #[test]
+        fn what_is_read_back(cells in proptest::collection::vec("[\0\"\r\n,a\\xff é]{0,6}", 1..5), n in any::<i64>()) {
+            let bytes: Vec<Vec<u8>> = cells.iter().map(|c| c.bytes().filter(|&b| b != 0xa9).collect()).collect();
+            for cut in 1..=bytes.len() {
+                let mut row: Vec<ValueRef<'_>> = bytes[..cut].iter().map(|b| ValueRef::Text(b)).collect();
+                row.extend([ValueRef::Integer(n), ValueRef::Null, ValueRef::Blob(&bytes[0])].into_iter().skip(cut % 4));
+                let mut out = Vec::new();
+                let mut csv = Csv::new(&mut out);
+                csv.begin(&vec!["c".to_owned(); row.len()]).unwrap();
+                csv.row(&row).unwrap();
+                csv.end().unwrap();
+                drop(csv);
+                let mut read = csv::Reader::from_reader(&out[..]);
+                let read: Vec<_> = read.records().map(Result::unwrap).collect();
+                prop_assert_eq!(read.len(), 1);
+                let want: Vec<_> = row.iter().map(|value| plain(value).into_owned()).collect();
+                prop_assert_eq!(read[0].iter().collect::<Vec<_>>(), want);
+            }
+        }
+    }
+}

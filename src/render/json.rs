@@ -115,3 +115,33 @@ impl<W: Write> Render for JsonLines<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    proptest! {
+        /// A row is the object that serde_json makes of it, and neither a key nor a value speaks to a terminal.
+        #[test]
+        fn what_is_read_back(key in "\\PC?[\u{202e}\x1b\"a]{0,3}", text in "[\u{202e}\x1b\r\"a\\\\é]{0,4}", n in any::<i64>(), x in any::<i32>()) {
+            let columns = [key.clone(), "n".into(), "x".into(), "none".into()];
+            let values = [ValueRef::Text(text.as_bytes()), ValueRef::Integer(n), ValueRef::Real(f64::from(x) / 8.0), ValueRef::Null];
+            for some in 0..=4 {
+                let mut out = Vec::new();
+                let mut lines = JsonLines::new(&mut out);
+                lines.begin(&columns[..some]).unwrap();
+                lines.row(&values[..some]).unwrap();
+                lines.end().unwrap();
+                let said = String::from_utf8(out).unwrap();
+                let line = said.strip_suffix('\n').unwrap();
+                let speaks = line.contains(['\u{202e}', '\x1b', '\r', '\n']);
+                prop_assert!(!speaks, "{}", line);
+                let want = [json!(text), json!(n), json!(f64::from(x) / 8.0), Value::Null];
+                let want: serde_json::Map<_, _> = columns.iter().cloned().zip(want).take(some).collect();
+                prop_assert_eq!(serde_json::from_str::<Value>(line).unwrap(), Value::Object(want));
+            }
+        }
+    }
+}
