@@ -43,16 +43,19 @@ SELECT r.what AS what, r.id AS id, nullif(coalesce(j.atom, j.value ->> 0), 0) AS
        iif(r.what = 'change' AND j.atom IS NULL, nullif(j.value ->> 1, 0), NULL) AS below_id,
        iif(r.what = 'container' AND j.atom IS NULL, nullif(j.value ->> 1, 0), NULL) AS place_id, iif(j.atom IS NULL, j.value ->> 2, NULL) AS moved_path
   FROM merged_root r
+       -- The stack of layers as an array of its parts, the roots of the layers, in one row: worked out, and compiled, once.
+       CROSS JOIN json_each(json_array(json((
+    SELECT json_group_array((position << 42) | (dir_id << 2) | sees) FILTER (WHERE sees)
+      FROM (SELECT position, dir_id, sees & r.views AS sees FROM container_stack WHERE container_id = r.container_id
+             UNION ALL
+            -- What it was begun on, where it does not stand on that now: at positions that no layer of the container's has.
+            SELECT b.position + 1000000, d.id, r.views & 2 FROM container_before b CROSS JOIN tree t ON t.layer_id = b.layer_id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = ''
+             WHERE b.container_id = r.container_id
+             UNION ALL
+            SELECT position, dir_id, sees & r.views FROM image_stack WHERE image_id = r.image_id))))) s
        CROSS JOIN json_each((
     WITH RECURSIVE
-    stack (position, dir_id, sees) AS MATERIALIZED (
-      SELECT position, dir_id, sees & r.views FROM container_stack WHERE container_id = r.container_id AND sees & r.views
-       UNION ALL
-      -- What it was begun on, where it does not stand on that now: at positions that no layer of the container's has.
-      SELECT b.position + 1000000, d.id, 2 FROM container_before b CROSS JOIN tree t ON t.layer_id = b.layer_id CROSS JOIN directory d ON d.tree_id = t.id AND d.path = ''
-       WHERE b.container_id = r.container_id AND r.views & 2
-       UNION ALL
-      SELECT position, dir_id, sees & r.views FROM image_stack WHERE image_id = r.image_id AND sees & r.views),
+    stack (position, dir_id, sees) AS MATERIALIZED (SELECT value >> 42, (value & 4398046511103) >> 2, value & 3 FROM json_each(s.value)),
     root (now, below, parts) AS MATERIALIZED (
       SELECT (max(iif(sees & 1, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2, (max(iif(sees & 2, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2,
              iif(count(*) = 1, max((position << 42) | (dir_id << 2) | sees), json_group_array((position << 42) | (dir_id << 2) | sees))
