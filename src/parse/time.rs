@@ -3,9 +3,11 @@
 //! A timestamp in dof is an `i64`, nanoseconds since 1970-01-01T00:00:00 UTC (1677 to 2262). Go's zero time
 //! (`0001-01-01T00:00:00Z`), which Docker writes for "never", is no timestamp.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Utc};
 
 const NS: i64 = 1_000_000_000;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 
 /// Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's `days_from_civil`).
 fn days(y: i64, m: i64, d: i64) -> i64 {
@@ -116,22 +118,53 @@ pub fn rfc3339_nano(ns: i64) -> String {
 
 /// `2026-11-23T23:31:46.600000000Z`: the same with all nine digits, as the queries print times; ASCII.
 pub fn rfc3339_nine(ns: i64) -> [u8; 30] {
-    let t = Utc.timestamp_nanos(ns);
-    let mut text = *b"0000-00-00T00:00:00.000000000Z";
-    let mut put = |end: usize, digits: usize, mut n: u32| {
-        for place in text[end - digits..end].iter_mut().rev() {
+    Nine::default().text(ns)
+}
+
+/// Prints many times as [`rfc3339_nine`] does. The date is worked out once for those of one day that follow one another, as they
+/// do in rows: the rest takes a third of the time.
+#[derive(Clone)]
+pub struct Nine {
+    /// Days since the epoch; none at first.
+    day: Option<i64>,
+    text: [u8; 30],
+}
+
+impl Default for Nine {
+    fn default() -> Self {
+        Nine {
+            day: None,
+            text: *b"0000-00-00T00:00:00.000000000Z",
+        }
+    }
+}
+
+impl Nine {
+    /// The text of a time in nanoseconds.
+    pub fn text(&mut self, ns: i64) -> [u8; 30] {
+        let (second, fraction) = (ns.div_euclid(NS), ns.rem_euclid(NS) as u32);
+        let (day, of_day) = (second.div_euclid(DAY), second.rem_euclid(DAY) as u32);
+        if self.day != Some(day) {
+            let date = Utc.timestamp_nanos(ns).date_naive();
+            self.put(4, 4, date.year().unsigned_abs()); // 1677 to 2262
+            self.put(7, 2, date.month());
+            self.put(10, 2, date.day());
+            self.day = Some(day);
+        }
+        self.put(13, 2, of_day / 3600);
+        self.put(16, 2, of_day / 60 % 60);
+        self.put(19, 2, of_day % 60);
+        self.put(29, 9, fraction);
+        self.text
+    }
+
+    /// Puts a number where so many digits end.
+    fn put(&mut self, end: usize, digits: usize, mut n: u32) {
+        for place in self.text[end - digits..end].iter_mut().rev() {
             *place = b'0' + (n % 10) as u8;
             n /= 10;
         }
-    };
-    put(4, 4, t.year().unsigned_abs()); // 1677 to 2262
-    put(7, 2, t.month());
-    put(10, 2, t.day());
-    put(13, 2, t.hour());
-    put(16, 2, t.minute());
-    put(19, 2, t.second());
-    put(29, 9, t.timestamp_subsec_nanos());
-    text
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +236,18 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever was printed before, a time is what chrono prints.
+        #[test]
+        fn nine_digits(times in proptest::collection::vec((any::<i64>(), 0..3 * DAY * NS), 1..4)) {
+            let mut nine = Nine::default();
+            let on = times.iter().flat_map(|&(ns, more)| [ns, ns.saturating_add(more), ns.saturating_add(1)]);
+            for ns in on {
+                let want = Utc.timestamp_nanos(ns).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
+                prop_assert_eq!(&nine.text(ns)[..], want.as_bytes());
+                prop_assert_eq!(&rfc3339_nine(ns)[..], want.as_bytes());
+            }
+        }
+
         #[test]
         fn text_and_back(ns in any::<i64>()) {
                         prop_assert_eq!(rfc3339(rfc3339_nano(ns).as_bytes()), Some(ns));
