@@ -333,6 +333,9 @@ fn where_cores_fail_one_answers() {
     let words: Vec<&str> = asked.split(' ').collect();
     let all = dof(&words).with(0).out;
     assert_eq!(all.lines().count(), 451);
+    let container = many_lines_of(&open(&case));
+    let of_container = [&words[..], &["--container", &container]].concat();
+    let own = dof(&of_container).with(0).out;
     let few = format!("ulimit -n 5; exec {} {asked}", env!("CARGO_BIN_EXE_dof"));
     let Some(one_file) = run("bash", &["-c", &few]) else {
         return skip("bash is not installed");
@@ -347,6 +350,30 @@ fn where_cores_fail_one_answers() {
     let damaged = dof(&words).with(3);
     assert_eq!(damaged.out.lines().count(), 1);
     assert!(damaged.err.contains("malformed"), "{}", damaged.err);
+    // Of one container nothing is sorted: what stands before it is found.
+    let damaged = dof(&of_container).with(3);
+    let found = damaged.out.lines().count() - 1;
+    assert!((300..=400).contains(&found), "{found}");
+    assert!(own.starts_with(&damaged.out));
+    assert!(damaged.err.contains("malformed"), "{}", damaged.err);
+}
+
+/// Where there is another case under its name by now, the one that was opened answers.
+#[test]
+fn what_is_put_in_its_place_is_not_searched() {
+    let (_dir, case) = many_lines();
+    let opened = dof::case::Case::open(&case).unwrap();
+    let other = case.with_extension("other");
+    std::fs::copy(&case, &other).unwrap();
+    let db = Connection::open(&other).unwrap();
+    db.execute_batch("UPDATE log_entry SET line = 'xmrig'; UPDATE log_file SET last_entry = last_entry - 1 WHERE last_entry = (SELECT max(id) FROM log_entry)")
+        .unwrap();
+    drop(db);
+    std::fs::rename(&other, &case).unwrap();
+    let asked = [("match".to_owned(), "xmrig".to_owned())];
+    let logs = dof::query::find("logs").unwrap();
+    let mut out = dof::render::Csv::new(std::io::sink());
+    assert_eq!(logs.run(opened.db(), &asked, &mut out).unwrap(), 450);
 }
 
 /// grep over the files as they lie on the disk, container by container.
@@ -434,6 +461,14 @@ fn many_lines() -> (tempfile::TempDir, PathBuf) {
     (dir, case)
 }
 
+/// The container whose they are: the last to be written.
+fn many_lines_of(db: &Connection) -> String {
+    one(
+        db,
+        "SELECT c.full_id FROM log_entry g JOIN log_file lf ON lf.id = g.log_file_id JOIN container c ON c.id = lf.container_id ORDER BY g.id DESC LIMIT 1",
+    )
+}
+
 /// Many lines are searched by all cores at once, each in a run of them; stock sqlite3, which has one, gives the same rows in the
 /// same order.
 #[test]
@@ -467,10 +502,7 @@ fn all_cores_find_the_same_as_one() {
     );
     assert_eq!(found(&[("like", "%99 of many%")]), 4_500);
     assert_eq!(found(&[("match", "nothing of the kind")]), 0);
-    let container: String = one(
-        &db,
-        "SELECT c.full_id FROM log_entry g JOIN log_file lf ON lf.id = g.log_file_id JOIN container c ON c.id = lf.container_id ORDER BY g.id DESC LIMIT 1",
-    );
+    let container = many_lines_of(&db);
     let own = ("container", &container[..]);
     assert_eq!(found(&[own, ("match", "xmrig")]), 450);
     assert_eq!(
