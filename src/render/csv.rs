@@ -129,13 +129,14 @@ mod tests {
         #[test]
         fn what_is_read_back(cells in proptest::collection::vec("[\0\"\r\n,a\\xff é]{0,6}", 1..5), n in any::<i64>()) {
             let bytes: Vec<Vec<u8>> = cells.iter().map(|c| c.bytes().filter(|&b| b != 0xa9).collect()).collect();
-            for cut in 1..=bytes.len() {
-                let mut row: Vec<ValueRef<'_>> = bytes[..cut].iter().map(|b| ValueRef::Text(b)).collect();
-                row.extend([ValueRef::Integer(n), ValueRef::Null, ValueRef::Blob(&bytes[0])].into_iter().skip(cut % 4));
+            let all = bytes.iter().map(|b| ValueRef::Text(b));
+            let all: Vec<ValueRef<'_>> = [ValueRef::Null].into_iter().chain(all).chain([ValueRef::Integer(n), ValueRef::Blob(&bytes[0])]).collect();
+            for (from, columns) in (0..all.len()).flat_map(|from| (1..=all.len() - from).map(move |columns| (from, columns))) {
+                let row = &all[from..from + columns];
                 let mut out = Vec::new();
                 let mut csv = Csv::new(&mut out);
                 csv.begin(&vec!["c".to_owned(); row.len()]).unwrap();
-                csv.row(&row).unwrap();
+                csv.row(row).unwrap();
                 csv.end().unwrap();
                 drop(csv);
                 let mut read = csv::Reader::from_reader(&out[..]);
