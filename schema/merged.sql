@@ -55,10 +55,9 @@ SELECT r.what AS what, r.id AS id, nullif(coalesce(j.atom, j.value ->> 0), 0) AS
             SELECT position, dir_id, sees & r.views FROM image_stack WHERE image_id = r.image_id))))) s
        CROSS JOIN json_each((
     WITH RECURSIVE
-    stack (position, dir_id, sees) AS MATERIALIZED (SELECT value >> 42, (value & 4398046511103) >> 2, value & 3 FROM json_each(s.value)),
+    stack (part, position, dir_id, sees) AS MATERIALIZED (SELECT value, value >> 42, (value & 4398046511103) >> 2, value & 3 FROM json_each(s.value)),
     root (now, below, parts) AS MATERIALIZED (
-      SELECT (max(iif(sees & 1, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2, (max(iif(sees & 2, (position << 42) | (dir_id << 2), 0)) & 4398046511103) >> 2,
-             iif(count(*) = 1, max((position << 42) | (dir_id << 2) | sees), json_group_array((position << 42) | (dir_id << 2) | sees))
+      SELECT (max(iif(sees & 1, part, 0)) & 4398046511103) >> 2, (max(iif(sees & 2, part, 0)) & 4398046511103) >> 2, iif(count(*) = 1, max(part), s.value)
         FROM stack HAVING count(*)),
     -- Directories, since only these lead on. What one of several parts holds is worked out once, in a row of its own: `entries` are
     -- an object of parts, NULL for what is no directory, by the ids now and below.

@@ -12,14 +12,6 @@ pub fn is_plain(bytes: &[u8]) -> bool {
     memchr::memchr(0, bytes).is_none() && std::str::from_utf8(bytes).is_ok()
 }
 
-/// Whether all of them are ASCII and none is a NUL, which is plain and quickly seen.
-pub fn is_plain_ascii(bytes: &[u8]) -> bool {
-    // Without a branch for each byte: nearly all text is of these.
-    bytes
-        .iter()
-        .fold(true, |all, b| all & (1..0x80).contains(b))
-}
-
 /// Bytes as text, invalid UTF-8 and NULs as `\xNN`; nothing else is touched.
 pub fn lossless(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {

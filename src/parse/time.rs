@@ -121,8 +121,8 @@ pub fn rfc3339_nine(ns: i64) -> [u8; 30] {
     Nine::default().text(ns)
 }
 
-/// Prints many times as [`rfc3339_nine`] does. The date is worked out once for those of one day that follow one another, as they
-/// do in rows: the rest takes a third of the time.
+/// Prints many times as [`rfc3339_nine`] does. The date, nearly half of the work, is worked out once for those of one day that
+/// follow one another, as they do in rows.
 #[derive(Clone)]
 pub struct Nine {
     /// Days since the epoch; none at first.
@@ -250,7 +250,7 @@ mod tests {
 
         #[test]
         fn text_and_back(ns in any::<i64>()) {
-                        prop_assert_eq!(rfc3339(rfc3339_nano(ns).as_bytes()), Some(ns));
+            prop_assert_eq!(rfc3339(rfc3339_nano(ns).as_bytes()), Some(ns));
         }
 
         #[test]

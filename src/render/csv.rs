@@ -24,20 +24,12 @@ impl<W: Write> Csv<W> {
         }
     }
 
-    /// Adds a cell. What is no text, or may not be, is printed as `plain` has it.
-    fn cell(&mut self, value: &ValueRef<'_>) {
-        let printed;
-        let (mut text, mut kind) = match *value {
-            ValueRef::Text(text) => (text, kind(text)),
-            _ => (&b""[..], SPELLED),
-        };
-        if kind & SPELLED != 0 {
-            printed = plain(value);
-            (text, kind) = (printed.as_bytes(), self::kind(printed.as_bytes()));
-        }
-        match kind & QUOTED {
-            0 => self.line.extend_from_slice(text),
-            _ => quote(text, &mut self.line),
+    /// Adds a cell whose bytes are of these kinds.
+    fn cell(&mut self, text: &[u8], kinds: u8) {
+        if kinds & QUOTED == 0 {
+            self.line.extend_from_slice(text);
+        } else {
+            quote(text, &mut self.line);
         }
     }
 }
@@ -63,8 +55,8 @@ static KINDS: [u8; 256] = {
     kinds
 };
 
-/// What bytes of a text are of these.
-fn kind(text: &[u8]) -> u8 {
+/// Of which of these the bytes of a text are.
+fn kinds(text: &[u8]) -> u8 {
     // Without a branch for each byte: most are of none.
     text.iter().fold(0, |any, &b| any | KINDS[usize::from(b)])
 }
@@ -96,13 +88,21 @@ impl<W: Write> Render for Csv<W> {
             if i > 0 {
                 self.line.push(b',');
             }
+            let of_text = match *value {
+                ValueRef::Text(text) => kinds(text),
+                _ => 0,
+            };
             match *value {
                 ValueRef::Null => {}
                 ValueRef::Integer(n) => {
                     let mut digits = itoa::Buffer::new();
                     self.line.extend_from_slice(digits.format(n).as_bytes());
                 }
-                _ => self.cell(value),
+                ValueRef::Text(text) if of_text & SPELLED == 0 => self.cell(text, of_text),
+                _ => {
+                    let text = plain(value);
+                    self.cell(text.as_bytes(), kinds(text.as_bytes()));
+                }
             }
         }
         // An empty line is no record.
