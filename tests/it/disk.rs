@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::mactime::mactime;
-use crate::support::{Ran, dof, dof_command, evidence, folder, is_root, run, skip};
+use crate::support::{Need, Ran, dof, dof_command, evidence, folder, has, run, skip};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -448,8 +448,8 @@ fn as_fls(image: &Path, body: &[u8], said: &Said) {
 
 #[test]
 fn the_tour_on_raw_qcow2_and_ewf_with_an_ext4_root() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let raw = dir.path().join("shop.raw");
@@ -498,8 +498,8 @@ fn the_tour_with_a_btrfs_root() {
 }
 
 fn roots(kind: &str, driver: &str) {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let raw = dir.path().join(format!("{kind}.raw"));
@@ -512,8 +512,8 @@ fn roots(kind: &str, driver: &str) {
 /// Every format QEMU writes, and split ones, give the volumes of the raw image, of which `mmls` knows the numbers.
 #[test]
 fn every_format_shows_the_same_volumes() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let raw = dir.path().join("disk.raw");
@@ -608,8 +608,8 @@ fn every_format_shows_the_same_volumes() {
 /// Partition tables with gaps and logical partitions: the same numbers as in `mmls`.
 #[test]
 fn volumes_are_numbered_as_in_mmls() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let layouts = [
@@ -683,8 +683,8 @@ fn number_of(slot: &str) -> u64 {
 /// LVM's own tools lay volumes out; a file system is put where they say it is, and comes out as it was.
 #[test]
 fn logical_volumes_without_device_mapper() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let image = dir.path().join("lvm.raw");
@@ -820,8 +820,8 @@ fn logical_volumes_without_device_mapper() {
 /// A bare file system, a volume that is only /var, and btrfs with the host in a subvolume.
 #[test]
 fn hosts_in_parts() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let (_sample, host) = crate::support::sample();
@@ -892,8 +892,8 @@ fn hosts_in_parts() {
 /// Headers that lead to other files of this machine are not followed, whatever they are called.
 #[test]
 fn no_header_leads_elsewhere() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let path = |name: &str| dir.path().join(name);
@@ -964,8 +964,8 @@ fn no_header_leads_elsewhere() {
 /// What fails midway leaves nothing; what cannot be undone yet stays on record.
 #[test]
 fn failures_leave_nothing() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let image = dir.path().join("broken.raw");
@@ -1021,8 +1021,8 @@ fn failures_leave_nothing() {
 /// What of an image is missing is said: it would read as zeros.
 #[test]
 fn images_that_are_not_whole() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let raw = dir.path().join("whole.raw");
@@ -1127,8 +1127,8 @@ fn images_that_are_not_whole() {
 /// Partition tables that are damaged: what can be had is mounted, what is wrong is said.
 #[test]
 fn damaged_partition_tables() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let image = dir.path().join("d.raw");
@@ -1211,8 +1211,8 @@ fn damaged_partition_tables() {
 /// A container mounted from an image keeps it: the image is not taken away below it.
 #[test]
 fn an_image_in_use_stays() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let (_sample, host) = crate::support::sample();
@@ -1259,8 +1259,8 @@ fn an_image_in_use_stays() {
 /// Killed at any moment of mounting: unmount-image finds all there is, and nothing stays.
 #[test]
 fn a_killed_mount_is_undone() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     let raw = dir.path().join("killed.raw");
@@ -1312,8 +1312,8 @@ fn recorded_disks() {
     let Some(evidence) = evidence() else {
         return skip("the recorded evidence is not beside the checkout");
     };
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Root]) {
+        return;
     }
     let dir = folder();
     for (name, slot) in [

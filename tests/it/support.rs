@@ -19,6 +19,41 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// What a test cannot do without.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// To be root.
+    Root,
+    /// A program in the PATH.
+    Program(&'static str),
+}
+
+impl Need {
+    /// Why it is not met, if so.
+    fn lacking(self) -> Option<String> {
+        match self {
+            Need::Root => (!is_root()).then(|| "needs root".into()),
+            Need::Program(name) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let there = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+                (!there).then(|| format!("{name} is not installed"))
+            }
+        }
+    }
+}
+
+/// Whether a test has what it needs; one that lacks something is skipped with a word.
+#[must_use]
+pub fn has(needs: &[Need]) -> bool {
+    match needs.iter().find_map(|need| need.lacking()) {
+        Some(why) => {
+            skip(&why);
+            false
+        }
+        None => true,
+    }
+}
+
 /// What a program did.
 #[derive(Debug)]
 pub struct Ran {
