@@ -64,7 +64,7 @@ fn make(rows: usize) -> TempDir {
         files: true,
         ..options
     };
-    let target = Target::at(&dir.path().join("case.db")).expect("a place for the case");
+    let target = Target::create(&dir.path().join("case.db")).expect("a place for the case");
     ingest(&host, target, &options, &Progress::silent()).expect("the case is made");
     dir
 }

@@ -115,7 +115,7 @@ fn bench(bencher: Bencher, batches: &[Batch], until: Until) {
     let path = dir.path().join("case.db");
     let target = || {
         let _ = std::fs::remove_file(&path);
-        Target::at(&path).expect("a place for the case")
+        Target::create(&path).expect("a place for the case")
     };
     let rows = |batch: &Batch| match batch {
         Batch::Files(b) => b.rows.len(),

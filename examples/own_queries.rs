@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Options::default()
     };
     let (case, summary) = ingest(&mount, Target::temporary()?, &options, &Progress::silent())?;
-    println!("{}: {} files", summary.host, summary.counts.files);
+    println!("{}: {} files", summary.host, summary.counted.files);
 
     // Set-uid files that a container has in its own layer, not from its image.
     let mut stmt = case.db().prepare(

@@ -2,29 +2,39 @@
 //!
 //! A new case is written to a temporary file beside its place (`.NAME.dof-partial-XXXXXX`), synced, and renamed
 //! when it is complete, so a case at its own name is complete; what a killed ingest left is swept up by the next one
-//! (`partial.rs`). A host added to an existing case is one transaction. Whatever dof writes it seals (`seal.rs`). Foreign keys are not enforced during a load (a quarter of its speed); a test checks them afterwards.
-//! [`Case::open`] says what is wrong with a file that is no case, or one of another version.
+//! (`partial.rs`). A host added to an existing case is one transaction. Whatever dof writes it seals (`seal.rs`). Foreign
+//! keys are not enforced during a load (a quarter of its speed); a test checks them afterwards.
+//!
+//! A case that somebody hands over is not believed: dof looks at its file and what lies beside it before SQLite does
+//! (`beside.rs`), holds its tables and views against its own (`objects.rs`), and holds it against its seal before it writes.
+//! Reading changes nothing in the case's folder.
 
+mod beside;
 mod chosen;
+mod connection;
+mod counted;
 mod events;
 mod insert;
 mod known;
+mod objects;
 mod partial;
 mod schema;
 mod seal;
 mod writer;
 
+pub use beside::RolledBack;
 pub use chosen::Chosen;
+pub use counted::{Counted, Firsts};
 pub use known::Imported;
 pub use schema::{APPLICATION_ID, VERSION};
 pub use seal::{Check, check};
 pub use writer::{Counts, Writer};
 
+use crate::parse::sqlite_file::Header;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Why a case cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +56,50 @@ pub enum Error {
         hint: &'static str,
     },
     /// Someone else is writing.
-    #[error("{0}: another ingest into this case is running")]
+    #[error("{0}: another program is writing to it, as an ingest into it does; try again later")]
     Busy(PathBuf),
+    /// Someone else is reading, and does not stop.
+    #[error("{path}: {by} is reading it; nothing was written: end that, and try again")]
+    Read {
+        /// The case.
+        path: PathBuf,
+        /// Who reads.
+        by: String,
+    },
+    /// Something beside a case that dof keeps away from SQLite.
+    #[error("{path}: {what}")]
+    Beside {
+        /// The file beside the case.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: String,
+    },
+    /// A transaction was cut off.
+    #[error(
+        "{beside}: what was being written to the case was cut off; run dof check --recover {case}"
+    )]
+    Unfinished {
+        /// The case.
+        case: PathBuf,
+        /// The file beside it.
+        beside: PathBuf,
+    },
+    /// It is not made as dof makes cases.
+    #[error("{path}: not as dof makes cases; --untrusted reads it all the same:\n  {}", .what.join("\n  "))]
+    Altered {
+        /// The case.
+        path: PathBuf,
+        /// What differs, a line each.
+        what: Vec<String>,
+    },
+    /// It is not as dof sealed it, and was to be written to.
+    #[error("{path}: not as dof sealed it, nothing was written; with --accept-changes dof goes on and records this:\n  {}", .what.join("\n  "))]
+    Broken {
+        /// The case.
+        path: PathBuf,
+        /// What differs, a line each.
+        what: Vec<String>,
+    },
     /// SQLite said no: the file is damaged, or cannot be read or written.
     #[error("{path}: {source}")]
     Sqlite {
@@ -93,51 +145,63 @@ fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
 pub struct Case {
     db: Connection,
     path: PathBuf,
+    /// The file that is read instead, where SQLite would make files beside the case.
+    _copy: Option<tempfile::NamedTempFile>,
 }
 
 impl Case {
-    /// Opens a case file read-only.
+    /// Opens a case file read-only, under SQLite's shared lock. Nothing in its folder changes.
+    ///
+    /// # Errors
+    /// See [`Error`]: [`Error::Altered`] for a case that is not made as this dof makes them.
+    pub fn open(path: &Path) -> Result<Case, Error> {
+        let case = Case::open_as_it_is(path)?;
+        let found = objects::find(&case.db).map_err(sqlite(path))?;
+        match found.faults.is_empty() {
+            true => Ok(case),
+            false => Err(Error::Altered {
+                path: path.to_path_buf(),
+                what: found.faults,
+            }),
+        }
+    }
+
+    /// Opens a case whatever it is made of. With what is not as dof makes it, a line each; its queries end after a minute.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn open(path: &Path) -> Result<Case, Error> {
-        if !path.exists() {
-            return Err(Error::Missing(path.to_path_buf()));
-        }
-        let err = sqlite(path);
-        roll_back(path);
-        let db = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(&err)?;
-        check_identity(&db, path)?;
-        db.execute_batch("PRAGMA mmap_size = 17179869184; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON;").map_err(&err)?;
+    pub fn open_untrusted(path: &Path) -> Result<(Case, Vec<String>), Error> {
+        let case = Case::open_as_it_is(path)?;
+        let found = objects::find(&case.db).map_err(sqlite(path))?;
+        connection::limit(&case.db, connection::UNTRUSTED).map_err(sqlite(path))?;
+        Ok((case, found.faults))
+    }
+
+    fn open_as_it_is(path: &Path) -> Result<Case, Error> {
+        let seen = beside::look(path)?;
+        seen.settled()?;
+        let copy = seen.makes_files().then(|| seen.copy()).transpose()?;
+        let file = copy.as_ref().map_or(seen.path.clone(), |c| c.path().into());
+        drop(seen); // before SQLite has locks, which closing the file would drop
         Ok(Case {
-            db,
+            db: connection::reading(&file, path)?,
             path: path.to_path_buf(),
+            _copy: copy,
         })
+    }
+
+    /// One more connection to the file of an open case, for another thread.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn another(db: &Connection) -> Result<Connection, Error> {
+        let path = Path::new(db.path().unwrap_or_default());
+        connection::reading(path, path)
     }
 
     /// The database.
     pub fn db(&self) -> &Connection {
         &self.db
-    }
-
-    /// The row id of the host with this identity, where the case has it.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn host(&self, identity: &str) -> Result<Option<i64>, Error> {
-        let mut find = self
-            .db
-            .prepare("SELECT id FROM host WHERE identity = ?")
-            .map_err(sqlite(&self.path))?;
-        let mut rows = find.query([identity]).map_err(sqlite(&self.path))?;
-        let row = rows.next().map_err(sqlite(&self.path))?;
-        row.map(|r| r.get(0))
-            .transpose()
-            .map_err(sqlite(&self.path))
     }
 
     /// The identities of its hosts.
@@ -156,17 +220,17 @@ impl Case {
     ///
     /// # Errors
     /// Those of [`Target::at`].
-    pub fn reopen(self) -> Result<Target, Error> {
-        let Case { db, path } = self;
+    pub fn reopen(self, how: Existing<'_>) -> Result<Target, Error> {
+        let Case { db, path, _copy } = self;
         if db.path().is_some_and(|p| !p.is_empty()) {
             drop(db);
-            return Target::at(&path);
+            return Target::at(&path, how);
         }
         db.execute_batch("BEGIN").map_err(sqlite(&path))?;
         Ok(Target {
             db,
             path,
-            partial: None,
+            place: Place::Memory,
         })
     }
 
@@ -192,28 +256,12 @@ impl Case {
     }
 }
 
-/// Where an ingest into this case was killed, SQLite's journal says how the case was before. Only who may write can put that
-/// back; for others SQLite says what is wrong.
-fn roll_back(path: &Path) {
-    let mut journal = path.as_os_str().to_owned();
-    journal.push("-journal");
-    if Path::new(&journal).exists()
-        && let Ok(db) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-    {
-        let _ = db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
-    }
-}
-
-fn check_identity(db: &Connection, path: &Path) -> Result<(), Error> {
-    let err = sqlite(path);
-    let pragma = |name: &str| {
-        db.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i32>(0))
-            .map_err(&err)
-    };
-    if pragma("application_id")? != APPLICATION_ID {
+/// Refuses what is no case, or one of another version.
+fn identity(header: &Header, path: &Path) -> Result<(), Error> {
+    if header.application_id != APPLICATION_ID {
         return Err(Error::NotACase(path.to_path_buf()));
     }
-    match pragma("user_version")? {
+    match header.user_version {
         VERSION => Ok(()),
         found => Err(Error::Version {
             path: path.to_path_buf(),
@@ -227,13 +275,30 @@ fn check_identity(db: &Connection, path: &Path) -> Result<(), Error> {
     }
 }
 
+/// What a writer does with a case that was there before.
+pub struct Existing<'t> {
+    /// Whether to go on where the case is not as it was sealed, and record that.
+    pub accept: bool,
+    /// Takes a line for the analyst: what dof waits for.
+    pub tell: &'t mut dyn FnMut(&str),
+}
+
 /// Where an ingest writes to.
 #[derive(Debug)]
 pub struct Target {
     db: Connection,
     path: PathBuf,
-    /// The file to be renamed, for a new case.
-    partial: Option<tempfile::NamedTempFile>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// No file that has a name.
+    Memory,
+    /// A new file, to be renamed.
+    New(tempfile::NamedTempFile),
+    /// A case that was there before. Its file is closed after SQLite's, whose locks it would drop.
+    Existing(File),
 }
 
 impl Target {
@@ -251,40 +316,82 @@ impl Target {
         Ok(Target {
             db,
             path,
-            partial: None,
+            place: Place::Memory,
         })
     }
 
     /// The case at `path`: a new file, or a further host in an existing case.
     ///
     /// # Errors
-    /// When the place cannot be written, or holds something that is no case.
-    pub fn at(path: &Path) -> Result<Target, Error> {
-        let err = sqlite(path);
+    /// When the place cannot be written, or holds something that is no case, or a case that is not as it was sealed.
+    pub fn at(path: &Path, how: Existing<'_>) -> Result<Target, Error> {
         let io = |source| Error::Io {
             path: path.to_path_buf(),
             source,
         };
         match std::fs::symlink_metadata(path) {
-            Ok(m) if m.is_dir() => {
-                return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
-            }
-            Ok(_) => {
-                let db = Connection::open_with_flags(
-                    path,
-                    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-                )
-                .map_err(&err)?;
-                check_identity(&db, path)?;
-                db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; BEGIN IMMEDIATE;")).map_err(&err)?;
-                return Ok(Target {
-                    db,
+            Ok(m) if m.is_dir() => Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory))),
+            Ok(_) => Target::existing(path, how),
+            Err(_) => Target::create(path),
+        }
+    }
+
+    fn existing(path: &Path, how: Existing<'_>) -> Result<Target, Error> {
+        let err = sqlite(path);
+        let mut seen = beside::look(path)?;
+        if beside::roll_back(seen, false, how.accept)? != RolledBack::Nothing {
+            (how.tell)(&format!(
+                "{}: an ingest into it had been cut off; what it had written is undone",
+                path.display()
+            ));
+        }
+        seen = beside::look(path)?;
+        seen.settled()?;
+        seen.unread(READERS, how.tell)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&seen.path, flags).map_err(&err)?;
+        let begin = || -> rusqlite::Result<()> {
+            connection::guard(&db)?;
+            // Nobody can begin to read while dof works: that could keep it from ending.
+            db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; BEGIN EXCLUSIVE;"))
+        };
+        begin().map_err(&err)?;
+        let found = objects::find(&db).map_err(&err)?;
+        if !found.faults.is_empty() {
+            return Err(Error::Altered {
+                path: path.to_path_buf(),
+                what: found.faults,
+            });
+        }
+        let check = seal::hold(&db, &seen.file, path)?;
+        let mut what = check.faults;
+        what.extend(check.new.iter().map(|name| format!("{name}: not dof's")));
+        if !what.is_empty() {
+            if !how.accept {
+                return Err(Error::Broken {
                     path: path.to_path_buf(),
-                    partial: None,
+                    what,
                 });
             }
-            Err(_) => {}
+            seal::accept(&db, &what, now()).map_err(&err)?;
         }
+        Ok(Target {
+            db,
+            path: path.to_path_buf(),
+            place: Place::Existing(seen.file),
+        })
+    }
+
+    /// A new case at `path`.
+    ///
+    /// # Errors
+    /// When the place cannot be written, or somebody else is making this case.
+    pub fn create(path: &Path) -> Result<Target, Error> {
+        let err = sqlite(path);
+        let io = |source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        };
         let dir = parent(path);
         if !dir.is_dir() {
             let what = format!("there is no directory {}", dir.display());
@@ -297,18 +404,15 @@ impl Target {
             partial::Made::File(file) => file,
             partial::Made::Busy => return Err(Error::Busy(path.to_path_buf())),
         };
-        let db = Connection::open_with_flags(
-            partial.path(),
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(&err)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(partial.path(), flags).map_err(&err)?;
         db.execute_batch(&format!("{PAGES} {UNSEEN} {CACHE}"))
             .map_err(&err)?;
         create(&db).map_err(&err)?;
         Ok(Target {
             db,
             path: path.to_path_buf(),
-            partial: Some(partial),
+            place: Place::New(partial),
         })
     }
 
@@ -325,56 +429,60 @@ impl Target {
         Writer::new(&self.db, &self.path)
     }
 
-    /// Commits, seals, makes it durable, gives it its name and opens it for reading.
+    /// Seals, commits, makes it durable, gives it its name and opens it for reading.
     ///
     /// # Errors
     /// When the disk is full or fails; then the target is as it was before.
     pub fn seal(self) -> Result<Case, Error> {
-        let Target { db, path, partial } = self;
+        let Target { db, path, place } = self;
         let err = sqlite(&path);
-        if path.as_os_str() == TEMPORARY {
-            db.execute_batch("COMMIT").map_err(&err)?;
-            return Ok(Case { db, path });
-        }
-        let io = |source| Error::Io {
-            path: path.clone(),
-            source,
-        };
-        let serial = seal::begin(&db, now()).map_err(&err)?;
-        db.execute_batch("COMMIT").map_err(&err)?;
-        let page = seal::page(&db).map_err(&err)?;
-        db.close().map_err(|(_, e)| err(e))?;
-        let file = partial.as_ref().map_or(path.as_path(), |p| p.path());
-        // The disk has time to write while the digest is worked out.
-        let digest = std::thread::scope(|scope| -> io::Result<String> {
-            let synced = partial
-                .as_ref()
-                .map(|p| scope.spawn(|| p.as_file().sync_all()));
-            let digest = seal::digest(file, page);
-            if let Some(Ok(synced)) = synced.map(|s| s.join()) {
-                synced?;
+        let commit = |db: &Connection| db.execute_batch("COMMIT").map_err(&err);
+        let close = |db: Connection| db.close().map_err(|(_, e)| err(e));
+        match place {
+            Place::Memory => {
+                commit(&db)?;
+                Ok(Case {
+                    db,
+                    path,
+                    _copy: None,
+                })
             }
-            digest
-        });
-        let digest = digest.map_err(io)?;
-        let db =
-            Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(&err)?;
-        let how = if partial.is_some() { UNSEEN } else { DURABLE };
-        db.execute_batch(how).map_err(&err)?;
-        seal::finish(&db, serial, &digest).map_err(&err)?;
-        db.close().map_err(|(_, e)| err(e))?;
-        let Some(partial) = partial else {
-            return Case::open(&path);
-        };
-        partial.as_file().sync_all().map_err(io)?;
-        partial.persist_noclobber(&path).map_err(|e| io(e.error))?;
-        File::open(parent(&path))
-            .and_then(|f| f.sync_all())
-            .map_err(io)?;
-        Case::open(&path)
+            Place::Existing(file) => {
+                seal::write(&db, &file, &path, now())?;
+                commit(&db)?;
+                close(db)?;
+                drop(file);
+                Case::open(&path)
+            }
+            Place::New(partial) => {
+                let io = |source| Error::Io {
+                    path: path.clone(),
+                    source,
+                };
+                seal::write(&db, partial.as_file(), &path, now())?;
+                commit(&db)?;
+                close(db)?;
+                partial.as_file().sync_all().map_err(io)?;
+                partial.persist_noclobber(&path).map_err(|e| io(e.error))?;
+                File::open(parent(&path))
+                    .and_then(|f| f.sync_all())
+                    .map_err(io)?;
+                Case::open(&path)
+            }
+        }
     }
 }
 
+/// Ends what was cut off while somebody wrote to a case.
+///
+/// # Errors
+/// When what lies beside it is not of dof's making, or would lead to a case that dof did not seal.
+pub fn recover(path: &Path) -> Result<RolledBack, Error> {
+    beside::roll_back(beside::look(path)?, true, false)
+}
+
+/// How long a writer waits for those who read a case.
+const READERS: Duration = Duration::from_secs(30);
 /// How a file is written that nobody else knows and that is synced before it gets its name: no journal, no locks.
 const UNSEEN: &str =
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;";

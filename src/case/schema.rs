@@ -3,7 +3,7 @@
 /// `PRAGMA application_id` of a case: the letters "dofC".
 pub const APPLICATION_ID: i32 = 0x646f_6643;
 /// `PRAGMA user_version`: the schema's version. A newer one is refused.
-pub const VERSION: i32 = 5;
+pub const VERSION: i32 = 6;
 
 /// Tables, made before a load.
 pub const TABLES: &str = concat!(

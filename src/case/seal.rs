@@ -1,9 +1,11 @@
-//! The seal of a case: its rows counted and its pages digested when dof has written to it, and the holding of a case against
-//! it later.
+//! The seal of a case: each of dof's tables and indexes digested page by page when dof has written to it, and the holding of a
+//! case against it later. `schema/seal.sql` says how the digest is made.
 
-use super::{Case, Error, sqlite};
+use super::objects::{self, Found};
+use super::{Error, beside, connection, sqlite};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,104 +13,191 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes of the database header that change with every transaction: the file change counter, and the version of SQLite
-/// that wrote last with the counter it wrote at (sqlite.org/fileformat2.html).
-const COUNTERS: [std::ops::Range<usize>; 2] = [24..28, 92..100];
 /// Most faults of the structure that are listed.
 const MOST_FAULTS: usize = 20;
-
-/// Puts an unfinished seal into a case: rows counted, no digest yet. Part of the transaction whose rows it seals. Gives its
-/// serial number.
-pub(super) fn begin(db: &Connection, now: i64) -> rusqlite::Result<i64> {
-    let rows = serde_json::to_string(&rows(db)?).unwrap_or_default();
-    db.query_row(
-        "INSERT INTO seal (id, serial, sealed_at, dof_version, rows) VALUES (1, 1, ?1, ?2, ?3)
-         ON CONFLICT (id) DO UPDATE SET serial = serial + 1, sealed_at = ?1, dof_version = ?2, rows = ?3, digest = NULL
-         RETURNING serial",
-        rusqlite::params![now, env!("CARGO_PKG_VERSION"), rows],
-        |r| r.get(0),
-    )
-}
-
-/// Finishes a seal, unless someone wrote to the case since [`begin`].
-pub(super) fn finish(db: &Connection, serial: i64, digest: &str) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE seal SET digest = ? WHERE id = 1 AND serial = ? AND digest IS NULL",
-        rusqlite::params![digest, serial],
-    )
-    .map(drop)
-}
-
-/// The number of the page the seal stands on.
-pub(super) fn page(db: &Connection) -> rusqlite::Result<u64> {
-    let page: i64 = db.query_row(
-        "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'seal'",
-        [],
-        |r| r.get(0),
-    )?;
-    Ok(page.unsigned_abs())
-}
-
-/// How many rows each table has.
-fn rows(db: &Connection) -> rusqlite::Result<BTreeMap<String, i64>> {
-    let mut tables = db.prepare(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'seal' AND name NOT LIKE 'sqlite_%' ORDER BY name",
-    )?;
-    let names = tables.query_map([], |r| r.get::<_, String>(0))?;
-    names
-        .map(|name| {
-            let name = name?;
-            let quoted = name.replace('"', "\"\"");
-            let count = db.query_row(&format!("SELECT count(*) FROM \"{quoted}\""), [], |r| {
-                r.get(0)
-            })?;
-            Ok((name, count))
-        })
-        .collect()
-}
-
-/// Bytes of the file whose digest is worked out at once: a whole number of pages, which have at most 64 KiB.
+/// Bytes that are read at once, in whole pages.
 const PIECE: usize = 1 << 20;
 
-/// The digest of a case's file: of the digests of its pieces, which are worked out in parallel. Nobody may be writing to it;
-/// SQLite must not have it open in this process, whose locks would be lost.
+/// A table or index as it was sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Object {
+    /// How many rows a table has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<i64>,
+    /// The digest of its pages, in hex.
+    sha256: String,
+}
+
+/// What is sealed, by name.
+type Objects = BTreeMap<String, Object>;
+
+/// The words of a seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seal {
+    serial: i64,
+    sealed_at: i64,
+    dof_version: String,
+    arguments: String,
+    objects: String,
+    own: String,
+    digest: Option<String>,
+}
+
+impl Seal {
+    /// The seal of a case, if it has one.
+    fn read(db: &Connection) -> rusqlite::Result<Option<Seal>> {
+        let sql =
+            "SELECT serial, sealed_at, dof_version, arguments, objects, own, digest FROM main.seal";
+        db.query_row(sql, [], |r| {
+            Ok(Seal {
+                serial: r.get(0)?,
+                sealed_at: r.get(1)?,
+                dof_version: r.get(2)?,
+                arguments: r.get(3)?,
+                objects: r.get(4)?,
+                own: r.get(5)?,
+                digest: r.get(6)?,
+            })
+        })
+        .optional()
+    }
+
+    /// The digest that these words make.
+    fn digest(&self) -> String {
+        let Seal {
+            serial,
+            sealed_at,
+            dof_version,
+            arguments,
+            objects,
+            own,
+            digest: _,
+        } = self;
+        let words =
+            format!("{serial}\n{sealed_at}\n{dof_version}\n{arguments}\n{objects}\n{own}\n");
+        format!("{:x}", Sha256::digest(words))
+    }
+}
+
+/// How dof was called, as a JSON array.
+pub(super) fn arguments() -> String {
+    let all = std::env::args_os().skip(1);
+    let all: Vec<String> = all.map(|a| a.to_string_lossy().into_owned()).collect();
+    json(&all)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Seals what was written in the open transaction of `db`, whose file is `file`; its pages go there first. Part of that
+/// transaction.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub(super) fn digest(path: &Path, seal_page: u64) -> io::Result<String> {
-    let file = File::open(path)?;
-    let mut header = [0; 100];
-    file.read_exact_at(&mut header, 0)?;
-    let page = match u16::from_be_bytes([header[16], header[17]]) {
-        1 => 65536,
-        n => usize::from(n),
+/// When SQLite fails, or the file cannot be read.
+pub(super) fn write(db: &Connection, file: &File, path: &Path, now: i64) -> Result<(), Error> {
+    let err = sqlite(path);
+    let serial: i64 = db
+        .query_row("SELECT coalesce(max(serial), 0) + 1 FROM seal", [], |r| {
+            r.get(0)
+        })
+        .map_err(&err)?;
+    db.cache_flush().map_err(&err)?;
+    let mut seal = Seal {
+        serial,
+        sealed_at: now,
+        dof_version: env!("CARGO_PKG_VERSION").into(),
+        arguments: arguments(),
+        objects: json(&measure(db, file, path)?),
+        own: json(&objects::find(db).map_err(&err)?.own),
+        digest: None,
     };
-    if page < 512 || !page.is_power_of_two() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a database"));
+    seal.digest = Some(seal.digest());
+    db.execute(
+        "INSERT OR REPLACE INTO seal (id, serial, sealed_at, dof_version, arguments, objects, own, digest) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+        rusqlite::params![seal.serial, seal.sealed_at, seal.dof_version, seal.arguments, seal.objects, seal.own, seal.digest],
+    )
+    .map(drop)
+    .map_err(err)
+}
+
+/// Counts the rows and digests the pages of each table and index of dof's that is there, but for the seal's own.
+fn measure(db: &Connection, file: &File, path: &Path) -> Result<Objects, Error> {
+    let err = sqlite(path);
+    let page_size: usize = db
+        .query_row("PRAGMA page_size", [], |r| r.get::<_, u32>(0))
+        .map_err(&err)? as usize;
+    let mut found = Objects::new();
+    let mut pages: Vec<(u32, usize)> = Vec::new();
+    let names: Vec<(&str, bool)> = objects::stored()
+        .map_err(&err)?
+        .filter(|o| o.0 != "seal")
+        .collect();
+    let mut list = || -> rusqlite::Result<()> {
+        let mut stmt = db.prepare("SELECT name, pageno FROM dbstat('main')")?;
+        let mut rows = stmt.query([])?;
+        while let Some(row) = rows.next()? {
+            let name = row.get_ref(0)?.as_str()?;
+            if let Ok(at) = names.binary_search_by(|n| n.0.cmp(name)) {
+                pages.push((row.get(1)?, at));
+            }
+        }
+        Ok(())
+    };
+    list().map_err(&err)?;
+    let io = |source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    pages.sort_unstable();
+    let digests = digests(file, &pages, page_size).map_err(io)?;
+    let mut sums = vec![Sha256::new(); names.len()];
+    let mut there = vec![false; names.len()];
+    for ((number, at), digest) in pages.iter().zip(&digests) {
+        sums[*at].update(number.to_be_bytes());
+        sums[*at].update(digest);
+        there[*at] = true;
     }
-    let size = file.metadata()?.len();
-    let piece = |buffer: &mut Vec<u8>, i: u64| -> io::Result<[u8; 32]> {
-        let at = i * PIECE as u64;
-        buffer.resize((size - at).min(PIECE as u64) as usize, 0);
-        file.read_exact_at(buffer, at)?;
-        if i == 0 {
-            for range in COUNTERS {
-                buffer[range].fill(0);
-            }
+    for (((name, is_table), sum), _) in names
+        .iter()
+        .zip(sums)
+        .zip(there)
+        .filter(|(_, there)| *there)
+    {
+        let count = format!("SELECT count(*) FROM main.\"{name}\"");
+        let rows = is_table.then(|| db.query_row(&count, [], |r| r.get(0)));
+        let object = Object {
+            rows: rows.transpose().map_err(&err)?,
+            sha256: format!("{:x}", sum.finalize()),
+        };
+        found.insert((*name).to_owned(), object);
+    }
+    Ok(found)
+}
+
+/// The SHA-256 of each of these pages, in parallel.
+fn digests(file: &File, pages: &[(u32, usize)], page_size: usize) -> io::Result<Vec<[u8; 32]>> {
+    let most = (PIECE / page_size).max(1);
+    // Runs of pages that follow one another.
+    let mut runs: Vec<(u64, usize)> = Vec::new();
+    for &(number, _) in pages {
+        let number = u64::from(number);
+        match runs.last_mut() {
+            Some((first, n)) if *first + *n as u64 == number && *n < most => *n += 1,
+            _ => runs.push((number, 1)),
         }
-        let mut sum = Sha256::new();
-        for (number, bytes) in (at / page as u64 + 1..).zip(buffer.chunks(page)) {
-            if number != seal_page {
-                sum.update(bytes);
-            }
-        }
-        Ok(sum.finalize().into())
+    }
+    let run = |buffer: &mut Vec<u8>, (first, n): (u64, usize)| -> io::Result<Vec<[u8; 32]>> {
+        buffer.resize(n * page_size, 0);
+        file.read_exact_at(buffer, first.saturating_sub(1) * page_size as u64)?;
+        let pages = buffer.chunks(page_size);
+        Ok(pages.map(|page| Sha256::digest(page).into()).collect())
     };
-    let pieces: Vec<[u8; 32]> = (0..size.div_ceil(PIECE as u64))
+    let all: Vec<Vec<[u8; 32]>> = runs
         .into_par_iter()
-        .map_init(Vec::new, piece)
+        .map_init(Vec::new, run)
         .collect::<io::Result<_>>()?;
-    Ok(format!("{:x}", Sha256::digest(pieces.as_flattened())))
+    Ok(all.concat())
 }
 
 /// What holding a case against its seal gave.
@@ -120,146 +209,164 @@ pub struct Check {
     pub dof_version: String,
     /// The digest of the seal.
     pub sealed: Option<String>,
-    /// The digest of the file now.
+    /// The digest of the case now.
     pub found: String,
-    /// How many rows there are, in all tables.
+    /// How many rows there are, in all of dof's tables.
     pub rows: i64,
     /// What is not as it was, a line each.
     pub faults: Vec<String>,
+    /// Tables, views and indexes that are not dof's.
+    pub own: Vec<String>,
+    /// Those of them that were not there when the case was sealed, or had another text.
+    pub new: Vec<String>,
+    /// Changes that were accepted when dof wrote to the case, a line each.
+    pub accepted: Vec<String>,
 }
 
-/// Holds a case against its seal. Where the digest differs, says what can be said of it: structure, references, rows.
+/// Holds a case, whose file is `file`, against its seal. Says what differs, table by table.
 ///
 /// # Errors
-/// When it is no case, or cannot be read.
-pub fn check(path: &Path) -> Result<Check, Error> {
+/// When it cannot be read.
+pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, Error> {
     let err = sqlite(path);
-    let io = |source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    let case = Case::open(path)?;
-    let page = page(case.db()).map_err(&err)?;
-    drop(case);
-    let found = digest(path, page).map_err(io)?;
-    let case = Case::open(path)?;
-    let db = case.db();
+    let Found { faults, own } = objects::find(db).map_err(&err)?;
     let mut check = Check {
-        found,
+        faults,
+        own: own.keys().cloned().collect(),
         ..Check::default()
     };
-    let row = db.query_row(
-        "SELECT sealed_at, dof_version, rows, digest FROM seal",
-        [],
-        |r| Ok((r.get(0)?, r.get(1)?, r.get::<_, String>(2)?, r.get(3)?)),
-    );
-    let counted: String;
-    (check.sealed_at, check.dof_version, counted, check.sealed) = match row {
-        Err(rusqlite::Error::QueryReturnedNoRows) => {
-            check.faults.push("it has no seal".into());
-            return Ok(check);
-        }
-        row => row.map_err(&err)?,
-    };
-    let counted: BTreeMap<String, i64> = serde_json::from_str(&counted).unwrap_or_default();
-    check.rows = counted.values().sum();
-    match &check.sealed {
-        None => check.faults.push(
-            "its seal is not finished: dof was cut off after its rows were complete; ingest anything again to seal it".into(),
-        ),
-        Some(sealed) if *sealed == check.found => return Ok(check),
-        Some(_) => check.faults.push("its content is not what was sealed".into()),
+    if check
+        .faults
+        .iter()
+        .any(|f| f.starts_with("table seal") || f.starts_with("table accepted_change"))
+    {
+        return Ok(check);
     }
+    check.accepted = accepted(db).map_err(&err)?;
+    let Some(mut seal) = Seal::read(db).map_err(&err)? else {
+        check.faults.push("it has no seal".into());
+        return Ok(check);
+    };
+    check.sealed_at = seal.sealed_at;
+    check.dof_version.clone_from(&seal.dof_version);
+    check.sealed.clone_from(&seal.digest);
+    if seal.digest.as_ref() != Some(&seal.digest()) {
+        check
+            .faults
+            .push("the words of its seal are not those that were sealed".into());
+    }
+    let sealed: Objects = serde_json::from_str(&seal.objects).unwrap_or_default();
+    let known: BTreeMap<String, String> = serde_json::from_str(&seal.own).unwrap_or_default();
+    let new = own
+        .iter()
+        .filter(|(name, sql)| known.get(*name) != Some(sql));
+    check.new = new.map(|(name, _)| name.clone()).collect();
+    match measure(db, file, path) {
+        // A damaged file may stop the counting.
+        Err(e) => check.faults.push(e.to_string()),
+        Ok(now) => {
+            check.rows = now.values().filter_map(|o| o.rows).sum();
+            check.faults.extend(differences(&sealed, &now));
+            seal.objects = json(&now);
+            check.found = seal.digest();
+        }
+    }
+    if !check.faults.is_empty() {
+        check.faults.extend(structure(db));
+    }
+    Ok(check)
+}
+
+/// What became of each table and index since it was sealed.
+fn differences(sealed: &Objects, now: &Objects) -> Vec<String> {
+    let names = sealed
+        .keys()
+        .chain(now.keys().filter(|n| !sealed.contains_key(*n)));
+    let rows = |o: Option<&Object>| match o {
+        None => "not there".to_owned(),
+        Some(Object { rows: Some(n), .. }) => format!("{n} rows"),
+        Some(_) => "there".into(),
+    };
+    names
+        .filter(|name| sealed.get(*name) != now.get(*name))
+        .map(|name| {
+            let (before, after) = (sealed.get(name), now.get(name));
+            match (before.and_then(|o| o.rows), after.and_then(|o| o.rows)) {
+                (Some(a), Some(b)) if a == b => {
+                    format!("{name}: not as it was sealed, though it has {a} rows as then")
+                }
+                (None, None) if before.is_some() && after.is_some() => {
+                    format!("index {name}: not as it was sealed")
+                }
+                _ => format!("{name}: {} when sealed, {} now", rows(before), rows(after)),
+            }
+        })
+        .collect()
+}
+
+/// What SQLite itself finds wrong.
+fn structure(db: &Connection) -> Vec<String> {
     let lines = |sql: &str| -> rusqlite::Result<Vec<String>> {
         let mut stmt = db.prepare(sql)?;
         let rows = stmt.query_map([], |r| r.get(0))?;
         rows.take(MOST_FAULTS).collect()
     };
-    let structure =
-        lines("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'");
     // A file that is damaged may stop the check itself.
-    check
-        .faults
-        .extend(structure.unwrap_or_else(|e| vec![e.to_string()]));
-    let broken = lines(
-        "SELECT format('%s row %s refers to no row of %s', \"table\", rowid, parent) FROM pragma_foreign_key_check",
-    );
-    check
-        .faults
-        .extend(broken.unwrap_or_else(|e| vec![e.to_string()]));
-    match rows(db) {
-        Err(e) => check.faults.push(e.to_string()),
-        Ok(now) => {
-            for name in counted
-                .keys()
-                .chain(now.keys().filter(|n| !counted.contains_key(*n)))
-            {
-                let count = |of: &BTreeMap<String, i64>| {
-                    of.get(name)
-                        .map_or_else(|| "no table".into(), |n| format!("{n} rows"))
-                };
-                if counted.get(name) != now.get(name) {
-                    check.faults.push(format!(
-                        "{name}: {} when sealed, {} now",
-                        count(&counted),
-                        count(&now)
-                    ));
-                }
-            }
-        }
-    }
-    Ok(check)
+    let ask = |sql| lines(sql).unwrap_or_else(|e| vec![e.to_string()]);
+    let mut all =
+        ask("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'");
+    all.extend(ask("SELECT format('%s row %s refers to no row of %s', \"table\", rowid, parent) FROM pragma_foreign_key_check"));
+    all
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn accepted(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut stmt =
+        db.prepare("SELECT accepted_at, accepted_by, what FROM main.accepted_change ORDER BY id")?;
+    let rows = stmt.query_map([], |r| {
+        let at = crate::parse::time::rfc3339_nano(r.get(0)?);
+        let what: Vec<String> = serde_json::from_str(&r.get::<_, String>(2)?).unwrap_or_default();
+        Ok(format!(
+            "{at} by {}: {}",
+            r.get::<_, String>(1)?,
+            what.join("; ")
+        ))
+    })?;
+    rows.collect()
+}
 
-    /// The digest as schema/seal.sql words it, and one byte of any page but the seal's changes it.
-    #[test]
-    fn every_page_counts_but_the_seals() {
-        const PAGE: usize = 32768;
-        const IN_PIECE: usize = PIECE / PAGE;
-        let seal = IN_PIECE + 3; // counted from 1, as SQLite does
-        let mut bytes: Vec<u8> = (0..PIECE * 2 + PAGE * 5).map(|i| (i / 7) as u8).collect();
-        bytes[16..18].copy_from_slice(&(PAGE as u16).to_be_bytes());
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("case.db");
-        let of = |bytes: &[u8]| {
-            std::fs::write(&path, bytes).unwrap();
-            digest(&path, seal as u64).unwrap()
-        };
-        let mut known = bytes.clone();
-        known[24..28].fill(0);
-        known[92..100].fill(0);
-        let first = Sha256::digest(&known[..PIECE]);
-        let mut second = known[PIECE..2 * PIECE].to_vec();
-        second.drain(2 * PAGE..3 * PAGE);
-        let (second, third) = (Sha256::digest(second), Sha256::digest(&known[2 * PIECE..]));
-        let whole = Sha256::digest([first, second, third].concat());
-        let sealed = of(&bytes);
-        assert_eq!(sealed, format!("{whole:x}"));
-        for page in [
-            1,
-            2,
-            IN_PIECE,
-            IN_PIECE + 1,
-            IN_PIECE + 2,
-            seal,
-            seal + 1,
-            2 * IN_PIECE + 1,
-            2 * IN_PIECE + 5,
-        ] {
-            let last = page * PAGE - 1;
-            bytes[last] ^= 1;
-            assert_eq!(of(&bytes) == sealed, page == seal, "page {page}");
-            bytes[last] ^= 1;
-        }
-        for counter in [24, 27, 92, 99] {
-            bytes[counter] ^= 1;
-            assert_eq!(of(&bytes), sealed, "byte {counter}");
-        }
-        bytes.truncate(bytes.len() - 1);
-        assert_ne!(of(&bytes), sealed);
-    }
+/// Records that changes by others were accepted. Part of the open transaction.
+pub(super) fn accept(db: &Connection, what: &[String], now: i64) -> rusqlite::Result<()> {
+    let names = ["SUDO_USER", "USER", "LOGNAME"].iter().filter_map(|name| {
+        Some(format!(
+            "{name}={}",
+            std::env::var_os(name)?.to_string_lossy()
+        ))
+    });
+    let machine = rustix::system::uname();
+    let by = format!(
+        "uid {} ({}) on {}",
+        rustix::process::getuid().as_raw(),
+        names.collect::<Vec<_>>().join(" "),
+        machine.nodename().to_string_lossy()
+    );
+    db.execute(
+        "INSERT INTO accepted_change (accepted_at, accepted_by, dof_version, arguments, what) VALUES (?, ?, ?, ?, ?)",
+        rusqlite::params![now, by, env!("CARGO_PKG_VERSION"), arguments(), json(&what)],
+    )
+    .map(drop)
+}
+
+/// Holds a case against its seal, read-only, whatever else is wrong with it.
+///
+/// # Errors
+/// When it is no case, cannot be read, or something was cut off beside it.
+pub fn check(path: &Path) -> Result<Check, Error> {
+    let seen = beside::look(path)?;
+    seen.settled()?;
+    let copy = seen.makes_files().then(|| seen.copy()).transpose()?;
+    let file = copy.as_ref().map_or(seen.path.as_path(), |c| c.path());
+    let db = connection::reading(file, path)?;
+    let check = hold(&db, &seen.file, path);
+    drop(db); // before the file is closed, which would drop SQLite's locks
+    check
 }

@@ -2,7 +2,7 @@
 
 use super::events::Events;
 use super::insert::{Insert, Numbered, Row};
-use super::{Error, schema, sqlite};
+use super::{Error, Firsts, schema, sqlite};
 use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream, overlay};
 use crate::evidence::Xattrs;
 use crate::problem::{Problem, Severity};
@@ -23,21 +23,13 @@ const FILE: &[&str] = &[
     "crtime", "link", "overlay", "redirect", "rdev", "name_raw", "link_raw",
 ];
 
-/// How much was written.
+/// How much was given to the writer so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Directory entries, tree roots included.
     pub files: u64,
-    /// Files whose content was hashed.
-    pub hashes: u64,
     /// Log entries.
     pub log_entries: u64,
-    /// Distinct file times.
-    pub events: u64,
-    /// Rows of all other tables.
-    pub records: u64,
-    /// Problems of each severity: note, warning, error.
-    pub problems: [u64; 3],
 }
 
 /// Bytes as TEXT without a second look: the caller knows they are UTF-8.
@@ -98,6 +90,7 @@ pub struct Writer<'c> {
     problem: Statement<'c>,
     next_file: i64,
     next_log: i64,
+    firsts: Firsts,
     /// The log file that is being written, and its first entry.
     in_log: Option<(i64, i64)>,
     /// Whether all log entries are written, and indexed.
@@ -121,9 +114,14 @@ impl<'c> Writer<'c> {
                 |r| r.get::<_, i64>(0),
             )
         };
+        let firsts = Firsts {
+            host: next("host")?,
+            file: next("file")?.max(next("directory")?),
+            log_entry: next("log_entry")?,
+        };
         Ok(Writer {
             path: path.to_path_buf(),
-            host: next("host")?,
+            host: firsts.host,
             tables: HashMap::new(),
             dir: Insert::new(db, "directory", &["id", "tree_id", "path", "path_raw", "dev", "first_file", "last_file"]),
             more: db.prepare("UPDATE directory SET last_file = last_file + ? WHERE id = ?")?,
@@ -133,8 +131,9 @@ impl<'c> Writer<'c> {
             log: Numbered::new(db, "log_entry", &["log_file_id", "offset", "ts", "stream", "line", "partial", "attrs_id", "raw"]),
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
-            next_file: next("file")?.max(next("directory")?),
-            next_log: next("log_entry")?,
+            next_file: firsts.file,
+            next_log: firsts.log_entry,
+            firsts,
             in_log: None,
             logs_ended: false,
             next_attrs: next("log_attrs")?,
@@ -154,6 +153,11 @@ impl<'c> Writer<'c> {
         self.host
     }
 
+    /// The row ids that its rows begin with.
+    pub fn firsts(&self) -> Firsts {
+        self.firsts
+    }
+
     /// The first free row id of a table.
     ///
     /// # Errors
@@ -168,12 +172,13 @@ impl<'c> Writer<'c> {
             .map_err(|e| self.err(e))
     }
 
-    /// Takes out an earlier ingest of the host with this identity. Whether there was one.
+    /// Takes out an earlier ingest of the host with this identity. How many rows there were of it, `None` where there was none.
     ///
     /// # Errors
     /// When SQLite fails.
-    pub fn replace(&mut self, identity: &str) -> Result<bool, Error> {
-        let run = || -> rusqlite::Result<bool> {
+    pub fn replace(&mut self, identity: &str) -> Result<Option<i64>, Error> {
+        let run = || -> rusqlite::Result<Option<i64>> {
+            let before = self.db.total_changes();
             let mut find = self.db.prepare("SELECT id FROM host WHERE identity = ?")?;
             let old: Vec<i64> = find
                 .query_map([identity], |r| r.get(0))?
@@ -181,7 +186,7 @@ impl<'c> Writer<'c> {
             for host in &old {
                 run(self.db, schema::REMOVE_HOST, &[(":host", *host)])?;
             }
-            Ok(!old.is_empty())
+            Ok((!old.is_empty()).then(|| (self.db.total_changes() - before).cast_signed()))
         };
         run().map_err(|e| self.err(e))
     }
@@ -216,9 +221,7 @@ impl<'c> Writer<'c> {
             stmt.raw_execute()?;
             Ok(())
         };
-        let done = put();
-        self.counts.records += 1;
-        done.map_err(|e| self.err(e))
+        put().map_err(|e| self.err(e))
     }
 
     /// Writes a problem.
@@ -226,11 +229,6 @@ impl<'c> Writer<'c> {
     /// # Errors
     /// When SQLite fails.
     pub fn problem(&mut self, p: &Problem) -> Result<(), Error> {
-        self.counts.problems[match p.severity {
-            Severity::Note => 0,
-            Severity::Warning => 1,
-            Severity::Error => 2,
-        }] += 1;
         let offset = p.offset.map(|o| o as i64);
         let done = self.problem.execute(rusqlite::params![
             self.host,
@@ -407,7 +405,6 @@ impl<'c> Writer<'c> {
             h.set(1, first + i64::from(*row))?;
             h.set(2, Blob(hash))
         })?;
-        self.counts.hashes += b.rows.len() as u64;
         Ok(())
     }
 
@@ -497,12 +494,12 @@ impl<'c> Writer<'c> {
     ///
     /// # Errors
     /// When SQLite or the temporary file of the time index fails.
-    pub fn finish(mut self, now: i64) -> Result<(Counts, Option<Problem>), Error> {
+    pub fn finish(mut self, now: i64) -> Result<Option<Problem>, Error> {
         let left_out = self.finish_rows(now).map_err(|e| self.err(e))?;
         if let Some(problem) = &left_out {
             self.problem(problem)?;
         }
-        Ok((self.counts, left_out))
+        Ok(left_out)
     }
 
     fn finish_rows(&mut self, now: i64) -> rusqlite::Result<Option<Problem>> {
@@ -517,7 +514,7 @@ impl<'c> Writer<'c> {
             })?;
             Ok(())
         });
-        self.counts.events = events.map_err(|DrainError(e)| e)?;
+        events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
         derive(db, self.host, NESTED)?;
         let unseen: Option<String> = db

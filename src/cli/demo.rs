@@ -1,7 +1,7 @@
 //! `dof demo`: the whole tour on the sample host that comes with dof.
 
+use super::source::Writing;
 use super::{Failure, exit};
-use crate::case::Target;
 use crate::demo;
 use crate::ingest::{self, Options, Progress};
 use crate::query;
@@ -35,14 +35,18 @@ impl Demo {
             arguments: vec!["demo".into()],
             ..Options::default()
         };
-        let (opened, summary) =
-            ingest::ingest(&host, Target::at(&case)?, &options, &Progress::on_stderr())?;
+        let (opened, summary) = ingest::ingest(
+            &host,
+            Writing::default().target(&case)?,
+            &options,
+            &Progress::on_stderr(),
+        )?;
         let mut out = io::stdout().lock();
         writeln!(
             out,
             "{} files and {} log lines in {:.2} s\n",
-            summary.counts.files,
-            summary.counts.log_entries,
+            summary.counted.files,
+            summary.counted.log_entries,
             summary.took.as_secs_f64()
         )?;
         drop(out);

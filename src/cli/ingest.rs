@@ -1,8 +1,7 @@
 //! `dof ingest`: a mounted host into a case.
 
-use super::source::{Homes, default_case};
+use super::source::{Homes, Writing, default_case};
 use super::{Failure, exit, known};
-use crate::case::Target;
 use crate::ingest::{self, Hash, Options, Progress, Summary};
 use crate::stderr;
 use clap::Args;
@@ -41,6 +40,8 @@ pub struct Ingest {
     no_logs: bool,
     #[command(flatten)]
     homes: Homes,
+    #[command(flatten)]
+    writing: Writing,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -94,7 +95,7 @@ impl Ingest {
                 .collect(),
         };
         let progress = Progress::on_stderr();
-        let target = Target::at(&case)?;
+        let target = self.writing.target(&case)?;
         for list in &self.known {
             stderr::line(format_args!("{}", known::added(list, target.known(list)?)));
         }
@@ -106,7 +107,7 @@ impl Ingest {
                 "dof: the hashes of the earlier ingest of this host are gone; --hash sha256 makes them anew"
             ));
         }
-        let [_, warnings, errors] = summary.counts.problems;
+        let [_, warnings, errors] = summary.counted.problems;
         Ok(if warnings + errors > 0 {
             exit::PROBLEMS
         } else {
@@ -116,23 +117,23 @@ impl Ingest {
 }
 
 fn summarise(s: &Summary, case: &Path) -> String {
-    let c = s.counts;
-    let rows = c.files + c.hashes + c.events + c.log_entries + c.records;
+    let c = s.counted;
     let seconds = s.took.as_secs_f64();
     let [notes, warnings, errors] = c.problems;
     format!(
-        "{} {} {} {}: {} containers, {} images, {} layers, {} volumes, {} files, {} log lines\n{rows} rows in {seconds:.2} s ({:.0} rows/s); problems: {errors} errors, {warnings} warnings, {notes} notes{}",
+        "{} {} {} {}: {} containers, {} images, {} layers, {} volumes, {} files, {} log lines\n{} rows in {seconds:.2} s ({:.0} rows/s); problems: {errors} errors, {warnings} warnings, {notes} notes{}",
         if s.replaced { "Replaced" } else { "Ingested" },
         crate::text::printable(&s.host),
         if s.replaced { "in" } else { "into" },
         case.display(),
-        s.rows_of("container"),
-        s.rows_of("image"),
-        s.rows_of("layer"),
-        s.rows_of("volume"),
+        c.containers,
+        c.images,
+        c.layers,
+        c.volumes,
         c.files,
         c.log_entries,
-        rows as f64 / seconds.max(1e-9),
+        s.rows,
+        s.rows as f64 / seconds.max(1e-9),
         if errors + warnings + notes > 0 {
             format!(" (dof query problems --case {})", case.display())
         } else {

@@ -1,8 +1,8 @@
 //! `dof known`: lists of known hashes into a case.
 
-use super::source::default_case;
+use super::source::{Writing, default_case};
 use super::{Failure, exit};
-use crate::case::{Case, Imported, Target};
+use crate::case::{self, Imported};
 use crate::stderr;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,18 @@ pub struct Known {
     list: PathBuf,
     /// The case to add it to [default: $DOF_CASE, case.db]
     case: Option<PathBuf>,
+    #[command(flatten)]
+    writing: Writing,
 }
 
 impl Known {
     /// Runs it.
     pub fn run(self) -> Result<u8, Failure> {
         let case = default_case(self.case.as_deref());
-        Case::open(&case)?; // an existing one: a list alone makes no case
-        let target = Target::at(&case)?;
+        if !case.exists() {
+            return Err(case::Error::Missing(case).into()); // a list alone makes no case
+        }
+        let target = self.writing.target(&case)?;
         let done = target.known(&self.list)?;
         let hashes = target.seal()?.hashes()?;
         stderr::line(format_args!("{}", added(&self.list, done)));

@@ -31,7 +31,7 @@ impl Macrobber {
             docker_homes: self.source.homes(),
             ..Options::default()
         };
-        let opened = open(&self.source.path(), options)?;
+        let opened = open(&self.source.path(), options, self.source.trust())?;
         let mut render = Bodyfile::new(
             self.output.open(&self.source.path(), Some(&opened.case))?,
             self.dialect,

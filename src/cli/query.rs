@@ -1,6 +1,6 @@
 //! `dof query`: the catalogue, or one query with its parameters as options.
 
-use super::source::{default_case, open};
+use super::source::{Trust, default_case, open};
 use super::{Failure, Output, exit};
 use crate::ingest::Options;
 use crate::parse::time;
@@ -37,6 +37,8 @@ struct QueryOptions {
     /// The case, or the directory a host is mounted at [default: $DOF_CASE, case.db]
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
     /// How to print the rows
     #[arg(long, value_enum, default_value = "table")]
     format: RowFormat,
@@ -151,6 +153,7 @@ impl QueryCommand {
                 versions: true,
                 ..Options::default()
             },
+            options.trust,
         )?;
         if options.format.of_files() {
             let columns = query.columns(opened.case.db())?;

@@ -92,7 +92,7 @@ impl ShowContainerLog {
             docker_homes: self.source.homes(),
             ..Options::default()
         };
-        let opened = open(&self.source.path(), options)?;
+        let opened = open(&self.source.path(), options, self.source.trust())?;
         let db = opened.case.db();
         let id = reference::container(db, &self.container).map_err(query::Error::from)?;
         let mut arguments = vec![("container".to_owned(), id.clone())];

@@ -1,8 +1,9 @@
 //! What a command answers from: a case, or a mounted host that is read into memory for it.
 
 use super::{Failure, exit};
-use crate::case::{Case, Target};
+use crate::case::{Case, Existing, Target};
 use crate::ingest::{self, Options, Progress};
+use crate::stderr;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,59 @@ pub struct SourceArgs {
     source: Option<PathBuf>,
     #[command(flatten)]
     homes: Homes,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Whether a case that somebody hands over is read whatever it is made of.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Trust {
+    /// Read a case though its tables and views are not as dof makes them; what differs is said, and a query ends after a minute
+    #[arg(long)]
+    untrusted: bool,
+}
+
+impl Trust {
+    /// Opens a case, and says what is not as dof makes it where that does not count.
+    pub fn open(self, path: &Path) -> Result<Case, Failure> {
+        if !self.untrusted {
+            return Ok(Case::open(path)?);
+        }
+        let (case, faults) = Case::open_untrusted(path)?;
+        for fault in faults {
+            let fault = crate::text::printable(&fault);
+            stderr::line(format_args!("dof: {}: {fault}", path.display()));
+        }
+        Ok(case)
+    }
+}
+
+/// How commands write to a case that is there already.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Writing {
+    /// Write to a case though it is not as dof sealed it; the case then says for ever what differed, when and by whom
+    #[arg(long)]
+    accept_changes: bool,
+}
+
+impl Writing {
+    /// What it comes to.
+    pub fn how<'t>(self, tell: &'t mut dyn FnMut(&str)) -> Existing<'t> {
+        Existing {
+            accept: self.accept_changes,
+            tell,
+        }
+    }
+
+    /// The case to write to.
+    pub fn target(self, path: &Path) -> Result<Target, Failure> {
+        Ok(Target::at(path, self.how(&mut tell))?)
+    }
+}
+
+/// A line on standard error, with what the case's place or another program put into it made fit to read.
+pub fn tell(line: &str) {
+    stderr::line(format_args!("dof: {}", crate::text::printable(line)));
 }
 
 /// Data roots the analyst names.
@@ -64,6 +118,7 @@ impl SourceArgs {
         SourceArgs {
             source: mount,
             homes,
+            trust: Trust::default(),
         }
     }
 
@@ -93,21 +148,27 @@ impl SourceArgs {
                 docker_homes: self.homes(),
                 ..Options::default()
             },
+            self.trust,
         )
+    }
+
+    /// How far a case is trusted.
+    pub fn trust(&self) -> Trust {
+        self.trust
     }
 }
 
 /// Opens a case file, or reads a mounted host into memory.
-pub fn open(path: &Path, options: Options) -> Result<Opened, Failure> {
+pub fn open(path: &Path, options: Options, trust: Trust) -> Result<Opened, Failure> {
     if !path.is_dir() {
         return Ok(Opened {
-            case: Case::open(path)?,
+            case: trust.open(path)?,
             code: exit::OK,
         });
     }
     let progress = Progress::on_stderr();
     let (case, summary) = ingest::ingest(path, Target::temporary()?, &options, &progress)?;
-    let lost = summary.counts.problems[1] + summary.counts.problems[2] > 0;
+    let lost = summary.counted.problems[1] + summary.counted.problems[2] > 0;
     Ok(Opened {
         case,
         code: if lost { exit::PROBLEMS } else { exit::OK },

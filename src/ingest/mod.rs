@@ -11,7 +11,7 @@ mod selection;
 mod sweep;
 
 use crate::batch::{Batch, FileBatch, LogBatch};
-use crate::case::{self, Case, Counts, Target, Writer, now};
+use crate::case::{self, Case, Counted, Target, Writer, now};
 use crate::engine::{self, ENGINES, LogPlan, Survey, TreePlan};
 use crate::evidence::walk::{Buffer, working_directory};
 use crate::evidence::{self, Evidence, EvidencePath};
@@ -80,23 +80,16 @@ pub enum Error {
 /// What an ingest did.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Rows written.
-    pub counts: Counts,
+    /// What the case holds of the host, counted in it.
+    pub counted: Counted,
+    /// Rows of the host, what dof works out of them included.
+    pub rows: i64,
     /// How long it took.
     pub took: Duration,
     /// Whether an earlier ingest of the same host was replaced.
     pub replaced: bool,
     /// What to call the host.
     pub host: String,
-    /// Rows of metadata by table.
-    tables: HashMap<&'static str, u64>,
-}
-
-impl Summary {
-    /// How many rows of metadata a table got.
-    pub fn rows_of(&self, table: &str) -> u64 {
-        self.tables.get(table).copied().unwrap_or(0)
-    }
 }
 
 /// Ingests the host mounted at `mount` into `target` and seals it.
@@ -122,11 +115,11 @@ pub fn ingest(
         ids.insert(*table, writer.first_free(table)?);
     }
     let host_id = writer.host_id();
-    let mut tables = HashMap::new();
+    let before = writer.rows()?;
     let mut stored = Ok(());
     let mut survey = Survey::new(&evidence, host_id, ids, |records, problems| {
         if stored.is_ok() {
-            stored = store(&mut writer, &records, &problems, &mut tables, progress);
+            stored = store(&mut writer, &records, &problems, progress);
         }
     });
     let (mut host, identity) = survey_host(&mut survey, mount, options)?;
@@ -157,19 +150,21 @@ pub fn ingest(
         progress,
     )?;
     progress.phase("indexing");
-    let (counts, left_out) = writer.finish(now())?;
+    let firsts = writer.firsts();
+    let left_out = writer.finish(now())?;
     left_out.iter().for_each(|problem| tell(problem, progress));
     progress.phase("writing to disk");
     let case = target.seal()?;
+    let counted = case.counted(firsts)?;
     progress.finish();
     Ok((
         case,
         Summary {
-            counts,
+            counted,
+            rows: counted.rows + replaced.unwrap_or(0) - before,
             took: begun.elapsed(),
-            replaced,
+            replaced: replaced.is_some(),
             host: name,
-            tables,
         },
     ))
 }
@@ -179,12 +174,10 @@ fn store(
     writer: &mut Writer<'_>,
     records: &[Record],
     problems: &[Problem],
-    tables: &mut HashMap<&'static str, u64>,
     progress: &Progress,
 ) -> Result<(), case::Error> {
     for record in records {
         writer.record(record)?;
-        *tables.entry(record.table()).or_insert(0) += 1;
     }
     problems
         .iter()

@@ -13,6 +13,7 @@ pub mod local_log;
 pub mod lvm;
 pub mod node_cert;
 pub mod partitions;
+pub mod sqlite_file;
 pub mod superblock;
 pub mod tar_split;
 pub mod time;

@@ -10,7 +10,6 @@ use crate::render::{Place, Render, Rows};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle};
 use std::io;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -42,7 +41,7 @@ pub fn search(
     let column = |name| columns.iter().position(|column| column == name);
     let (true, Some(case), Some(time), Some(id)) = (
         query.shipped && query.name == "logs" && is_text && !is_part,
-        db.path().filter(|path| !path.is_empty()),
+        db.path().filter(|path| !path.is_empty()).map(|_| db),
         column("time"),
         column("entry_id"),
     ) else {
@@ -52,9 +51,7 @@ pub fn search(
         Some((_, asked)) => Some(reference::container(db, asked)?),
         None => None,
     };
-    // As long as this lasts nobody writes to the case.
-    let held = db.unchecked_transaction()?;
-    let all = Lines::of(&held, container.as_deref())?;
+    let all = Lines::of(db, container.as_deref())?;
     let cores = thread::available_parallelism().map_or(1, |n| n.get() as i64);
     let runs = all.runs(cores);
     if runs.len() < 2 {
@@ -62,10 +59,10 @@ pub fn search(
     }
     let mut asked = Vec::new();
     for run in runs {
-        match Case::open(Path::new(case)) {
+        match Case::another(case) {
             // Under its name there may be another file by now.
-            Ok(case) if Lines::of(case.db(), container.as_deref()).as_ref() == Ok(&all) => {
-                asked.push((run, case));
+            Ok(more) if Lines::of(&more, container.as_deref()).as_ref() == Ok(&all) => {
+                asked.push((run, more));
             }
             _ => return Ok(None),
         }
@@ -116,20 +113,20 @@ impl Lines {
 /// A run of rows of `log_entry`: the first and the last id.
 type Run = (i64, i64);
 
-/// Asks each of these cases for its run, and gives the rows by what is in the columns `by`. `None` where a thread cannot be made or
+/// Asks each of these connections for its run, and gives the rows by what is in the columns `by`. `None` where a thread cannot be made or
 /// fails before there is a row.
 fn together(
     query: &Query,
     arguments: &[(String, String)],
-    asked: Vec<(Run, Case)>,
+    asked: Vec<(Run, Connection)>,
     by: (Option<usize>, usize),
     mut out: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>,
 ) -> Result<Option<u64>, Error> {
     thread::scope(|scope| {
         let mut parts = Vec::new();
-        for ((first, last), case) in asked {
+        for ((first, last), db) in asked {
             let (give, more) = sync_channel(WAITING);
-            let stop = case.db().get_interrupt_handle();
+            let stop = db.get_interrupt_handle();
             let ask = move || {
                 let run = [("first", first), ("last", last)];
                 let run = run.map(|(name, id)| (name.to_owned(), id.to_string()));
@@ -137,7 +134,7 @@ fn together(
                     rows: Rows::default(),
                     give,
                 };
-                query.run(case.db(), &[arguments, &run].concat(), &mut gather)
+                query.run(&db, &[arguments, &run].concat(), &mut gather)
             };
             let thread = thread::Builder::new().name("search".into());
             let Ok(asking) = thread.spawn_scoped(scope, ask) else {

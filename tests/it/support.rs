@@ -136,6 +136,23 @@ pub fn ingest(mount: &Path, code: i32) -> (TempDir, PathBuf) {
     (dir, case)
 }
 
+/// Ends what a killed ingest into this case left beside it, as dof tells the analyst to; whether there was anything.
+#[track_caller]
+pub fn recover(case: &Path) -> bool {
+    let looked = dof([Path::new("status"), case]);
+    if looked.code == 0 {
+        return false;
+    }
+    looked
+        .with(3)
+        .err
+        .contains("dof check --recover")
+        .then_some(())
+        .expect("dof says what to do");
+    dof([Path::new("check"), Path::new("--recover"), case]).with(0);
+    true
+}
+
 /// Opens a case with plain SQLite.
 pub fn open(case: &Path) -> Connection {
     Connection::open_with_flags(case, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)

@@ -1,0 +1,54 @@
+//! How dof talks to a case that somebody hands over: nothing in it acts by itself, and nothing takes for ever.
+
+use super::Error;
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a command waits for one who writes to a case.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of one statement, an object of the schema too; the longest of dof's have some 30 KiB.
+const STATEMENT: i32 = 1 << 20;
+/// How long a query of a case that dof does not trust may take.
+pub const UNTRUSTED: Duration = Duration::from_secs(60);
+
+/// Sets what every connection to a case has (sqlite.org/security.html): no triggers, no functions with side effects in
+/// views, no writing past SQL, damaged cells noticed, and no file mapped into memory, which may shrink meanwhile.
+pub fn guard(db: &Connection) -> rusqlite::Result<()> {
+    for (option, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    ] {
+        db.set_db_config(option, on)?;
+    }
+    db.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, STATEMENT)?;
+    db.busy_timeout(PATIENCE)?;
+    db.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
+}
+
+/// Opens a file for reading and holds SQLite's shared lock on it for as long as the connection lives: nobody changes the case
+/// between two queries.
+pub fn reading(file: &Path, path: &Path) -> Result<Connection, Error> {
+    let err = super::sqlite(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(file, flags).map_err(&err)?;
+    let begin = || -> rusqlite::Result<()> {
+        guard(&db)?;
+        db.execute_batch(
+            "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON; BEGIN",
+        )?;
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
+    begin().map_err(&err)?;
+    Ok(db)
+}
+
+/// Stops each query when `most` is over, counted from now.
+pub fn limit(db: &Connection, most: Duration) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    db.progress_handler(10_000, Some(move || begun.elapsed() > most))
+}

@@ -1,0 +1,114 @@
+//! The outside of an SQLite database: its header, and what SQLite leaves beside it (sqlite.org/fileformat2.html, sections
+//! 1.3, 3 and 4.1).
+//!
+//! SQLite acts on these bytes before anything of the database can be looked at: a journal may name a further file that
+//! SQLite then deletes. So dof reads them first.
+
+/// Bytes of the header.
+pub const HEADER: usize = 100;
+/// Bytes that a journal's first header has.
+pub const JOURNAL_HEADER: usize = 28;
+/// What a journal begins with. SQLite ends a journal with it too, where the name of a super-journal stands before.
+const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+/// Bytes of a `-wal` file without frames.
+pub const WAL_HEADER: u64 = 32;
+
+/// The header of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Whether it is in WAL mode; dof's cases never are.
+    pub wal: bool,
+    /// `PRAGMA user_version`.
+    pub user_version: i32,
+    /// `PRAGMA application_id`.
+    pub application_id: i32,
+    /// Whether text is UTF-8, pages are used whole, and the schema is of format 4, as in each database that dof makes.
+    pub usual: bool,
+}
+
+fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// Reads the header of a database; `None` when these are the first bytes of something else.
+pub fn header(bytes: &[u8]) -> Option<Header> {
+    let bytes: &[u8; HEADER] = bytes.first_chunk()?;
+    if !bytes.starts_with(b"SQLite format 3\0") {
+        return None;
+    }
+    let page_size = match u16::from_be_bytes([bytes[16], bytes[17]]) {
+        1 => 65536,
+        n if n >= 512 && n.is_power_of_two() => u32::from(n),
+        _ => return None,
+    };
+    let number = |at| u32_be(bytes, at);
+    Some(Header {
+        page_size,
+        wal: bytes[18] == 2 || bytes[19] == 2,
+        user_version: number(60)?.cast_signed(),
+        application_id: number(68)?.cast_signed(),
+        usual: matches!(bytes[18..21], [1 | 2, 1 | 2, 0]) && number(44)? == 4 && number(56)? == 1,
+    })
+}
+
+/// Whether SQLite would play a journal back that begins with `head`: one whose transaction is over begins with zeros.
+pub fn is_hot(head: &[u8]) -> bool {
+    head.first().is_some_and(|&b| b != 0)
+}
+
+/// Holds a journal to what dof's own SQLite writes beside a case with pages of this size: `head` are its first
+/// [`JOURNAL_HEADER`] bytes, `tail` its last 8.
+///
+/// # Errors
+/// What is not so.
+pub fn journal(head: &[u8], tail: &[u8], page_size: u32) -> Result<(), &'static str> {
+    if tail.ends_with(&JOURNAL) {
+        return Err("it names a super-journal, a file that SQLite would delete");
+    }
+    if !head.starts_with(&JOURNAL) {
+        return Err("it does not begin as a journal does");
+    }
+    let (Some(sector), Some(page)) = (u32_be(head, 20), u32_be(head, 24)) else {
+        return Err("it is cut short");
+    };
+    if page != page_size {
+        return Err("its pages are not as large as the case's");
+    }
+    if !sector.is_power_of_two() || !(512..=65536).contains(&sector) {
+        return Err("its sectors have a size that no disk has");
+    }
+    Ok(())
+}
+
+/// Holds the header of a `-wal` file to a case with pages of this size.
+///
+/// # Errors
+/// What is not so.
+pub fn wal(head: &[u8], page_size: u32) -> Result<(), &'static str> {
+    match (u32_be(head, 0), u32_be(head, 4), u32_be(head, 8)) {
+        (Some(0x377f_0682 | 0x377f_0683), Some(3_007_000), Some(page)) if page == page_size => {
+            Ok(())
+        }
+        _ => Err("it is not of this case"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn total(bytes in proptest::collection::vec(any::<u8>(), 0..200), magic in 0usize..4) {
+            let magics: [&[u8]; 4] = [b"", b"SQLite format 3\0", &JOURNAL, b"\x37\x7f\x06\x82"];
+            let bytes = [magics[magic], &bytes].concat();
+            let _ = header(&bytes);
+            let _ = is_hot(&bytes);
+            let _ = journal(&bytes, &bytes, 4096);
+            let _ = wal(&bytes, 4096);
+        }
+    }
+}
