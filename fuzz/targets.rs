@@ -10,6 +10,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("bolt", bolt),
     ("carve", carve),
+    ("case_opener", case_opener),
     ("expression", expression),
     ("hash_list", hash_list),
     ("json", json),
@@ -53,6 +54,76 @@ pub fn carve(data: &[u8]) {
             assert!(found.get(key).is_some());
         }
     }
+}
+
+/// A case whose first page, where the schema is, has `data` in it, and a journal and a `-wal` of these bytes beside it: no panic,
+/// and nothing in its folder changes.
+pub fn case_opener(data: &[u8]) {
+    use std::{fs, sync::OnceLock};
+    static SEALED: OnceLock<Vec<u8>> = OnceLock::new();
+    let sealed = SEALED.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("case.db");
+        let mut target = dof::case::Target::create(&path).expect("a case");
+        target
+            .writer()
+            .expect("a writer")
+            .finish(0)
+            .expect("indexes");
+        target.seal().expect("sealed");
+        fs::read(path).expect("its bytes")
+    });
+    use dof::parse::sqlite_file::{header, journal, wal};
+    let _ = (header(data), journal(data, data, 32768), wal(data, 32768));
+    let [what, low, high, data @ ..] = data else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("case.db");
+    let mut bytes = sealed.clone();
+    // The header, or a place in the schema's page.
+    let at = match what & 1 {
+        0 => usize::from(*low) % 100,
+        _ => usize::from(u16::from_be_bytes([*high, *low])) % 32768,
+    };
+    let n = data.len().min(32768 - at);
+    bytes[at..at + n].copy_from_slice(&data[..n]);
+    if what & 2 != 0 {
+        bytes.clone_from(sealed);
+    }
+    fs::write(&path, bytes).expect("room");
+    for (bit, name, head) in [
+        (
+            4,
+            "case.db-journal",
+            &[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7][..],
+        ),
+        (8, "case.db-wal", &[0x37, 0x7f, 6, 0x82]),
+    ] {
+        if what & bit != 0 {
+            fs::write(dir.path().join(name), [head, data].concat()).expect("room");
+        }
+    }
+    let state = || {
+        let files = fs::read_dir(dir.path()).expect("a folder");
+        let mut all: Vec<_> = files
+            .map(|f| f.expect("a file"))
+            .map(|f| {
+                (
+                    f.file_name(),
+                    fs::read(f.path()).expect("bytes"),
+                    f.metadata().expect("times").modified().ok(),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let before = state();
+    let opened = dof::case::Case::open(&path).is_ok();
+    let _ = dof::case::check(&path);
+    assert!(!opened || what & 4 == 0, "a journal is not passed over");
+    assert!(before == state(), "reading changes nothing");
 }
 
 pub fn expression(data: &[u8]) {

@@ -52,3 +52,40 @@ pub fn limit(db: &Connection, most: Duration) -> rusqlite::Result<()> {
     let begun = Instant::now();
     db.progress_handler(10_000, Some(move || begun.elapsed() > most))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ErrorCode;
+
+    /// A view without an end stops, and triggers and double-quoted strings do nothing.
+    #[test]
+    fn nothing_acts_by_itself() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(
+            "CREATE TABLE t (x); CREATE TRIGGER drop_all BEFORE INSERT ON t BEGIN SELECT RAISE(IGNORE); END;
+             CREATE VIEW endless AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n",
+        )
+        .unwrap();
+        guard(&db).unwrap();
+        db.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        let rows: i64 = db
+            .query_row("SELECT count(*) FROM t", [], |r| r.get(0))
+            .unwrap();
+        assert_eq!(rows, 1, "the trigger did not run");
+        assert!(
+            db.execute_batch("CREATE INDEX i ON t(\"no column\")")
+                .is_err()
+        );
+        assert!(
+            db.execute_batch("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = ''")
+                .is_err()
+        );
+        limit(&db, Duration::from_millis(50)).unwrap();
+        let endless = db.query_row("SELECT * FROM endless", [], |_| Ok(()));
+        assert_eq!(
+            endless.unwrap_err().sqlite_error_code(),
+            Some(ErrorCode::OperationInterrupted)
+        );
+    }
+}

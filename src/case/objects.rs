@@ -44,7 +44,13 @@ fn ours() -> rusqlite::Result<&'static Ours> {
     db.execute_batch(schema::INDEXES)?;
     db.execute_batch(schema::LOG_INDEX)?;
     let mut stmt = db.prepare("SELECT name FROM pragma_module_list")?;
-    let functions = stmt.query_map([], |r| r.get(0))?;
+    let modules = stmt.query_map([], |r| r.get(0))?;
+    // SQLite lists these from their first use on.
+    let json = ["json_each", "json_tree", "jsonb_each", "jsonb_tree"];
+    let functions = json
+        .iter()
+        .map(|name| Ok((*name).to_owned()))
+        .chain(modules);
     let made = Ours {
         objects: read(&db)?.into_iter().collect(),
         functions: functions.collect::<rusqlite::Result<_>>()?,

@@ -304,8 +304,13 @@ impl From<crate::query::Error> for Failure {
         use crate::query::Error as E;
         match e {
             E::Output(e) => e.into(),
-            E::Sqlite(_) | E::Reference(crate::query::reference::Error::Sqlite(_)) => {
-                Failure::io(e.to_string())
+            E::Sqlite(ref sqlite)
+            | E::Reference(crate::query::reference::Error::Sqlite(ref sqlite)) => {
+                use rusqlite::ErrorCode::OperationInterrupted;
+                Failure::io(match sqlite.sqlite_error_code() {
+                    Some(OperationInterrupted) => "stopped: a case that is not trusted (--untrusted) has a minute for its answers".into(),
+                    _ => e.to_string(),
+                })
             }
             _ => Failure::usage(e.to_string()),
         }

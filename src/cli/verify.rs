@@ -2,7 +2,7 @@
 
 use super::source::{self, SourceArgs, Writing};
 use super::{Failure, ListFormat, exit};
-use crate::case::{Case, Target};
+use crate::case::{self, Case, Target};
 use crate::evidence::{Evidence, EvidencePath};
 use crate::ingest::{self, Options, Progress};
 use crate::query;
@@ -101,8 +101,9 @@ impl Verify {
         let case = match &self.case {
             None => memory,
             Some(path) => {
-                let case = Case::open(path)?;
-                drop(case);
+                if !path.exists() {
+                    return Err(case::Error::Missing(path.clone()).into());
+                }
                 drop(self.writing.target(path)?); // what keeps dof from writing is said before the work
                 Case::open(path)?
             }
