@@ -654,8 +654,8 @@ fn objects_that_are_not_dofs() {
         ),
         // An endless one in place of what `status` asks.
         (
-            "DROP VIEW docker_info; CREATE VIEW docker_info AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) AS containers FROM n",
-            "view docker_info: not as dof makes it",
+            "DROP VIEW docker_containers; CREATE VIEW docker_containers AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) AS id FROM n",
+            "view docker_containers: not as dof makes it",
         ),
     ] {
         fs::write(&it.case, &sealed).unwrap();
