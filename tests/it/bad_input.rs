@@ -1,6 +1,6 @@
 //! Damaged, hostile and mistaken input: the documented error and exit code, and whatever is readable is kept.
 
-use crate::support::{dof, folder, ingest, is_root, one, open, skip};
+use crate::support::{Need, dof, folder, has, ingest, one, open};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -507,43 +507,41 @@ fn fifos_and_devices_in_place_of_files_do_not_block() {
 
 #[test]
 fn an_unreadable_file_is_a_problem_and_no_more() {
-    if is_root() {
-        // Root reads everything, so the same binary runs as nobody.
-        let host = Host::new();
-        let id = host.container('a', config("a"));
-        host.container('b', config("b"));
-        use std::os::unix::fs::PermissionsExt;
-        let config = host.root().join(format!("containers/{id}/config.v2.json"));
-        fs::set_permissions(&config, fs::Permissions::from_mode(0o0)).unwrap();
-        fs::set_permissions(host.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let copy = folder();
-        fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let dof = copy.path().join("dof");
-        fs::copy(env!("CARGO_BIN_EXE_dof"), &dof).unwrap();
-        let mount = host.mount();
-        let Some(ran) = crate::support::run(
-            "setpriv",
-            &[
-                "--reuid=65534",
-                "--regid=65534",
-                "--clear-groups",
-                dof.to_str().unwrap(),
-                "list-containers",
-                mount.to_str().unwrap(),
-            ],
-        ) else {
-            return skip("setpriv is not installed");
-        };
-        let ran = ran.with(1);
-        assert!(
-            ran.err.contains(&id) && ran.err.to_lowercase().contains("permission denied"),
-            "{}",
-            ran.err
-        );
-        assert_eq!(ran.out.matches("    ID: ").count(), 2, "{}", ran.out);
-    } else {
-        skip("needs root to become somebody else");
+    if !has(&[Need::Root]) {
+        return;
     }
+    // Root reads everything, so the same binary runs as nobody.
+    let host = Host::new();
+    let id = host.container('a', config("a"));
+    host.container('b', config("b"));
+    use std::os::unix::fs::PermissionsExt;
+    let config = host.root().join(format!("containers/{id}/config.v2.json"));
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(host.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = folder();
+    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let dof = copy.path().join("dof");
+    fs::copy(env!("CARGO_BIN_EXE_dof"), &dof).unwrap();
+    let mount = host.mount();
+    let ran = crate::support::run(
+        "setpriv",
+        &[
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            dof.to_str().unwrap(),
+            "list-containers",
+            mount.to_str().unwrap(),
+        ],
+    )
+    .expect("setpriv");
+    let ran = ran.with(1);
+    assert!(
+        ran.err.contains(&id) && ran.err.to_lowercase().contains("permission denied"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(ran.out.matches("    ID: ").count(), 2, "{}", ran.out);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A case is whole or is not there: killed at any moment, with a full disk, with two ingests at once; and its seal tells.
 
 use crate::support::{
-    dof, dof_command, folder, ingest, is_root, one, open, other_host, recover, run, sample, skip,
+    Need, dof, dof_command, folder, has, ingest, one, open, other_host, recover, run, sample,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -133,8 +133,8 @@ fn two_at_once() {
 
 #[test]
 fn a_full_disk() {
-    if !is_root() {
-        return skip("a small disk needs root");
+    if !has(&[Need::Mounts("tmpfs")]) {
+        return;
     }
     let (_host, mount) = sample();
     let dir = folder();
@@ -186,6 +186,9 @@ fn a_full_disk() {
 
 #[test]
 fn the_seal_tells_of_changes() {
+    if !has(&[Need::Program("sqlite3")]) {
+        return;
+    }
     let (_host, mount) = sample();
     let (_dir, case) = ingest(&mount, 0);
     let check = || dof([Path::new("check"), &case]);
@@ -198,7 +201,9 @@ fn the_seal_tells_of_changes() {
     run(
         "sqlite3",
         &[case.to_str().unwrap(), "SELECT count(*) FROM file"],
-    );
+    )
+    .unwrap()
+    .with(0);
     assert_eq!(check().with(0).out, clean);
     // Another host seals it anew.
     let dir = folder();

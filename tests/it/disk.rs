@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::mactime::mactime;
-use crate::support::{Need, Ran, dof, dof_command, evidence, folder, has, run, skip};
+use crate::support::{Need, Ran, dof, dof_command, evidence, folder, has, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +13,31 @@ use std::path::{Path, PathBuf};
 
 /// Sectors of the partitions of [`disk`]: boot, swap, root.
 const PARTS: [(u64, u64); 3] = [(2048, 40960), (43008, 32768), (75776, 0)];
+
+/// To mount a raw image.
+const RAW: &[Need] = &[Need::Loop, Need::Mounts("ext4")];
+/// To make [`disk`], and mount it.
+const DISK: &[Need] = &[
+    Need::Loop,
+    Need::Mounts("ext4"),
+    Need::Program("sfdisk"),
+    Need::Program("mkswap"),
+    Need::Program("mkfs.ext4"),
+];
+/// To make and mount the images that QEMU reads.
+const QEMU: &[Need] = &[
+    Need::Fuse,
+    Need::Program("qemu-img"),
+    Need::Program("qemu-storage-daemon"),
+];
+/// The same of EWF.
+const EWF: &[Need] = &[
+    Need::Fuse,
+    Need::Program("ewfacquire"),
+    Need::Program("ewfmount"),
+];
+/// An engine, and mounting its containers.
+const ENGINE: &[Need] = &[Need::Engine, Need::Mounts("overlay")];
 
 /// Runs a program that must succeed.
 #[track_caller]
@@ -178,14 +203,15 @@ struct Said {
 }
 
 /// Makes a disk on whose root a real engine ran until the power was cut.
-fn host(image: &Path, kind: &str, driver: &str) -> Result<Said, String> {
+fn host(image: &Path, kind: &str, driver: &str) -> Said {
     let sectors = disk(image, kind, 640);
     let device = Loop::new(image, PARTS[2].0, sectors);
     let mut mounted = None;
     let mut engine = Engine::start_on("disk", driver, |root| {
         must("mount", &["-t", kind, &device.0, text(root)]);
         mounted = Some(Writable(root.to_path_buf()));
-    })?;
+    })
+    .expect("an engine");
     engine.base_image();
     fs::create_dir_all(engine.root().join("srv/site")).unwrap();
     fs::write(engine.root().join("srv/site/index.html"), "hello").unwrap();
@@ -265,7 +291,7 @@ fn host(image: &Path, kind: &str, driver: &str) -> Result<Said, String> {
     };
     engine.kill();
     drop(mounted);
-    Ok(said)
+    said
 }
 
 /// The whole tour on an image of [`host`], as an investigator's notes have it.
@@ -348,7 +374,7 @@ fn tour(image: &Path, said: &Said, body: &mut Vec<u8>) {
     for command in ["macrobber-container-layer", "macrobber-volumes"] {
         body.extend(dof(&[command, "--container", "apache"]));
     }
-    let rows = mactime(body).expect("mactime");
+    let rows = mactime(body);
     for (time, name) in [
         ("2019-05-27T14:12:11Z", "/tmp/trojan"),
         ("", "/tmp/a|b%41"),
@@ -448,15 +474,20 @@ fn as_fls(image: &Path, body: &[u8], said: &Said) {
 
 #[test]
 fn the_tour_on_raw_qcow2_and_ewf_with_an_ext4_root() {
-    if !has(&[Need::Root]) {
+    if !has(&[
+        ENGINE,
+        DISK,
+        QEMU,
+        EWF,
+        &[Need::Program("mactime"), Need::Program("fls")],
+    ]
+    .concat())
+    {
         return;
     }
     let dir = folder();
     let raw = dir.path().join("shop.raw");
-    let said = match host(&raw, "ext4", "overlay2") {
-        Ok(said) => said,
-        Err(why) => return skip(&why),
-    };
+    let said = host(&raw, "ext4", "overlay2");
     let mut body = Vec::new();
     tour(&raw, &said, &mut body);
     as_fls(&raw, &body, &said);
@@ -489,30 +520,40 @@ fn the_tour_on_raw_qcow2_and_ewf_with_an_ext4_root() {
 
 #[test]
 fn the_tour_with_an_xfs_root() {
+    let xfs = [
+        Need::Mounts("xfs"),
+        Need::Program("mkfs.xfs"),
+        Need::Program("mactime"),
+    ];
+    if !has(&[ENGINE, DISK, &xfs].concat()) {
+        return;
+    }
     roots("xfs", "overlay2");
 }
 
 #[test]
 fn the_tour_with_a_btrfs_root() {
+    let btrfs = [
+        Need::Mounts("btrfs"),
+        Need::Program("mkfs.btrfs"),
+        Need::Program("mactime"),
+    ];
+    if !has(&[ENGINE, DISK, &btrfs].concat()) {
+        return;
+    }
     roots("btrfs", "btrfs");
 }
 
 fn roots(kind: &str, driver: &str) {
-    if !has(&[Need::Root]) {
-        return;
-    }
     let dir = folder();
     let raw = dir.path().join(format!("{kind}.raw"));
-    match host(&raw, kind, driver) {
-        Ok(said) => tour(&raw, &said, &mut Vec::new()),
-        Err(why) => skip(&why),
-    }
+    tour(&raw, &host(&raw, kind, driver), &mut Vec::new());
 }
 
 /// Every format QEMU writes, and split ones, give the volumes of the raw image, of which `mmls` knows the numbers.
 #[test]
 fn every_format_shows_the_same_volumes() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, QEMU, &[Need::Program("mmls")]].concat()) {
         return;
     }
     let dir = folder();
@@ -608,7 +649,7 @@ fn every_format_shows_the_same_volumes() {
 /// Partition tables with gaps and logical partitions: the same numbers as in `mmls`.
 #[test]
 fn volumes_are_numbered_as_in_mmls() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, &[Need::Program("mmls"), Need::Program("mkfs.ext2")]].concat()) {
         return;
     }
     let dir = folder();
@@ -683,7 +724,7 @@ fn number_of(slot: &str) -> u64 {
 /// LVM's own tools lay volumes out; a file system is put where they say it is, and comes out as it was.
 #[test]
 fn logical_volumes_without_device_mapper() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, QEMU, &[Need::Program("lvm")]].concat()) {
         return;
     }
     let dir = folder();
@@ -820,7 +861,18 @@ fn logical_volumes_without_device_mapper() {
 /// A bare file system, a volume that is only /var, and btrfs with the host in a subvolume.
 #[test]
 fn hosts_in_parts() {
-    if !has(&[Need::Root]) {
+    if !has(&[
+        RAW,
+        &[
+            Need::Mounts("btrfs"),
+            Need::Trusted,
+            Need::Program("mkfs.ext3"),
+            Need::Program("mkfs.ext4"),
+            Need::Program("mkfs.btrfs"),
+        ],
+    ]
+    .concat())
+    {
         return;
     }
     let dir = folder();
@@ -892,7 +944,7 @@ fn hosts_in_parts() {
 /// Headers that lead to other files of this machine are not followed, whatever they are called.
 #[test]
 fn no_header_leads_elsewhere() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, QEMU].concat()) {
         return;
     }
     let dir = folder();
@@ -964,7 +1016,7 @@ fn no_header_leads_elsewhere() {
 /// What fails midway leaves nothing; what cannot be undone yet stays on record.
 #[test]
 fn failures_leave_nothing() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, QEMU].concat()) {
         return;
     }
     let dir = folder();
@@ -1021,7 +1073,7 @@ fn failures_leave_nothing() {
 /// What of an image is missing is said: it would read as zeros.
 #[test]
 fn images_that_are_not_whole() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, QEMU, EWF].concat()) {
         return;
     }
     let dir = folder();
@@ -1127,7 +1179,7 @@ fn images_that_are_not_whole() {
 /// Partition tables that are damaged: what can be had is mounted, what is wrong is said.
 #[test]
 fn damaged_partition_tables() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, &[Need::Program("mkfs.ext2")]].concat()) {
         return;
     }
     let dir = folder();
@@ -1211,7 +1263,13 @@ fn damaged_partition_tables() {
 /// A container mounted from an image keeps it: the image is not taken away below it.
 #[test]
 fn an_image_in_use_stays() {
-    if !has(&[Need::Root]) {
+    if !has(&[
+        RAW,
+        QEMU,
+        &[Need::Mounts("overlay"), Need::Program("mkfs.ext4")],
+    ]
+    .concat())
+    {
         return;
     }
     let dir = folder();
@@ -1259,7 +1317,7 @@ fn an_image_in_use_stays() {
 /// Killed at any moment of mounting: unmount-image finds all there is, and nothing stays.
 #[test]
 fn a_killed_mount_is_undone() {
-    if !has(&[Need::Root]) {
+    if !has(&[DISK, QEMU, &[Need::Program("pgrep")]].concat()) {
         return;
     }
     let dir = folder();
@@ -1309,12 +1367,10 @@ fn a_killed_mount_is_undone() {
 /// The recorded whole disks, one with a journal that must not be replayed.
 #[test]
 fn recorded_disks() {
-    let Some(evidence) = evidence() else {
-        return skip("the recorded evidence is not beside the checkout");
-    };
-    if !has(&[Need::Root]) {
+    if !has(&[RAW, &[Need::Evidence, Need::Mounts("xfs")]].concat()) {
         return;
     }
+    let evidence = evidence().expect("recorded evidence");
     let dir = folder();
     for (name, slot) in [
         ("disk-image-docker26", "4"),

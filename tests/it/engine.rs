@@ -78,6 +78,21 @@ impl Answer {
     }
 }
 
+/// Starts an engine on a storage driver, and builds with BuildKit if asked.
+///
+/// # Errors
+/// Why live tests cannot run here.
+pub fn works(driver: &str, buildkit: bool) -> Result<(), String> {
+    let engine = Engine::start_on("probe", driver, |_| {})?;
+    if buildkit {
+        let built = engine.buildkit(&["build", "-"], b"FROM scratch\nLABEL a=b\n");
+        if !built.ok {
+            return Err(String::from_utf8_lossy(&built.stderr).into_owned());
+        }
+    }
+    Ok(())
+}
+
 impl Engine {
     /// Starts an engine with an empty data root. `name` only tells its control groups apart.
     ///

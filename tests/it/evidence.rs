@@ -1,6 +1,6 @@
 //! The evidence stays as it was and leads nowhere: every command, traced; a canary beside the mount that no one opens.
 
-use crate::support::{dof, folder, is_root, run, sample, skip};
+use crate::support::{Need, dof, folder, has, run, sample};
 use sha2::Digest;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -88,7 +88,7 @@ fn commands(mount: &Path, scratch: &Path) -> Vec<Vec<String>> {
             .collect()
     })
     .collect();
-    if is_root() {
+    if Need::Mounts("overlay").is_met() {
         let words = [
             "mount-container",
             "--container",
@@ -132,7 +132,7 @@ struct Call {
 }
 
 /// Runs dof under strace: the calls that name files, with the paths descriptors stand for.
-fn traced(args: &[String]) -> Option<(i32, Vec<Call>)> {
+fn traced(args: &[String]) -> (i32, Vec<Call>) {
     let dir = folder();
     let log = dir.path().join("trace");
     let mut strace = std::process::Command::new("strace");
@@ -154,8 +154,8 @@ fn traced(args: &[String]) -> Option<(i32, Vec<Call>)> {
         .args(args)
         .env_remove("DOF_CASE")
         .env_remove("DOF_IMAGE_MOUNTPOINT");
-    let out = strace.output().ok()?;
-    let text = String::from_utf8_lossy(&fs::read(&log).ok()?).into_owned();
+    let out = strace.output().expect("strace");
+    let text = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
     let call = |line: &str| {
         let (_, call) = line.split_once(' ')?;
         let call = call.trim_start();
@@ -167,18 +167,18 @@ fn traced(args: &[String]) -> Option<(i32, Vec<Call>)> {
             line: call.to_owned(),
         })
     };
-    Some((
+    (
         out.status.code().unwrap_or(128),
         text.lines().filter_map(call).collect(),
-    ))
+    )
 }
 
 /// Opens for reading only, but for the case, its temporary files and what the command is told to write; nothing is made,
 /// renamed, removed or given another time, mode or owner anywhere else.
 #[test]
 fn all_opens_are_for_reading() {
-    if run("strace", &["-V"]).is_none() {
-        return skip("strace is not installed");
+    if !has(&[Need::Strace]) {
+        return;
     }
     let (_host, mount) = sample();
     let scratch = folder();
@@ -186,9 +186,7 @@ fn all_opens_are_for_reading() {
     let mine = scratch.path().to_str().unwrap();
     let mut opens = 0;
     for args in commands(&mount, scratch.path()) {
-        let Some((code, calls)) = traced(&args) else {
-            return skip("strace cannot trace here");
-        };
+        let (code, calls) = traced(&args);
         assert!(code <= 1, "{args:?}: exit code {code}");
         for call in &calls {
             let line = &call.line;
@@ -234,8 +232,8 @@ fn all_opens_are_for_reading() {
 /// Of an image, and of the programs that mount-image runs: nothing opens it for writing, and its loop devices are read-only.
 #[test]
 fn a_disk_image_is_only_read() {
-    if run("strace", &["-V"]).is_none() || !is_root() {
-        return skip("needs strace and root");
+    if !has(&[Need::Strace, Need::Loop, Need::Program("mkfs.ext4")]) {
+        return;
     }
     let (_host, mount) = sample();
     let scratch = folder();
@@ -246,9 +244,7 @@ fn a_disk_image_is_only_read() {
         .unwrap()
         .with(0);
     let args = ["mount-image", image].map(str::to_owned);
-    let Some((code, calls)) = traced(&args) else {
-        return skip("strace cannot trace here");
-    };
+    let (code, calls) = traced(&args);
     let undone = dof(["unmount-image", image]);
     assert_eq!((code, undone.code), (0, 0), "{}", undone.err);
     let mut seen = 0;
@@ -276,8 +272,8 @@ fn a_disk_image_is_only_read() {
 /// Links, records and paths of every kind point at a canary beside the mount: nothing opens or even asks for it.
 #[test]
 fn no_one_opens_the_canary() {
-    if run("strace", &["-V"]).is_none() {
-        return skip("strace is not installed");
+    if !has(&[Need::Strace]) {
+        return;
     }
     let (_host, mount) = sample();
     let outside = folder();
@@ -386,9 +382,7 @@ fn no_one_opens_the_canary() {
     let scratch = folder();
     fs::create_dir(scratch.path().join("at")).unwrap();
     for args in commands(&mount, scratch.path()) {
-        let Some((code, calls)) = traced(&args) else {
-            return skip("strace cannot trace here");
-        };
+        let (code, calls) = traced(&args);
         assert!(code <= 3, "{args:?}: exit code {code}");
         for call in calls {
             // A descriptor of the canary or its folder, whichever way it was reached.

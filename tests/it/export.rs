@@ -1,7 +1,7 @@
 //! Exported containers against the kernel's own overlay mount of the same layers.
 
 use crate::mount::Mounted;
-use crate::support::{dof, folder, is_root, run, sample, skip};
+use crate::support::{Need, dof, folder, has, run, sample};
 use dof::evidence::{Evidence, EvidencePath};
 use dof::rootfs::merge::View;
 use dof::rootfs::{Container, archive, mount};
@@ -162,8 +162,8 @@ pub const STORY: [&str; 5] = [
 
 #[test]
 fn the_merged_view_is_the_kernels() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Mounts("overlay"), Need::Program("setfattr")]) {
+        return;
     }
     let dir = folder();
     let at = dir.path().join("at");
@@ -222,8 +222,8 @@ fn the_merged_view_is_the_kernels() {
 /// With volumes and bind mounts, from a host and to a pipe.
 #[test]
 fn an_exported_container_is_the_mounted_one() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Mounts("overlay")]) {
+        return;
     }
     let (_host, mount) = sample();
     let mount = mount.to_str().unwrap();

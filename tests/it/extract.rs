@@ -1,7 +1,7 @@
 //! Files copied out of containers: against `docker cp` of a live engine, and against hostile names and places.
 
 use crate::engine::Engine;
-use crate::support::{dof, folder, is_root, run, sample, skip};
+use crate::support::{Need, dof, folder, has, run, sample};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -55,10 +55,10 @@ fn sums_hold(at: &Path) -> usize {
 
 #[test]
 fn what_docker_cp_copies() {
-    let mut engine = match Engine::start("extract") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("extract").expect("an engine");
     engine.base_image();
     engine.docker(&["volume", "create", "data"]).text();
     let script = "mkdir -p /loot/a/b /loot/empty; echo one > /loot/a/one; echo two > /loot/a/b/two; chown 1234:5678 /loot/a/one; chmod 4750 /loot/a/one
@@ -166,8 +166,8 @@ fn what_docker_cp_copies() {
 
 #[test]
 fn hostile_names_and_places() {
-    if !is_root() {
-        return skip("devices need root");
+    if !has(&[Need::Root, Need::Trusted]) {
+        return;
     }
     let (_host, mount) = sample();
     let volume = mount.join("srv/shop/uploads");
@@ -272,6 +272,9 @@ fn taken(to: &Path) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn a_name_like_a_glob_hides_nothing() {
+    if !has(&[Need::Trusted]) {
+        return;
+    }
     let (_host, mount) = sample();
     let volume = mount.join("srv/shop/uploads/h");
     fs::create_dir(&volume).unwrap();
@@ -305,6 +308,9 @@ fn a_name_like_a_glob_hides_nothing() {
 
 #[test]
 fn a_link_to_nothing_is_told_of() {
+    if !has(&[Need::Trusted]) {
+        return;
+    }
     let (_host, mount) = sample();
     let volume = mount.join("srv/shop/uploads");
     let links = [

@@ -1,9 +1,7 @@
 //! Disks that fail: evidence that answers EIO, a target that does, and power cuts of it between any two writes.
 
 use crate::fuse::{self, Disk, Failing, Fails, Told};
-use crate::support::{
-    dof, folder, ingest, is_root, one, open, other_host, recover, run, sample, skip,
-};
+use crate::support::{Need, dof, folder, has, ingest, one, open, other_host, recover, run, sample};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +32,9 @@ fn line(n: usize) -> String {
 /// rest is in the case.
 #[test]
 fn what_cannot_be_read_is_said_and_all_else_is_there() {
+    if !has(&[Need::Fuse]) {
+        return;
+    }
     let (_host, mount) = sample();
     let docker = Path::new("var/lib/docker");
     let (apache, id) = container(&mount, "apache");
@@ -91,9 +92,7 @@ fn what_cannot_be_read_is_said_and_all_else_is_there() {
         (tmp.join("later"), Fails::Stat),
     ];
     let at = folder();
-    let Some(_failing) = fuse::mount(at.path(), Failing::new(&mount, &faults), true) else {
-        return;
-    };
+    let _failing = fuse::mount(at.path(), Failing::new(&mount, &faults), true);
     let dir = folder();
     let case = dir.path().join("case.db");
     let mut command = vec![
@@ -195,8 +194,8 @@ fn what_cannot_be_read_is_said_and_all_else_is_there() {
 /// Each call that writes fails once: a new case is not there, an old one is as it was.
 #[test]
 fn a_target_that_fails() {
-    if run("strace", &["-V"]).is_none() {
-        return skip("strace is not installed");
+    if !has(&[Need::Strace]) {
+        return;
     }
     let (_host, mount) = sample();
     let dir = folder();
@@ -298,8 +297,8 @@ impl Drop for Attached {
 /// that nothing, some or all.
 #[test]
 fn power_cuts() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Fuse, Need::Loop, Need::Program("mkfs.ext4")]) {
+        return;
     }
     let cuts: usize = std::env::var("DOF_CUTS").map_or(10, |n| n.parse().expect("a number"));
     let (_host, mount) = sample();
@@ -317,9 +316,7 @@ fn power_cuts() {
     }
     let disk = Disk::new(fs::read(&blank).unwrap());
     let mut image = disk.bytes.lock().unwrap().clone();
-    let Some(session) = fuse::mount(&path("fuse"), disk.clone(), false) else {
-        return;
-    };
+    let session = fuse::mount(&path("fuse"), disk.clone(), false);
     // How much the disk had been told before each ingest and when it said that it is done.
     let told = || disk.told.lock().unwrap().len();
     let attached = Attached::new(&path("fuse/disk"), &path("at"));

@@ -1,7 +1,7 @@
 //! File systems of the tests' own: a host whose disk fails where a test says, and a disk that notes what is written to it and
 //! when it was told to keep it.
 
-use crate::support::{is_root, skip};
+use crate::support::folder;
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
     Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
@@ -16,24 +16,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Mounts a file system for as long as what is given lives; `None`, with a word, where that cannot be done.
-pub fn mount(at: &Path, fs: impl Filesystem, read_only: bool) -> Option<BackgroundSession> {
-    if !is_root() {
-        skip("a file system of one's own needs root");
-        return None;
-    }
+/// Mounts a file system for as long as what is given lives.
+pub fn mount(at: &Path, fs: impl Filesystem, read_only: bool) -> BackgroundSession {
+    spawn(at, fs, read_only).expect("FUSE mounts")
+}
+
+fn spawn(at: &Path, fs: impl Filesystem, read_only: bool) -> std::io::Result<BackgroundSession> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("dof-test".into())];
     if read_only {
         config.mount_options.push(MountOption::RO);
     }
-    match fuser::spawn_mount(fs, at, &config) {
-        Ok(session) => Some(session),
-        Err(e) => {
-            skip(&format!("FUSE is not to be had here: {e}"));
-            None
-        }
-    }
+    fuser::spawn_mount(fs, at, &config)
+}
+
+/// Mounts one with nothing in it.
+///
+/// # Errors
+/// Why that cannot be done here.
+pub fn works() -> std::io::Result<()> {
+    struct Nothing;
+    impl Filesystem for Nothing {}
+    spawn(folder().path(), Nothing, true).map(drop)
 }
 
 /// What fails with EIO.

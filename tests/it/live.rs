@@ -1,7 +1,7 @@
 //! A real engine, asked and then killed: what dof reads from its disk equals what it said, field by field.
 
 use crate::engine::Engine;
-use crate::support::{dof, ingest, one, open, run, skip};
+use crate::support::{Need, dof, has, ingest, one, open, run};
 use crate::truth::{Truth, differences};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -101,10 +101,10 @@ fn images_digests(engine: &Engine) -> BTreeSet<(String, String, String, String)>
 
 #[test]
 fn a_live_engine_and_its_disk_agree() {
-    let mut engine = match Engine::start("live") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine, Need::Program("getfattr")]) {
+        return;
+    }
+    let mut engine = Engine::start("live").expect("an engine");
     engine.story();
     let truth = ask(&engine);
     let digests = images_digests(&engine);
@@ -225,7 +225,7 @@ fn overlay_marks(engine: &Engine, db: &rusqlite::Connection) {
         one::<i64>(db, "SELECT count(*) FROM file WHERE overlay = 'whiteout'") > 0,
         "the story deletes files of its image"
     );
-    let Some(out) = run(
+    let out = run(
         "getfattr",
         &[
             "-R",
@@ -235,9 +235,8 @@ fn overlay_marks(engine: &Engine, db: &rusqlite::Connection) {
             "--absolute-names",
             root.to_str().unwrap(),
         ],
-    ) else {
-        return;
-    };
+    )
+    .expect("getfattr");
     let opaque = out
         .out
         .lines()

@@ -1,5 +1,5 @@
-//! All integration tests, one binary. A test that needs root, Docker, other tools or the recorded evidence says so when
-//! it is skipped, and `DOF_TEST_ALL=1` (as CI sets it) turns skipping into failing.
+//! All integration tests, one binary. Each names what it needs at its start (`support::has`) and is skipped with a word where
+//! that is not to be had; `DOF_TEST_ALL=1` (as CI sets it) turns skipping into failing.
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::export::extract;
-use crate::support::{Ran, dof, folder, is_root, run, sample, skip};
+use crate::support::{Need, Ran, dof, folder, has, run, sample};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -89,10 +89,10 @@ pub fn differences(archive: &Path, dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_mounted_and_an_exported_container_is_what_docker_exports() {
-    let mut engine = match Engine::start("mount") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine, Need::Mounts("overlay")]) {
+        return;
+    }
+    let mut engine = Engine::start("mount").expect("an engine");
     engine.story();
     let dir = folder();
     let names = engine
@@ -152,25 +152,31 @@ fn a_mounted_and_an_exported_container_is_what_docker_exports() {
 
 #[test]
 fn layers_of_fuse_overlayfs() {
+    if !has(&[Need::EngineOn("fuse-overlayfs"), Need::Mounts("overlay")]) {
+        return;
+    }
     other_driver("fuse-overlayfs");
 }
 
 #[test]
 fn layers_of_the_first_overlay_driver() {
+    if !has(&[Need::EngineOn("overlay"), Need::Mounts("overlay")]) {
+        return;
+    }
     other_driver("overlay");
 }
 
 #[test]
 fn layers_that_are_full_copies() {
+    if !has(&[Need::EngineOn("vfs"), Need::Mounts("overlay")]) {
+        return;
+    }
     other_driver("vfs");
 }
 
 /// A container with changes of every kind on another storage driver, mounted and exported, against `docker export`.
 fn other_driver(driver: &str) {
-    let mut engine = match Engine::start_on("driver", driver, |_| {}) {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    let mut engine = Engine::start_on("driver", driver, |_| {}).expect("an engine");
     engine.base_image();
     let dockerfile = "FROM base:1\nRUN mkdir -p /a/b /gone /swap && echo 1 > /a/one && echo 2 > /a/b/two && echo 3 > /gone/three && echo 4 > /swap/four && echo 5 > /file && ln -s /a/one /swap/link\nRUN rm /a/one && rm -r /swap && mkdir /swap && echo new > /swap/new && chmod 700 /a/b\n";
     engine
@@ -271,8 +277,8 @@ fn other_driver(driver: &str) {
 /// A place in the container that is a link out of it: the volume stays inside.
 #[test]
 fn no_link_takes_a_volume_out_of_the_container() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Mounts("overlay")]) {
+        return;
     }
     let (_host, mount) = sample();
     let listed = dof([
@@ -335,8 +341,8 @@ fn no_link_takes_a_volume_out_of_the_container() {
 /// What cannot be mounted is refused with a reason, and leaves nothing behind, in the evidence least of all.
 #[test]
 fn what_cannot_be_mounted_leaves_nothing_behind() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Mounts("overlay")]) {
+        return;
     }
     let (_host, mount) = sample();
     let evidence = mount.to_str().unwrap();

@@ -1,7 +1,7 @@
 //! Recorded hosts against the answers their engines gave: the sample that comes with dof, and the evidence beside the
 //! checkout where there is some.
 
-use crate::support::{dof, evidence, ingest, is_root, open, run, sample, sample_oracle, skip};
+use crate::support::{Need, dof, evidence, has, ingest, open, run, sample, sample_oracle};
 use crate::truth::{Truth, differences};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -149,7 +149,7 @@ fn holds(host: &Path, truth: &Truth, code: i32) {
 fn the_sample_host() {
     let (_dir, host) = sample();
     let mut truth = read_sample(&sample_oracle());
-    if !is_root() {
+    if !Need::Trusted.is_met() {
         // Without root the sample unpacks without trusted.* attributes: opaque directories are lost.
         truth.changes.clear();
     }
@@ -157,74 +157,76 @@ fn the_sample_host() {
 }
 
 /// Unpacks a recorded host and gives its folder and answers.
-pub fn recorded(name: &str) -> Option<(tempfile::TempDir, Truth)> {
-    let Some(evidence) = evidence() else {
-        skip("no recorded evidence beside the checkout");
-        return None;
-    };
-    if !is_root() {
-        skip("unpacking evidence needs root");
-        return None;
-    }
+pub fn recorded(name: &str) -> (tempfile::TempDir, Truth) {
+    let evidence = evidence().expect("recorded evidence");
     let dir = crate::support::folder();
     let script = evidence.join("extract.sh");
     let tar = evidence.join(format!("{name}.tar.zst"));
     run(
         "bash",
-        &[script.to_str()?, tar.to_str()?, dir.path().to_str()?],
+        &[
+            script.to_str().unwrap(),
+            tar.to_str().unwrap(),
+            dir.path().to_str().unwrap(),
+        ],
     )
     .expect("bash")
     .with(0);
-    Some((dir, read(&evidence.join(format!("{name}.oracle")))))
+    (dir, read(&evidence.join(format!("{name}.oracle"))))
 }
 
 #[test]
 fn apache_mysql_docker20_overlay2() {
-    if let Some((dir, truth)) = recorded("apache-mysql-docker20-overlay2") {
-        holds(dir.path(), &truth, 0);
+    if !has(&[Need::Evidence]) {
+        return;
     }
+    let (dir, truth) = recorded("apache-mysql-docker20-overlay2");
+    holds(dir.path(), &truth, 0);
 }
 
 #[test]
 fn logs_docker26_drivers() {
-    if let Some((dir, mut truth)) = recorded("logs-docker26-drivers") {
-        // It went on restarting after the engine was asked.
-        truth.logs.remove("crashloop");
-        holds(dir.path(), &truth, 0);
+    if !has(&[Need::Evidence]) {
+        return;
     }
+    let (dir, mut truth) = recorded("logs-docker26-drivers");
+    // It went on restarting after the engine was asked.
+    truth.logs.remove("crashloop");
+    holds(dir.path(), &truth, 0);
 }
 
 #[test]
 fn swarm_docker26() {
-    if let Some((dir, truth)) = recorded("swarm-docker26") {
-        holds(dir.path(), &truth, 0);
+    if !has(&[Need::Evidence]) {
+        return;
     }
+    let (dir, truth) = recorded("swarm-docker26");
+    holds(dir.path(), &truth, 0);
 }
 
 #[test]
 fn rootless_docker26() {
-    if let Some((dir, truth)) = recorded("rootless-docker26") {
-        holds(dir.path(), &truth, 0);
+    if !has(&[Need::Evidence]) {
+        return;
     }
+    let (dir, truth) = recorded("rootless-docker26");
+    holds(dir.path(), &truth, 0);
 }
 
 /// The drivers that keep full copies: metadata only, for `docker diff` compares trees there.
 #[test]
 fn vfs_docker20() {
-    if let Some((dir, mut truth)) = recorded("vfs-docker20") {
-        truth.changes = BTreeMap::new();
-        holds(dir.path(), &truth, 0);
+    if !has(&[Need::Evidence]) {
+        return;
     }
+    let (dir, mut truth) = recorded("vfs-docker20");
+    truth.changes = BTreeMap::new();
+    holds(dir.path(), &truth, 0);
 }
 
 /// A partition of a whole disk, mounted read-only as an analyst would.
 fn disk(name: &str, partition: u32) {
-    let Some(evidence) = evidence() else {
-        return skip("no recorded evidence beside the checkout");
-    };
-    if !is_root() {
-        return skip("mounting a disk image needs root");
-    }
+    let evidence = evidence().expect("recorded evidence");
     let dir = crate::support::folder();
     let raw = dir.path().join("disk.raw");
     let packed = evidence.join(name).join("disk.raw.zst");
@@ -293,12 +295,10 @@ fn disk(name: &str, partition: u32) {
 /// A file system of btrfs, whose layers are subvolumes: full copies, as they were shipped.
 #[test]
 fn btrfs_docker20() {
-    let Some(evidence) = evidence() else {
-        return skip("no recorded evidence beside the checkout");
-    };
-    if !is_root() {
-        return skip("mounting a file system needs root");
+    if !has(&[Need::Evidence, Need::Loop, Need::Mounts("btrfs")]) {
+        return;
     }
+    let evidence = evidence().expect("recorded evidence");
     let dir = crate::support::folder();
     let (raw, host) = (dir.path().join("raw"), dir.path().join("host"));
     let mount = host.join("var/lib/docker");
@@ -328,15 +328,42 @@ impl Drop for Unmount {
 
 #[test]
 fn a_whole_disk_with_ext4() {
+    if !has(&[
+        Need::Evidence,
+        Need::Loop,
+        Need::Mounts("ext4"),
+        Need::Program("sfdisk"),
+        Need::Program("blkid"),
+    ]) {
+        return;
+    }
     disk("disk-image-docker26", 3);
 }
 
 #[test]
 fn a_whole_disk_with_xfs() {
+    if !has(&[
+        Need::Evidence,
+        Need::Loop,
+        Need::Mounts("xfs"),
+        Need::Program("sfdisk"),
+        Need::Program("blkid"),
+    ]) {
+        return;
+    }
     disk("disk-image-gpt-docker26", 4);
 }
 
 #[test]
 fn a_whole_disk_with_an_unreplayed_journal() {
+    if !has(&[
+        Need::Evidence,
+        Need::Loop,
+        Need::Mounts("ext4"),
+        Need::Program("sfdisk"),
+        Need::Program("blkid"),
+    ]) {
+        return;
+    }
     disk("disk-image-dirty-docker26", 3);
 }

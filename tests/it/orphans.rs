@@ -2,7 +2,7 @@
 //! recorded hosts whose makers wrote down what they removed.
 
 use crate::engine::Engine;
-use crate::support::{dof, ingest, is_root, rows, sample, skip};
+use crate::support::{Need, dof, has, ingest, rows, sample};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -36,10 +36,10 @@ fn in_ms(ms: i64) -> String {
 
 #[test]
 fn what_is_removed_by_hand_is_told() {
-    let mut engine = match Engine::start("orphans") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("orphans").expect("an engine");
     engine.base_image();
     let run = |args: &[&str]| {
         let all = [&["run", "-d"], args].concat();
@@ -203,9 +203,10 @@ fn what_is_removed_by_hand_is_told() {
 /// The container whose records the maker of this host took away, as its notes say; and nothing else.
 #[test]
 fn a_recorded_host_with_one_leftover() {
-    let Some((dir, _)) = crate::oracle::recorded("logs-docker26-drivers") else {
+    if !has(&[Need::Evidence]) {
         return;
-    };
+    }
+    let (dir, _) = crate::oracle::recorded("logs-docker26-drivers");
     let notes = crate::support::evidence()
         .unwrap()
         .join("logs-docker26-drivers.oracle/orphan.json");
@@ -229,8 +230,12 @@ fn healthy_hosts_have_no_strays() {
     let (_host, mount) = sample();
     let (_dir, case) = ingest(&mount, 0);
     assert_eq!(strays(&case), BTreeSet::new());
-    if crate::support::evidence().is_none() || !is_root() {
-        return skip("no recorded evidence beside the checkout, or no root to unpack it");
+}
+
+#[test]
+fn healthy_recorded_hosts_have_no_strays() {
+    if !has(&[Need::Evidence]) {
+        return;
     }
     for name in [
         "apache-mysql-docker20-overlay2",
@@ -238,7 +243,7 @@ fn healthy_hosts_have_no_strays() {
         "swarm-docker26",
         "vfs-docker20",
     ] {
-        let (dir, _) = crate::oracle::recorded(name).expect("recorded evidence");
+        let (dir, _) = crate::oracle::recorded(name);
         let (_dir, case) = ingest(dir.path(), 0);
         assert_eq!(strays(&case), BTreeSet::new(), "{name}");
     }
@@ -248,10 +253,10 @@ fn healthy_hosts_have_no_strays() {
 /// each container once.
 #[test]
 fn steps_of_a_build_are_ordinary() {
-    let mut engine = match Engine::start_as("steps", &[("NO_BRIDGE", "1")]) {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine, Need::Program("sqlite3")]) {
+        return;
+    }
+    let mut engine = Engine::start_as("steps", &[("NO_BRIDGE", "1")]).expect("an engine");
     engine.base_image();
     let file = "FROM base:1\nRUN echo 1 > /1\nRUN echo 2 > /2\nRUN echo 3 > /3\n";
     engine
@@ -269,10 +274,8 @@ fn steps_of_a_build_are_ordinary() {
     assert_eq!((ids.len(), containers.len()), (3, 3), "{gaps:#?}");
     // Of each several traces are left, whose order must not be that of one SQLite.
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/gaps.sql");
-    match crate::queries::sqlite3(&case, &file, &[]) {
-        Some(theirs) => assert_eq!(Value::from(gaps.clone()), theirs),
-        None => return skip("sqlite3 is not installed"),
-    }
+    let theirs = crate::queries::sqlite3(&case, &file, &[]);
+    assert_eq!(Value::from(gaps.clone()), theirs);
     for r in containers {
         assert_eq!(r["what"], "build-container");
         assert!(
@@ -307,10 +310,10 @@ impl Drop for Taken {
 /// that rest on it do not pretend.
 #[test]
 fn each_thing_taken_away_is_named() {
-    let mut engine = match Engine::start("taken") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("taken").expect("an engine");
     engine.base_image();
     engine.docker(&["volume", "create", "data"]).text();
     let run = |args: &[&str]| engine.docker(&[&["run", "-d"], args].concat()).text();

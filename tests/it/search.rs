@@ -1,6 +1,6 @@
 //! Text in logs: against grep over the files themselves, against an evaluation by hand, and against stock sqlite3.
 
-use crate::support::{dof, ingest, one, open, rows, run, sample, skip};
+use crate::support::{Need, dof, has, ingest, one, open, rows, run, sample};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,9 @@ fn the_last_nanosecond() {
 /// asked of all containers, by time.
 #[test]
 fn one_container_is_in_the_order_of_its_files() {
+    if !has(&[Need::Program("sqlite3")]) {
+        return;
+    }
     let host = crate::bad_input::Host::new();
     let entry = |line: &str, second: u32| {
         format!(
@@ -131,10 +134,8 @@ fn one_container_is_in_the_order_of_its_files() {
             .collect();
         assert_eq!(times, want, "logs {words:?}");
         let asked = words.chunks(2).map(|pair| (&pair[0][2..], pair[1]));
-        match in_sqlite3(&case, &asked.collect::<Vec<_>>()) {
-            Some(theirs) => assert_eq!(Value::from(rows), theirs, "{words:?}"),
-            None => skip("sqlite3 is not installed"),
-        }
+        let theirs = in_sqlite3(&case, &asked.collect::<Vec<_>>());
+        assert_eq!(Value::from(rows), theirs, "{words:?}");
     }
 }
 
@@ -296,7 +297,7 @@ fn a_wrong_expression_is_refused() {
 }
 
 /// What stock sqlite3 makes of the query as it stands; `None` where there is none.
-fn in_sqlite3(case: &Path, asked: &[(&str, &str)]) -> Option<Value> {
+fn in_sqlite3(case: &Path, asked: &[(&str, &str)]) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/logs.sql");
     crate::queries::sqlite3(case, &file, asked)
 }
@@ -304,6 +305,9 @@ fn in_sqlite3(case: &Path, asked: &[(&str, &str)]) -> Option<Value> {
 /// What stock sqlite3 reads as it stands, without parentheses, means the same there.
 #[test]
 fn the_same_words_in_sqlite3() {
+    if !has(&[Need::Program("sqlite3")]) {
+        return;
+    }
     let (_host, mount) = sample();
     write(&mount, &LINES);
     let (_dir, case) = ingest(&mount, 0);
@@ -316,9 +320,7 @@ fn the_same_words_in_sqlite3() {
         "a OR b OR c OR xmrig OR stratum",
         "",
     ] {
-        let Some(theirs) = in_sqlite3(&case, &[("match", expression)]) else {
-            return skip("sqlite3 is not installed");
-        };
+        let theirs = in_sqlite3(&case, &[("match", expression)]);
         let ours = lines(&case, &["--match", expression]);
         assert_eq!(Value::from(ours), theirs, "{expression}");
     }
@@ -337,9 +339,7 @@ fn where_cores_fail_one_answers() {
     let of_container = [&words[..], &["--container", &container]].concat();
     let own = dof(&of_container).with(0).out;
     let few = format!("ulimit -n 5; exec {} {asked}", env!("CARGO_BIN_EXE_dof"));
-    let Some(one_file) = run("bash", &["-c", &few]) else {
-        return skip("bash is not installed");
-    };
+    let one_file = run("bash", &["-c", &few]).expect("bash");
     assert!(one_file.with(0).out == all);
     // The page on which a line near the end stands.
     let mut bytes = std::fs::read(&case).unwrap();
@@ -379,9 +379,10 @@ fn what_is_put_in_its_place_is_not_searched() {
 /// grep over the files as they lie on the disk, container by container.
 #[test]
 fn as_many_lines_as_grep_finds() {
-    let Some((dir, _)) = crate::oracle::recorded("logs-docker26-drivers") else {
+    if !has(&[Need::Evidence]) {
         return;
-    };
+    }
+    let (dir, _) = crate::oracle::recorded("logs-docker26-drivers");
     let (_dir, case) = ingest(dir.path(), 0);
     let db = open(&case);
     let mut stmt = db
@@ -396,9 +397,7 @@ fn as_many_lines_as_grep_finds() {
             // Only what is within the line: the word stands in no key, attribute or time.
             let pattern = format!(r#"^{{"log":"\([^"\]\|\\.\)*{word}"#);
             let args = ["-aic", "-e", &pattern, file.to_str().unwrap()];
-            let Some(grep) = run("grep", &args) else {
-                return skip("grep is not installed");
-            };
+            let grep = run("grep", &args).expect("grep");
             let want: usize = grep.out.trim().parse().unwrap();
             let phrase = format!("\"{word}\"");
             let got = lines(&case, &["--match", &phrase, "--container", container]);
@@ -473,6 +472,9 @@ fn many_lines_of(db: &Connection) -> String {
 /// same order.
 #[test]
 fn all_cores_find_the_same_as_one() {
+    if !has(&[Need::Program("sqlite3")]) {
+        return;
+    }
     let (_dir, case) = many_lines();
     let db = open(&case);
     let of_pool = |n: &u32| !n.is_multiple_of(3) && !n.to_string().contains("4000");
@@ -485,10 +487,8 @@ fn all_cores_find_the_same_as_one() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let ours = lines(&case, &words);
         let n = ours.len();
-        match in_sqlite3(&case, asked) {
-            Some(theirs) => assert!(Value::from(ours) == theirs, "{asked:?}"),
-            None => skip("sqlite3 is not installed"),
-        }
+        let theirs = in_sqlite3(&case, asked);
+        assert!(Value::from(ours) == theirs, "{asked:?}");
         n
     };
     assert_eq!(found(&[("match", "xmrig")]), 450);

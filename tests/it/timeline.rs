@@ -1,6 +1,6 @@
 //! The timeline by other means: mactime's own text over our body file, and counts and filters made by hand from its rows.
 
-use crate::support::{dof, dof_command, folder, ingest, open, rows, run, sample, skip};
+use crate::support::{Need, dof, dof_command, folder, has, ingest, open, rows, run, sample};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +22,7 @@ fn query(case: &Path, words: &[&str]) -> Vec<u8> {
 }
 
 /// What mactime prints of a body file.
-fn mactime(body: &[u8], options: &[&str]) -> Option<Vec<u8>> {
+fn mactime(body: &[u8], options: &[&str]) -> Vec<u8> {
     let dir = folder();
     let path = dir.path().join("body");
     std::fs::write(&path, body).unwrap();
@@ -36,9 +36,9 @@ fn mactime(body: &[u8], options: &[&str]) -> Option<Vec<u8>> {
         .env("TZ", "UTC")
         .env("LC_ALL", "C")
         .output()
-        .ok()?;
+        .expect("mactime");
     assert!(out.status.success());
-    Some(out.stdout)
+    out.stdout
 }
 
 /// Whether our text equals mactime's over the body file of the same words. Gives the number of lines.
@@ -48,7 +48,7 @@ fn same(case: &Path, words: &[&str], dates: &[&str]) -> usize {
     let mut lines = 0;
     for (format, flags) in [("mactime", &[][..]), ("mactime-csv", &["-d"][..])] {
         let ours = query(case, &[words, &["--format", format]].concat());
-        let theirs = mactime(&body, &[flags, dates].concat()).expect("mactime");
+        let theirs = mactime(&body, &[flags, dates].concat());
         let split = |text: &[u8]| -> Vec<String> {
             let line = |l: &[u8]| String::from_utf8_lossy(l).into_owned();
             text.split(|&b| b == b'\n').map(line).collect()
@@ -72,8 +72,8 @@ fn same(case: &Path, words: &[&str], dates: &[&str]) -> usize {
 
 #[test]
 fn the_text_of_mactime_is_mactimes_own() {
-    if mactime(b"", &[]).is_none() {
-        return skip("mactime (sleuthkit) is not installed");
+    if !has(&[Need::Program("mactime")]) {
+        return;
     }
     let (_host, mount) = sample();
     let volume = mount.join("srv/shop/uploads");
@@ -141,8 +141,8 @@ fn the_text_of_mactime_is_mactimes_own() {
 /// Whole recorded hosts.
 #[test]
 fn mactime_over_recorded_hosts() {
-    if mactime(b"", &[]).is_none() {
-        return skip("mactime (sleuthkit) is not installed");
+    if !has(&[Need::Program("mactime"), Need::Evidence]) {
+        return;
     }
     for name in [
         "apache-mysql-docker20-overlay2",
@@ -151,9 +151,7 @@ fn mactime_over_recorded_hosts() {
         "swarm-docker26",
         "vfs-docker20",
     ] {
-        let Some((dir, _)) = crate::oracle::recorded(name) else {
-            return;
-        };
+        let (dir, _) = crate::oracle::recorded(name);
         let (_dir, case) = ingest(dir.path(), 0);
         let lines = same(&case, &["timeline"], &[]);
         let files: i64 = crate::support::one(&open(&case), "SELECT count(*) FROM file");

@@ -2,7 +2,7 @@
 //! that is.
 
 use crate::engine::Engine;
-use crate::support::{dof, folder, ingest, is_root, one, open, run, sample, skip};
+use crate::support::{Need, dof, folder, has, ingest, one, open, run, sample};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -132,8 +132,8 @@ fn packed(dir: &Path, options: &[&str]) -> Vec<u8> {
 }
 
 /// A host whose engine unpacked and made layers of all kinds.
-fn host(variables: &[(&str, &str)]) -> Result<(Engine, PathBuf), String> {
-    let mut engine = Engine::start_as("verify", variables)?;
+fn host(variables: &[(&str, &str)]) -> (Engine, PathBuf) {
+    let mut engine = Engine::start_as("verify", variables).expect("an engine");
     let work = engine.scratch();
     let base = work.join("rich");
     rich(&base);
@@ -205,7 +205,7 @@ fn host(variables: &[(&str, &str)]) -> Result<(Engine, PathBuf), String> {
     assert!(kit.ok || why.contains("buildx"), "{why}"); // newer clients have it in a component of its own
     engine.kill();
     let root = engine.root();
-    Ok((engine, root))
+    (engine, root)
 }
 
 /// Something done to a layer, then undone: times of the directory it is in stay as they were.
@@ -293,10 +293,10 @@ impl Drop for Tampered {
 
 #[test]
 fn what_is_done_to_a_layer_is_named() {
-    let (_engine, host) = match host(&[]) {
-        Ok(host) => host,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::BuildKit, Need::Program("setfattr")]) {
+        return;
+    }
+    let (_engine, host) = host(&[]);
     // As the engine left it, nothing is found, and each archive comes out as its diff ID.
     let rows = verified(&host, 0, &["--full"]);
     assert!(rows.len() >= 10, "{rows:?}");
@@ -779,10 +779,10 @@ fn the_case(host: &Path, case: &Path, pax: &Path) {
 /// What a verification does not look at, it does not call as shipped.
 #[test]
 fn no_more_is_said_than_was_verified() {
-    let mut engine = match Engine::start("partly") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("partly").expect("an engine");
     engine.base_image();
     let made = ["run", "--name", "step", "base:1", "sh", "-c", "echo x > /x"];
     engine.docker(&made).text();
@@ -888,10 +888,14 @@ fn no_more_is_said_than_was_verified() {
 /// An engine that shifts users: owners on disk are those of the archive in the ranges of its user.
 #[test]
 fn owners_of_a_remapped_engine() {
-    let (_engine, host) = match host(&[("USERNS_REMAP", "1")]) {
-        Ok(host) => host,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[
+        Need::BuildKit,
+        Need::UserNamespace,
+        Need::Program("setfattr"),
+    ]) {
+        return;
+    }
+    let (_engine, host) = host(&[("USERNS_REMAP", "1")]);
     assert_eq!(
         differences(&verified(&host, 0, &["--full"])),
         BTreeSet::new()
@@ -919,10 +923,10 @@ fn owners_of_a_remapped_engine() {
 /// Contents are compared all the same.
 #[test]
 fn sparse_files_are_compared_not_put_together() {
-    let mut engine = match Engine::start("sparse") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("sparse").expect("an engine");
     let holes = engine.scratch().join("holes");
     fs::create_dir(&holes).unwrap();
     let file = fs::File::create(holes.join("sparse")).unwrap();
@@ -968,8 +972,8 @@ fn nothing_to_verify_is_said() {
 /// The sample host is as its engine left it; without root it unpacks otherwise.
 #[test]
 fn the_sample_is_as_shipped() {
-    if !is_root() {
-        return skip("owners and trusted.* attributes need root");
+    if !has(&[Need::Root, Need::Trusted]) {
+        return;
     }
     let (_dir, host) = sample();
     // But for the image of a container that the story removed by force.
@@ -1002,6 +1006,9 @@ fn the_sample_is_as_shipped() {
 /// Recorded hosts: the engines' own layers, of four drivers and two kinds of shifted owners.
 #[test]
 fn recorded_hosts_are_as_shipped() {
+    if !has(&[Need::Evidence]) {
+        return;
+    }
     for (name, layers) in [
         ("apache-mysql-docker20-overlay2", 20),
         ("logs-docker26-drivers", 13),
@@ -1009,9 +1016,7 @@ fn recorded_hosts_are_as_shipped() {
         ("rootless-docker26", 2),
         ("vfs-docker20", 9),
     ] {
-        let Some((dir, _)) = crate::oracle::recorded(name) else {
-            return;
-        };
+        let (dir, _) = crate::oracle::recorded(name);
         // On one of them the image of a container was removed by force.
         let gone = name == "logs-docker26-drivers";
         let rows = verified(dir.path(), i32::from(gone), &["--full"]);

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::export::{STORY, Writable, shell};
-use crate::support::{dof, folder, ingest, is_root, one, open, run, sample, skip};
+use crate::support::{Need, dof, folder, has, ingest, one, open, run, sample};
 use dof::text::lossless;
 use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
@@ -339,8 +339,12 @@ impl Drop for Mounted {
 /// the kernel writes them.
 #[test]
 fn the_merged_view_and_its_changes_are_the_kernels() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[
+        Need::Mounts("overlay"),
+        Need::Program("setfattr"),
+        Need::Program("getfattr"),
+    ]) {
+        return;
     }
     let host = Host::new("overlay2");
     let work = folder();
@@ -511,8 +515,12 @@ fn attributes(path: &Path) -> BTreeMap<String, String> {
 /// touched; and two names that are printed the same.
 #[test]
 fn attributes_and_names_that_docker_does_not_compare() {
-    if !is_root() || run("setfattr", &["--version"]).is_none() {
-        return skip("needs root and setfattr");
+    if !has(&[
+        Need::Trusted,
+        Need::Program("setfattr"),
+        Need::Program("getfattr"),
+    ]) {
+        return;
     }
     let host = Host::new("overlay2");
     let (base, own) = (host.layer("base"), host.layer("own"));
@@ -629,8 +637,13 @@ fn attributes_and_names_that_docker_does_not_compare() {
 /// lists it where the directory does not.
 #[test]
 fn whiteouts_by_attribute() {
-    if !is_root() || run("setfattr", &["--version"]).is_none() {
-        return skip("needs root and setfattr");
+    // Older ones know no whiteouts by attribute.
+    if !has(&[
+        Need::Mounts("overlay"),
+        Need::Program("setfattr"),
+        Need::Kernel(6, 7),
+    ]) {
+        return;
     }
     let host = Host::new("overlay2");
     let layers = ["base", "upper"].map(|n| host.layer(n));
@@ -657,10 +670,6 @@ fn whiteouts_by_attribute() {
     for dir in ["plain", "marked", "alone"] {
         for file in ["f", "full", "empty", "old"] {
             let path = format!("{dir}/{file}");
-            // The kernel of this machine may be older than these whiteouts (Linux 6.7).
-            if dir == "marked" && file == "f" && view.join(&path).exists() {
-                return skip("the kernel knows no whiteouts by attribute");
-            }
             if fs::symlink_metadata(view.join(&path)).is_ok() {
                 truth.insert(format!("/{path}"));
             }
@@ -954,11 +963,10 @@ proptest! {
     /// The same, marked as overlayfs does: they are the model's and the kernel's.
     #[test]
     fn random_stacks_are_the_kernels(stacks in prop::collection::vec(prop::collection::vec(layer(), 1..6), 1..8)) {
-        if is_root() {
-            holds(&stacks, false);
-        } else {
-            skip("whiteouts of overlayfs need root");
+        if !has(&[Need::Mounts("overlay")]) {
+            return Ok(());
         }
+        holds(&stacks, false);
     }
 }
 
@@ -991,10 +999,14 @@ echo n > /data/volume-file; echo n > /run/gone-with-memory
 
 #[test]
 fn a_live_container_with_every_kind_of_change() {
-    let mut engine = match Engine::start("views") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[
+        Need::Engine,
+        Need::Program("setfattr"),
+        Need::Program("getfattr"),
+    ]) {
+        return;
+    }
+    let mut engine = Engine::start("views").expect("an engine");
     let tree = engine.scratch().join("tree");
     fs::create_dir(&tree).unwrap();
     shell(&tree, IMAGE);
@@ -1376,9 +1388,10 @@ fn the_unlisted(host: &Path, changed: &[Value]) {
 /// On a driver of full copies each file is another than before: only contents tell.
 #[test]
 fn a_full_copy_is_no_copy_up() {
-    let Some((host, _)) = crate::oracle::recorded("vfs-docker20") else {
+    if !has(&[Need::Evidence]) {
         return;
-    };
+    }
+    let (host, _) = crate::oracle::recorded("vfs-docker20");
     let (_dir, case) = ingest(host.path(), 0);
     let all = rows(&case, &["drift"]);
     assert!(unlisted(&all).is_empty() && all.len() > 5, "{}", all.len());
@@ -1438,8 +1451,8 @@ fn as_mounted(mount: &Path) -> (usize, usize) {
 
 #[test]
 fn every_container_of_the_sample_is_as_mounted() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !has(&[Need::Mounts("overlay")]) {
+        return;
     }
     let (_host, mount) = sample();
     let (containers, mounts) = as_mounted(&mount);
@@ -1449,11 +1462,13 @@ fn every_container_of_the_sample_is_as_mounted() {
 /// Layers that are full copies; and those of a user's own engine.
 #[test]
 fn containers_of_other_drivers_are_as_mounted() {
+    if !has(&[Need::Evidence, Need::Mounts("overlay")]) {
+        return;
+    }
     for name in ["vfs-docker20", "rootless-docker26"] {
-        if let Some((host, _)) = crate::oracle::recorded(name) {
-            let (containers, _) = as_mounted(host.path());
-            assert!(containers > 1, "{name}: {containers}");
-        }
+        let (host, _) = crate::oracle::recorded(name);
+        let (containers, _) = as_mounted(host.path());
+        assert!(containers > 1, "{name}: {containers}");
     }
 }
 
@@ -1551,8 +1566,8 @@ fn what_hides_a_version() {
 /// either it is told of at both, as the kernel's overlay mount shows it; asked for by a name alone it is told of once each.
 #[test]
 fn a_file_at_two_paths() {
-    if !is_root() {
-        return skip("extended attributes of overlayfs need root");
+    if !has(&[Need::Mounts("overlay")]) {
+        return;
     }
     let host = Host::new("overlay2");
     let base = host.layer("base");

@@ -1,7 +1,7 @@
 //! Whose file is this: the ways in which an investigator may have come by its path, against a running engine and the disk.
 
 use crate::engine::Engine;
-use crate::support::{dof, folder, ingest, one, open, rows, sample, skip};
+use crate::support::{Need, dof, folder, has, ingest, one, open, rows, sample};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,10 +37,10 @@ fn inner(db: &Connection, file: i64) -> (Vec<u8>, bool) {
 
 #[test]
 fn the_paths_a_running_host_shows() {
-    let mut engine = match Engine::start("whose") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("whose").expect("an engine");
     engine.base_image();
     let build = "mkdir /a; echo 1 > /a/changed; echo 1 > /a/gone; echo 1 > '/a/x[1]'; mkdir '/a/*'; echo 1 > '/a/*/f'; echo 1 > /a/x1";
     let start = ["run", "--name", "build", "base:1", "sh", "-c", build];
@@ -214,10 +214,10 @@ fn the_paths_a_running_host_shows() {
 /// Symbolic links on the way, in an image and in a container, to files of layers and to what is mounted behind one.
 #[test]
 fn links_on_the_way() {
-    let mut engine = match Engine::start("whose-links") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("whose-links").expect("an engine");
     engine.base_image();
     let build = "mkdir -p /usr/sbin /var/www/data /opt/real; echo tool > /usr/sbin/tool; ln -s usr/sbin /sbin; ln -s /var/www/data /data; ln -s /circle /circle
         echo one > /opt/real/f; ln -s /opt/real /opt/way; ln -s tool /usr/sbin/alias; ln -s ../opt/way/ /var/back";
@@ -316,10 +316,10 @@ fn links_on_the_way() {
 /// Docker's own files once each, also where only an id is left; volumes that lie elsewhere; paths that are no whole ones.
 #[test]
 fn records_and_parts_of_paths() {
-    let mut engine = match Engine::start("whose-records") {
-        Ok(engine) => engine,
-        Err(why) => return skip(&why),
-    };
+    if !has(&[Need::Engine]) {
+        return;
+    }
+    let mut engine = Engine::start("whose-records").expect("an engine");
     engine.base_image();
     let device = "/srv/bound"; // as the engine sees it, whose root this is
     fs::create_dir_all(engine.root().join(&device[1..])).unwrap();
@@ -432,6 +432,9 @@ fn records_and_parts_of_paths() {
 /// Bytes that are not UTF-8, and names that are what dof prints of them.
 #[test]
 fn names_that_look_alike() {
+    if !has(&[Need::Trusted]) {
+        return;
+    }
     let (_host, mount) = sample();
     let uploads = mount.join("srv/shop/uploads");
     let names = [&b"twin\xff"[..], b"twin\\xff", b"d\xe9/in", b"d\\xe9/in"];
