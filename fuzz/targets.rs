@@ -186,7 +186,13 @@ pub fn json_log(data: &[u8]) {
         };
         let again = entry.time_ns.is_some_and(|time| {
             let mut again = Vec::new();
-            dof::parse::json_log::write(&mut again, entry.line, &entry.stream, entry.attrs, time);
+            dof::parse::json_log::write(
+                &mut again,
+                entry.line,
+                &entry.stream,
+                entry.attrs,
+                Some(time),
+            );
             again == line
         });
         assert_eq!(entry.canonical, again, "that it can be written again");

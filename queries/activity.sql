@@ -1,7 +1,8 @@
 -- When did how much happen: counts by minute, hour or day?
 -- One row a period, kind and container (or what :group says), with its first and last moment. period is where it begins.
 -- moments counts rows of the timeline; for files that is one a file and distinct time, and the four columns behind it say
--- how many of those were a modification, an access, a change of the inode, a birth.
+-- how many of those were a modification, an access, a change of the inode, a birth. A log entry without a time counts where
+-- the timeline lists it.
 -- :by         minute | hour | day; day when unset
 -- :group      kind | container | none; both kind and container when unset
 -- :since      ISO 8601, UTC; no lower bound when unset

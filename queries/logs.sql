@@ -1,5 +1,6 @@
 -- What did the containers write to their logs?
--- By time; entries that could not be read have none and come first. Those of one container, where no time is asked for, as it wrote
+-- By time. An entry that has none (time is empty) is listed, and asked for, at the time of the one before it in its log: time_near.
+-- Of the first ones it is that of the one behind; of a log without any, the time of the file. Those of one container, where no time is asked for, as it wrote
 -- them, in the order of docker logs. entry_id is the row of log_entry, which knows the file and the offset.
 -- What :match looks for: words and "phrases" (two quotes within are one), anywhere in the line, within longer words, ASCII letters of
 -- either case. All of them must be there; OR between words or groups, NOT before one, and parentheses: NOT binds closest, then AND, then OR.
@@ -41,26 +42,27 @@ tried (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
   SELECT iif(count(*) BETWEEN 1 AND 4, max(pattern) FILTER (WHERE n = 1), '%'), iif(count(*) BETWEEN 1 AND 4, max(loose) FILTER (WHERE n = 1), '%'),
          max(pattern) FILTER (WHERE n = 2), max(loose) FILTER (WHERE n = 2), max(pattern) FILTER (WHERE n = 3), max(loose) FILTER (WHERE n = 3),
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
-SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id
+SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id,
+       strftime('%Y-%m-%dT%H:%M:%S', ts_near / 1000000000 - (ts_near % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts_near % 1000000000 + 1000000000) % 1000000000) AS time_near
   FROM (
   -- Parts of which one has rows. They are in its own order, which SQLite keeps where a subquery is all of FROM; one for all would
   -- have each row handed through a merge. Of them only what is found in all lines is sorted.
   SELECT * FROM (
     SELECT * FROM (
     -- A time, and whatever else.
-    SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+    SELECT g.ts_listed, g.ts, g.ts_near, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
-     WHERE g.ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-       AND g.ts <= iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1)
+     WHERE g.ts_listed >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
+       AND g.ts_listed <= iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1)
        AND (:since IS NOT NULL OR :until IS NOT NULL)
        AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
        AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
        AND (:first IS NULL OR g.id >= CAST(:first AS INTEGER)) AND (:last IS NULL OR g.id <= CAST(:last AS INTEGER))
-     ORDER BY g.ts, g.id)
+     ORDER BY g.ts_listed, g.id)
     UNION ALL
     -- A text, or a run of entries, without a time and a container: all lines are read as they stand, and what is found is sorted by time.
     SELECT * FROM (
-    SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+    SELECT g.ts_listed, g.ts, g.ts_near, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM tried need CROSS JOIN log_entry g NOT INDEXED CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
      WHERE :since IS NULL AND :until IS NULL AND :container IS NULL AND (trim(coalesce(:match, '')) <> '' OR :like IS NOT NULL OR :first IS NOT NULL OR :last IS NOT NULL)
        AND g.id BETWEEN iif(:first IS NULL, -9223372036854775808, CAST(:first AS INTEGER)) AND iif(:last IS NULL, 9223372036854775807, CAST(:last AS INTEGER))
@@ -69,11 +71,11 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
             OR need.loose3 IS NOT NULL AND (g.line LIKE need.loose3 ESCAPE '\' AND (g.line LIKE need.pattern3 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2'))
             OR need.loose4 IS NOT NULL AND g.line LIKE need.loose4 ESCAPE '\' AND (g.line LIKE need.pattern4 ESCAPE '\' OR g.line LIKE '%' || char(27) || '%' OR instr(CAST(g.line AS BLOB), x'c2')))))
        AND (:like IS NULL OR g.line LIKE :like) AND (:stream IS NULL OR g.stream = :stream)
-     ORDER BY g.ts, g.id)
+     ORDER BY g.ts_listed, g.id)
     UNION ALL
     -- A container and no time: its files, as they stand.
     SELECT * FROM (
-    SELECT g.ts, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
+    SELECT g.ts_listed, g.ts, g.ts_near, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM log_file w NOT INDEXED CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
            CROSS JOIN log_entry g ON g.id BETWEEN iif(:first IS NULL, w.first_entry, max(w.first_entry, CAST(:first AS INTEGER))) AND iif(:last IS NULL, w.last_entry, min(w.last_entry, CAST(:last AS INTEGER)))
            LEFT JOIN log_attrs a ON a.id = g.attrs_id
@@ -111,9 +113,9 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
    UNION ALL
   -- All, as the index has them.
   SELECT * FROM (
-  SELECT g.ts, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
+  SELECT g.ts_listed, g.ts, g.ts_near, c.name, g.stream, g.partial, g.line, a.json, h.name, g.id
     FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id
          CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
    WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND :first IS NULL AND :last IS NULL
      AND (:stream IS NULL OR g.stream = :stream)
-   ORDER BY g.ts, g.id));
+   ORDER BY g.ts_listed, g.id));

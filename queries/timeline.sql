@@ -1,6 +1,7 @@
 -- What happened, in order of time?
 -- File times (mtime, atime, ctime, birth as macb), container life, image builds, volumes, networks and log lines.
 -- ts is the time in nanoseconds, ref the row id of the file, container, image, volume, network or log entry.
+-- A log entry that has no time of its own is listed at that of the one before it, and says (no time).
 -- path is the path in the container; a file of an image layer names its images instead of a container.
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset

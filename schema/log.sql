@@ -18,7 +18,9 @@ CREATE TABLE log_entry (
   id          INTEGER PRIMARY KEY,  -- in the order in which Docker wrote them, container by container
   log_file_id INTEGER NOT NULL REFERENCES log_file,
   offset      INTEGER NOT NULL,     -- bytes into the (decompressed) file
-  ts          INTEGER,              -- NULL when the entry could not be parsed
+  ts          INTEGER,              -- NULL when the entry has no time, or none that can be used
+  ts_near     INTEGER,              -- where ts is NULL: that of the entry before it in the same log; else of the next; else the file's mtime
+  ts_listed   INTEGER GENERATED ALWAYS AS (coalesce(ts, ts_near)) VIRTUAL, -- its place in a timeline, with an index
   stream      TEXT,                 -- stdout, stderr
   line        TEXT NOT NULL,        -- without its newline; NULs and bytes that are not UTF-8 as \xNN
   partial     INTEGER NOT NULL,     -- 1 when the line goes on in the next entry, or never ended

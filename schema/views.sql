@@ -44,9 +44,9 @@ SELECT n.created_at, '', 'network', CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST
        'network created: ' || n.name || coalesce(' (' || n.driver || ')', ''), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), n.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = n.engine_id) AS TEXT)
   FROM network n WHERE n.created_at IS NOT NULL
 UNION ALL
-SELECT g.ts, '', 'log', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       coalesce(g.stream, '') || ': ' || g.line, c.id, c.image_id, CAST(NULL AS INTEGER), g.id, o.name
-  FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host o ON o.id = e.host_id WHERE g.ts IS NOT NULL;
+SELECT g.ts_listed, '', 'log', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
+       coalesce(g.stream, '') || iif(g.ts IS NULL, ' (no time)', '') || ': ' || g.line, c.id, c.image_id, CAST(NULL AS INTEGER), g.id, o.name
+  FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host o ON o.id = e.host_id WHERE g.ts_listed IS NOT NULL;
 
 -- Every file with its path in the container and its path on the host.
 CREATE VIEW file_path AS

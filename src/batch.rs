@@ -243,12 +243,29 @@ pub struct LogRow {
 pub struct LogBatch {
     /// Row id of the log file.
     pub file: i64,
+    /// Whether this file goes on with the log of the file before it.
+    pub follows: bool,
+    /// The file's time of modification.
+    pub mtime: i64,
     /// The texts of all rows.
     pub text: Vec<u8>,
     /// The entries.
     pub rows: Vec<LogRow>,
+    /// Whole entries whose time cannot be used.
+    pub untimed: Option<Untimed>,
     /// What could not be read.
     pub problems: Vec<Problem>,
+}
+
+/// Whole entries of one log file whose time cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untimed {
+    /// The file, on the host.
+    pub path: String,
+    /// Offset of the first of them.
+    pub first: u64,
+    /// How many there are.
+    pub count: u64,
 }
 
 impl LogBatch {

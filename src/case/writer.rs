@@ -93,6 +93,10 @@ pub struct Writer<'c> {
     firsts: Firsts,
     /// The log file that is being written, and its first entry.
     in_log: Option<(i64, i64)>,
+    /// Of the log that is being written: the last time in it.
+    last_ts: Option<i64>,
+    /// The first entry of that log, as long as none of it has a time.
+    no_ts_since: Option<i64>,
     /// Whether all log entries are written, and indexed.
     logs_ended: bool,
     next_attrs: i64,
@@ -128,13 +132,15 @@ impl<'c> Writer<'c> {
             file: Numbered::new(db, "file", FILE),
             hash: Insert::new(db, "file_hash", &["file_id", "sha256"]),
             xattr: db.prepare("INSERT OR REPLACE INTO file_xattr (file_id, name, value) VALUES (?, ?, ?)")?,
-            log: Numbered::new(db, "log_entry", &["log_file_id", "offset", "ts", "stream", "line", "partial", "attrs_id", "raw"]),
+            log: Numbered::new(db, "log_entry", &["log_file_id", "offset", "ts", "ts_near", "stream", "line", "partial", "attrs_id", "raw"]),
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
             next_file: firsts.file,
             next_log: firsts.log_entry,
             firsts,
             in_log: None,
+            last_ts: None,
+            no_ts_since: None,
             logs_ended: false,
             next_attrs: next("log_attrs")?,
             attrs_ids: HashMap::new(),
@@ -430,6 +436,22 @@ impl<'c> Writer<'c> {
         if self.in_log.is_none_or(|(file, _)| file != b.file) {
             self.end_log()?;
             self.in_log = Some((b.file, self.next_log));
+            if !b.follows {
+                (self.last_ts, self.no_ts_since) = (None, None);
+            }
+        }
+        let mut last = self.last_ts;
+        let first = match last {
+            Some(_) => None,
+            None => b.rows.iter().find_map(|row| row.head.ts),
+        };
+        if let Some(ts) = first
+            && let Some(since) = self.no_ts_since.take()
+        {
+            self.db.execute(
+                "UPDATE log_entry SET ts_near = ? WHERE id BETWEEN ? AND ?",
+                [ts, since, self.next_log - 1],
+            )?;
         }
         let mut attrs = Vec::with_capacity(b.rows.len());
         for row in &b.rows {
@@ -440,8 +462,15 @@ impl<'c> Writer<'c> {
             s.set(1, b.file)?;
             s.set(2, row.head.offset as i64)?;
             s.set(3, row.head.ts)?;
+            match row.head.ts {
+                Some(_) => {
+                    last = row.head.ts;
+                    s.set(4, Null)?;
+                }
+                None => s.set(4, last.or(first).unwrap_or(b.mtime))?,
+            }
             s.set(
-                4,
+                5,
                 match row.head.stream {
                     Stream::Stdout => Some("stdout"),
                     Stream::Stderr => Some("stderr"),
@@ -449,14 +478,18 @@ impl<'c> Writer<'c> {
                 },
             )?;
             if row.plain {
-                s.set(5, Text(line))?;
+                s.set(6, Text(line))?;
             } else {
-                s.set(5, text::lossless(line).as_ref())?;
+                s.set(6, text::lossless(line).as_ref())?;
             }
-            s.set(6, row.head.partial)?;
-            s.set(7, attrs[i])?;
-            s.set(8, (!raw.is_empty()).then_some(Blob(raw)))
+            s.set(7, row.head.partial)?;
+            s.set(8, attrs[i])?;
+            s.set(9, (!raw.is_empty()).then_some(Blob(raw)))
         })?;
+        self.last_ts = last;
+        if last.is_none() && !b.rows.is_empty() {
+            self.no_ts_since.get_or_insert(self.next_log);
+        }
         self.next_log += b.rows.len() as i64;
         self.counts.log_entries += b.rows.len() as u64;
         Ok(())

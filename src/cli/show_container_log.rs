@@ -254,13 +254,7 @@ impl<W: Write> DockerLog<W> {
             } else {
                 Some(plain(attrs))
             };
-            json_log::write(
-                &mut out,
-                &line,
-                &stream,
-                attrs.as_deref(),
-                time.unwrap_or(0),
-            );
+            json_log::write(&mut out, &line, &stream, attrs.as_deref(), time);
         }
         out
     }

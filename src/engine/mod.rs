@@ -151,6 +151,10 @@ pub struct LogPlan {
     pub format: LogFormat,
     /// Whether it is gzip.
     pub compressed: bool,
+    /// Whether it goes on with the log of the plan before it: the next of its rotated files.
+    pub follows: bool,
+    /// Its time of modification.
+    pub mtime: i64,
 }
 
 /// Takes the rows and problems that a survey found since it was called last.

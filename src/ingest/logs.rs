@@ -1,10 +1,10 @@
 //! Log files read in pieces: plain json-file logs by ranges in parallel, compressed and binary ones in sequence.
 
-use crate::batch::{LogBatch, LogHead, Stream};
+use crate::batch::{LogBatch, LogHead, Stream, Untimed};
 use crate::engine::{LogFormat, LogPlan};
 use crate::evidence::{Evidence, EvidenceFile};
 use crate::parse::{json_log, local_log};
-use crate::problem::{Defect, Severity};
+use crate::problem::{Defect, Problem, Severity};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -77,11 +77,18 @@ pub fn step(evidence: &Evidence, task: LogTask, space: &mut Vec<u8>) -> (LogBatc
     }
 }
 
-fn open(evidence: &Evidence, plan: LogPlan) -> (LogBatch, Vec<LogTask>) {
-    let mut batch = LogBatch {
+/// An empty batch of a log file.
+fn batch(plan: &LogPlan) -> LogBatch {
+    LogBatch {
         file: plan.id,
+        follows: plan.follows,
+        mtime: plan.mtime,
         ..LogBatch::default()
-    };
+    }
+}
+
+fn open(evidence: &Evidence, plan: LogPlan) -> (LogBatch, Vec<LogTask>) {
+    let mut batch = batch(&plan);
     let file = match evidence.open_file(&plan.path) {
         Ok(file) => file,
         Err(e) => {
@@ -247,10 +254,7 @@ impl<'p> Lines<'p> {
     fn new(plan: &'p LogPlan) -> Self {
         Lines {
             plan,
-            batch: LogBatch {
-                file: plan.id,
-                ..LogBatch::default()
-            },
+            batch: batch(plan),
             scratch: String::new(),
             faults: 0,
         }
@@ -263,6 +267,17 @@ impl<'p> Lines<'p> {
                 Defect::at(offset, what, kept).in_file(Severity::Warning, self.plan.path.host()),
             );
         }
+    }
+
+    /// Notes a whole entry whose time cannot be used.
+    fn untimed(&mut self, offset: u64) {
+        let path = || self.plan.path.host();
+        let untimed = self.batch.untimed.get_or_insert_with(|| Untimed {
+            path: path(),
+            first: offset,
+            count: 0,
+        });
+        untimed.count += 1;
     }
 
     fn too_long(&mut self, at: u64) {
@@ -370,6 +385,9 @@ impl<'p> Lines<'p> {
                     e.attrs.unwrap_or_default().as_bytes(),
                     if exact { b"" } else { line },
                 );
+                if e.time_ns.is_none() {
+                    self.untimed(offset);
+                }
             }
             Err(defect) => {
                 // After a power cut a new entry may begin where a torn one ends, without a newline between.
@@ -431,11 +449,14 @@ impl<'p> Lines<'p> {
                         entry.partial && !entry.partial_meta.as_ref().is_some_and(|m| m.last);
                     let head = LogHead {
                         offset: base + at as u64,
-                        ts: Some(entry.time_ns),
+                        ts: entry.time_ns,
                         stream: Stream::new(entry.source),
                         partial: goes_on,
                     };
                     self.batch.push(head, entry.line, attrs.as_bytes(), raw);
+                    if entry.time_ns.is_none() {
+                        self.untimed(head.offset);
+                    }
                     at += used;
                 }
                 local_log::Step::Bad { defect, used } => {
@@ -462,5 +483,31 @@ impl<'p> Lines<'p> {
             );
         }
         self.batch
+    }
+}
+
+/// Gathers from all pieces of a log file, which come one after the other, how many entries have no usable time.
+#[derive(Default)]
+pub struct UntimedFile {
+    file: i64,
+    untimed: Option<Untimed>,
+}
+
+impl UntimedFile {
+    /// Takes the next piece; `None` when no more come. Gives the problem of the file before, if it has one.
+    pub fn next(&mut self, batch: Option<&mut LogBatch>) -> Option<Problem> {
+        let (file, more) = batch.map_or((0, None), |b| (b.file, b.untimed.take()));
+        if file == self.file
+            && let Some(all) = &mut self.untimed
+        {
+            all.count += more.map_or(0, |more| more.count);
+            return None;
+        }
+        let ended = std::mem::replace(&mut self.untimed, more);
+        self.file = file;
+        let Untimed { path, first, count } = ended?;
+        let what = format!("{count} entries without a usable time, the first here");
+        let kept = "the entries, listed at the time of the one before";
+        Some(Defect::at(first, what, kept).in_file(Severity::Warning, path))
     }
 }

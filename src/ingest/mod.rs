@@ -20,7 +20,7 @@ use crate::record::{self, Record};
 use files::{DirTask, Walk};
 pub use hashes::Hash;
 use hashes::{HashTask, Hashing};
-use logs::LogTask;
+use logs::{LogTask, UntimedFile};
 pub use progress::Progress;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -291,10 +291,16 @@ fn sweep_all(
                 sweep.work(|task| step(evidence, &walk, task, &mut space));
             });
         }
+        let mut untimed = UntimedFile::default();
         let mut write = || -> Result<(), case::Error> {
             while let Some(batches) = sweep.next() {
                 for mut batch in batches.into_iter().flatten() {
-                    for problem in batch.problems() {
+                    let of_log = match &mut batch {
+                        Batch::Log(batch) => untimed.next(Some(batch)),
+                        Batch::LogsEnd => untimed.next(None),
+                        Batch::Files(_) | Batch::Hashes(_) => None,
+                    };
+                    for problem in of_log.into_iter().chain(batch.problems()) {
                         note(writer, &problem, progress)?;
                     }
                     writer.batch(&batch)?;

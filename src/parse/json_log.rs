@@ -47,11 +47,17 @@ pub fn parse<'a>(line: &'a [u8], scratch: &'a mut String) -> Result<Entry<'a>, D
     }
 }
 
-/// Writes an entry as Docker does, without the newline after it. Empty fields are left out.
+/// Writes an entry as Docker does, without the newline after it. Empty fields are left out; no time is Go's zero time.
 ///
 /// U+FFFD is written as `\ufffd`, which is how Docker writes a byte that is not UTF-8; had the container itself
 /// printed U+FFFD, Docker would have copied it.
-pub fn write(out: &mut Vec<u8>, line: &str, stream: &str, attrs: Option<&str>, time_ns: i64) {
+pub fn write(
+    out: &mut Vec<u8>,
+    line: &str,
+    stream: &str,
+    attrs: Option<&str>,
+    time_ns: Option<i64>,
+) {
     out.push(b'{');
     for (key, text) in [(&b"\"log\":"[..], line), (b"\"stream\":", stream)] {
         if !text.is_empty() {
@@ -66,7 +72,10 @@ pub fn write(out: &mut Vec<u8>, line: &str, stream: &str, attrs: Option<&str>, t
         out.push(b',');
     }
     out.extend_from_slice(b"\"time\":\"");
-    write_time(out, time_ns);
+    match time_ns {
+        Some(ns) => write_time(out, ns),
+        None => out.extend_from_slice(b"0001-01-01T00:00:00Z"),
+    }
     out.extend_from_slice(b"\"}");
 }
 
@@ -466,7 +475,7 @@ mod tests {
         };
         let again = entry.time_ns.is_some_and(|ns| {
             let mut out = Vec::new();
-            write(&mut out, entry.line, &entry.stream, entry.attrs, ns);
+            write(&mut out, entry.line, &entry.stream, entry.attrs, Some(ns));
             out == line
         });
         again == entry.canonical
@@ -540,7 +549,19 @@ mod tests {
         );
         assert!(!entry.canonical);
         assert_eq!(read(b"{}").time_ns, None);
-        assert_eq!(read(br#"{"time":"0001-01-01T00:00:00Z"}"#).time_ns, None);
+        for time in [
+            "",
+            "garbage",
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "1677-09-21T00:12:43.145224191Z",
+            "2262-04-11T23:47:16.854775808Z",
+            "12026-11-24T02:41:51Z",
+        ] {
+            let line = format!("{{\"log\":\"x\\n\",\"time\":\"{time}\"}}");
+            let entry = read(line.as_bytes());
+            assert_eq!((entry.line, entry.time_ns), ("x\n", None), "{time}");
+        }
         let offset = br#"{"log":"x","time":"2026-11-24T00:31:46.666779913+01:00"}"#;
         assert!(read(offset).time_ns == Some(TIME) && !read(offset).canonical);
     }
@@ -616,7 +637,7 @@ mod tests {
         fn written_and_read(line in any::<String>(), stream in "stdout|stderr|", keyed in any::<bool>(), ns in any::<i64>()) {
             let attrs = keyed.then_some(r#"{"k":"v"}"#);
             let mut out = Vec::new();
-            write(&mut out, &line, &stream, attrs, ns);
+            write(&mut out, &line, &stream, attrs, Some(ns));
             let mut scratch = String::new();
             let entry = parse(&out, &mut scratch).unwrap();
             prop_assert!(entry.canonical);

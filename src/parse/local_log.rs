@@ -12,6 +12,9 @@ pub const MAX_FRAME: usize = 1 << 20;
 
 const LEN: usize = 4;
 
+/// What Go's `time.Time{}.UnixNano()` gives: year 1 overflows.
+const GO_ZERO: i64 = -6_795_364_578_871_345_152;
+
 /// How many times the bytes at hand may be looked through for the next frame after damage: bytes made to look
 /// like frames all over must not cost quadratic time.
 const PATIENCE: usize = 16;
@@ -22,8 +25,8 @@ const PATIENCE: usize = 16;
 pub struct Entry<'a> {
     /// `stdout` or `stderr`.
     pub source: &'a [u8],
-    /// When the engine received it.
-    pub time_ns: i64,
+    /// When the engine received it; `None` when it does not say, or says Go's zero time.
+    pub time_ns: Option<i64>,
     /// What the container wrote, without a newline.
     pub line: &'a [u8],
     /// Whether it is one part of a longer message.
@@ -156,7 +159,9 @@ fn entry(body: &[u8]) -> Option<Entry<'_>> {
     for field in Fields(body) {
         match field? {
             (1, Value::Bytes(b)) => entry.source = b,
-            (2, Value::Varint(n)) => entry.time_ns = n.cast_signed(),
+            (2, Value::Varint(n)) => {
+                entry.time_ns = Some(n.cast_signed()).filter(|n| !matches!(*n, 0 | GO_ZERO));
+            }
             (3, Value::Bytes(b)) => entry.line = b,
             (4, Value::Varint(n)) => entry.partial = n != 0,
             (5, Value::Bytes(b)) => entry.partial_meta = Some(partial(b)?),
@@ -165,7 +170,7 @@ fn entry(body: &[u8]) -> Option<Entry<'_>> {
             _ => {}
         }
     }
-    (!entry.source.is_empty() || entry.time_ns != 0).then_some(entry)
+    (!entry.source.is_empty() || entry.time_ns.is_some()).then_some(entry)
 }
 
 /// A `PartialLogEntryMetadata`.
@@ -312,7 +317,7 @@ mod tests {
         let file = b"\0\0\0\x1b\n\x06stdout\x10\x95\xa3\xdc\x8f\xe5\x91\xb4\xf5\x18\x1a\x07to gelf\0\0\0\x1b";
         let entry = Entry {
             source: b"stdout",
-            time_ns: 1_795_476_711_139_643_797,
+            time_ns: Some(1_795_476_711_139_643_797),
             line: b"to gelf",
             ..Entry::default()
         };
@@ -344,7 +349,7 @@ mod tests {
         let file = framed(&body.concat());
         let want = Entry {
             source: b"stderr",
-            time_ns: 150,
+            time_ns: Some(150),
             line: b"x",
             partial: true,
             partial_meta: Some(Partial {
@@ -367,7 +372,17 @@ mod tests {
     fn negative_numbers_take_ten_bytes() {
         let minus_one = [[0xff; 9].as_slice(), &[1]].concat();
         let file = framed(&[&[0x10], &minus_one[..]].concat());
-        assert_eq!(read(&file, 99).0[0].time_ns, -1);
+        assert_eq!(read(&file, 99).0[0].time_ns, Some(-1));
+    }
+
+    #[test]
+    fn no_time_is_none() {
+        // Go's `time.Time{}.UnixNano()`, as a varint of ten bytes.
+        let go_zero = [0x80, 0x80, 0xe8, 0xe8, 0xb3, 0xfd, 0x80, 0xd9, 0xa1, 0x01];
+        for time in [&[][..], &[0x10, 0], &[&[0x10][..], &go_zero].concat()] {
+            let file = framed(&[&field(1, b"stdout"), time].concat());
+            assert_eq!(read(&file, 99).0[0].time_ns, None, "{time:?}");
+        }
     }
 
     #[test]

@@ -39,10 +39,11 @@ pub fn search(
         .iter()
         .any(|name| given(name).is_some());
     let column = |name| columns.iter().position(|column| column == name);
-    let (true, Some(case), Some(time), Some(id)) = (
+    let (true, Some(case), Some(time), Some(near), Some(id)) = (
         query.shipped && query.name == "logs" && is_text && !is_part,
         db.path().filter(|path| !path.is_empty()).map(|_| db),
         column("time"),
+        column("time_near"),
         column("entry_id"),
     ) else {
         return Ok(None);
@@ -68,7 +69,7 @@ pub fn search(
         }
     }
     // A container's own are in the order in which they stand.
-    let by = (container.is_none().then_some(time), id);
+    let by = (container.is_none().then_some([time, near]), id);
     together(query, arguments, asked, by, out)
 }
 
@@ -113,13 +114,14 @@ impl Lines {
 /// A run of rows of `log_entry`: the first and the last id.
 type Run = (i64, i64);
 
-/// Asks each of these connections for its run, and gives the rows by what is in the columns `by`. `None` where a thread cannot be made or
+/// Asks each of these connections for its run, and gives the rows by what is in the columns `by`: the first of two that is
+/// there, and the id. `None` where a thread cannot be made or
 /// fails before there is a row.
 fn together(
     query: &Query,
     arguments: &[(String, String)],
     asked: Vec<(Run, Connection)>,
-    by: (Option<usize>, usize),
+    by: (Option<[usize; 2]>, usize),
     mut out: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>,
 ) -> Result<Option<u64>, Error> {
     thread::scope(|scope| {
@@ -155,7 +157,10 @@ fn together(
             for (at, part) in parts.iter_mut().enumerate() {
                 match part.is_there() {
                     Ok(true) => {
-                        let time = by.0.and_then(|column| part.integer(column));
+                        let time = by.0.and_then(|columns| {
+                            let mut times = columns.iter().filter_map(|c| part.integer(*c));
+                            times.next()
+                        });
                         let key = (time, part.integer(by.1), at);
                         first = Some(first.map_or(key, |other: (_, _, _)| other.min(key)));
                     }

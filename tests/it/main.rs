@@ -21,6 +21,7 @@ mod fuzz;
 mod handed_over;
 mod hashes;
 mod live;
+mod log_times;
 mod lower;
 mod mactime;
 mod mount;

@@ -210,7 +210,7 @@ fn what_is_asked_for_is_searched() {
         UPDATE log_file SET last_entry = 1010000 WHERE id = (SELECT log_file_id FROM g);
         UPDATE g SET id = 1000000 + n, line = 'GET php';
         ALTER TABLE g DROP COLUMN n;
-        INSERT INTO log_entry SELECT * FROM g;";
+        INSERT INTO log_entry (id, log_file_id, offset, ts, stream, line, partial) SELECT id, log_file_id, offset, ts, stream, line, partial FROM g;";
     db.execute_batch(added).unwrap();
     let files: i64 = one(&db, "SELECT count(*) FROM file");
     let lines: i64 = one(&db, "SELECT count(*) FROM log_entry");

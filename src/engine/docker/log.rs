@@ -81,6 +81,7 @@ pub fn survey(
                 "the other files of this log",
             );
         }
+        let mut follows = false;
         for (_, compressed, name) in files {
             let path = folder.join(&name);
             let meta = match survey.evidence.open_file(&path) {
@@ -119,7 +120,10 @@ pub fn survey(
                 path,
                 format,
                 compressed,
+                follows,
+                mtime: meta.mtime,
             });
+            follows = true;
         }
     }
 }
