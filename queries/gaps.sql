@@ -8,17 +8,30 @@
 -- layers is gone, a layer of no known container may be that one's, and says so.
 -- :what       container | build-container | image | layer | volume | network | record | volume-files | log | link | something; all when unset
 -- Example: dof query gaps --what container
-WITH living (host_id, full_id) AS (
+WITH living (host_id, full_id) AS MATERIALIZED (
   SELECT g.host_id, c.full_id FROM container c JOIN engine g ON g.id = c.engine_id WHERE c.source_id IS NOT NULL),
 own_layer (engine_id, container, last) AS (
   SELECT m.engine_id, m.belongs, (SELECT max(f.mtime) FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.layer_id = y.id)
-    FROM trace m JOIN layer y ON y.engine_id = m.engine_id AND y.role = 'container' AND y.cache_id = m.detail ->> 'mount_id'
+    FROM trace m CROSS JOIN layer y ON y.engine_id = m.engine_id AND y.cache_id = m.detail ->> 'mount_id' AND y.role = 'container'
    WHERE m.kind = 'mount-record'),
 recordless (engine_id, driver, layer_id, full_id, name, last) AS (
   SELECT c.engine_id, c.driver, c.layer_id, c.full_id, coalesce(c.name, c.full_id), coalesce(max(c.created_at, c.started_at), c.created_at)
     FROM container c
    WHERE c.source_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM trace m WHERE m.engine_id = c.engine_id AND m.kind = 'mount-record' AND m.belongs = c.full_id)
      AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/' || c.driver || '/%')),
+-- Whose a layer of no record may be: twenty names at most.
+may_be (engine_id, driver, names) AS (
+  SELECT engine_id, driver, json_object('may_be', group_concat(iif(n <= 20, name, 'one of ' || (total - 20) || ' more'), ' or '))
+    FROM (SELECT r.*, row_number() OVER w AS n, count(*) OVER (PARTITION BY r.engine_id, r.driver) AS total FROM recordless r WHERE r.layer_id IS NULL
+          WINDOW w AS (PARTITION BY r.engine_id, r.driver ORDER BY r.name, r.full_id) ORDER BY 1, 2, n)
+   WHERE n <= 21 GROUP BY engine_id, driver),
+-- The records that name a layer: an image's by its path, a container's own two by their names.
+layer_record (engine_id, layer, mtime) AS MATERIALIZED (
+  SELECT engine_id, host_path || '/cache-id', mtime FROM trace WHERE kind = 'layer-record'
+  UNION ALL
+  SELECT engine_id, detail ->> 'mount_id', mtime FROM trace WHERE kind = 'mount-record'
+  UNION ALL
+  SELECT engine_id, detail ->> 'init_id', mtime FROM trace WHERE kind = 'mount-record'),
 -- Containers that images were committed from and of which nothing else is left than their network.
 built (engine_id, id) AS (
   SELECT i.engine_id, i.container FROM image i WHERE i.container IS NOT NULL
@@ -37,8 +50,8 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   -- An own layer and its -init, of which no record tells whose they were.
   SELECT 'container', NULL, NULL, 'container-layer ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime),
          max(t.mtime, coalesce((SELECT max(f.mtime) FROM tree r JOIN directory d ON d.tree_id = r.id JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE r.layer_id = y.id), t.mtime)),
-         (SELECT json_object('may_be', group_concat(name, ' or ')) FROM (SELECT r.name FROM recordless r WHERE r.engine_id = y.engine_id AND r.driver = y.driver AND r.layer_id IS NULL ORDER BY r.name, r.full_id) HAVING count(*) > 0), t.engine_id
-    FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
+         (SELECT b.names FROM may_be b WHERE b.engine_id = y.engine_id AND b.driver = y.driver), t.engine_id
+    FROM layer y CROSS JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id CROSS JOIN trace i ON i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'
    WHERE y.role = 'unowned'
   UNION ALL
   SELECT iif((i.engine_id, i.container) IN (SELECT b.engine_id, b.id FROM built b), 'build-container', 'container'), i.container, NULL, 'image ' || i.full_id, i.created_at, i.created_at, NULL, i.engine_id FROM image i WHERE i.container IS NOT NULL
@@ -57,14 +70,14 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
    WHERE t.kind = 'pulled' AND NOT EXISTS (SELECT 1 FROM layer y WHERE y.engine_id = t.engine_id AND y.diff_id = t.belongs)
   UNION ALL
   SELECT 'layer', y.cache_id, coalesce(y.chain_id, y.role || ' layer'), iif(y.role = 'image', 'layer-record', 'mount-record'), t.mtime, t.mtime, NULL, y.engine_id
-    FROM layer y LEFT JOIN source s ON s.id = y.source_id LEFT JOIN trace t ON t.engine_id = y.engine_id AND t.kind IN ('layer-record', 'mount-record') AND (s.path = t.host_path || '/cache-id' OR y.cache_id IN (t.detail ->> 'mount_id', t.detail ->> 'init_id'))
+    FROM layer y LEFT JOIN source s ON s.id = y.source_id LEFT JOIN layer_record t ON t.engine_id = y.engine_id AND t.layer = iif(y.role = 'image', s.path, y.cache_id)
    WHERE y.role <> 'unowned' AND y.host_path IS NULL AND y.cache_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'folder' AND l.name LIKE y.driver || '%')
   UNION ALL
   SELECT 'layer', t.belongs, NULL, 'link ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, NULL, t.engine_id
     FROM trace t WHERE t.kind = 'link' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = t.engine_id AND l.kind = 'layer' AND l.belongs = t.belongs)
   UNION ALL
   SELECT 'link', y.cache_id, y.link, y.role || ' layer', coalesce(min(t.crtime, t.mtime), t.mtime), coalesce(min(t.crtime, t.mtime), t.mtime), NULL, y.engine_id
-    FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id
+    FROM layer y CROSS JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id
    WHERE y.role <> 'unowned' AND y.link <> '' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'link' AND l.name = y.link)
   UNION ALL
   SELECT 'record', r.full_id, r.name, 'container ' || r.name, r.last, r.last, NULL, r.engine_id FROM recordless r

@@ -4,8 +4,11 @@
 -- everyday use (a volume nobody mounts, an image without a name); 0 where only a deletion by hand, a crash or a fault does.
 -- :ordinary   yes | no; both when unset
 -- Example: dof query orphans --ordinary no
-WITH living (host_id, engine_id, full_id, id) AS (
+WITH living (host_id, engine_id, full_id, id) AS MATERIALIZED (
   SELECT g.host_id, g.id, c.full_id, c.id FROM container c JOIN engine g ON g.id = c.engine_id WHERE c.source_id IS NOT NULL),
+made_from (engine_id, image, container) AS MATERIALIZED (SELECT i.engine_id, i.parent_full_id, i.container FROM image i),
+attached (engine_id, network, name) AS MATERIALIZED (
+  SELECT c.engine_id, cn.network_full_id, cn.name FROM container_network cn JOIN container c ON c.id = cn.container_id),
 -- Folders in which the engine tries its storage at each start; a power cut leaves them.
 trial (name) AS (VALUES ('moby-detect-%'), ('check-overlayfs-%'), ('opaque-bug-check%'), ('metacopy-check%'), ('userxattr-check%')),
 found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified, changed, tree_id) AS (
@@ -21,15 +24,15 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
     FROM trace t WHERE t.kind = 'mount-record' AND NOT EXISTS (SELECT 1 FROM living v WHERE v.engine_id = t.engine_id AND v.full_id = t.belongs)
   UNION ALL
   SELECT CASE y.role WHEN 'container' THEN 'container-layer' ELSE 'init-layer' END, t.name, m.belongs, 0, 'a layer of a container that has no record', t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
-    FROM trace m JOIN trace t ON t.engine_id = m.engine_id AND t.kind = 'layer' AND t.belongs IN (m.detail ->> 'mount_id', m.detail ->> 'init_id')
-         JOIN layer y ON y.engine_id = t.engine_id AND y.cache_id = t.name AND y.role IN ('container', 'init') LEFT JOIN tree r ON r.layer_id = y.id
+    FROM trace m CROSS JOIN trace t ON t.engine_id = m.engine_id AND t.kind = 'layer' AND t.belongs IN (m.detail ->> 'mount_id', m.detail ->> 'init_id')
+         CROSS JOIN layer y ON y.engine_id = t.engine_id AND y.cache_id = t.name AND y.role IN ('container', 'init') LEFT JOIN tree r ON r.layer_id = y.id
    WHERE m.kind = 'mount-record' AND NOT EXISTS (SELECT 1 FROM living v WHERE v.engine_id = m.engine_id AND v.full_id = m.belongs)
   UNION ALL
   SELECT iif(EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name), 'unfinished', iif(t.name LIKE '%-init', 'init-layer', iif(EXISTS (SELECT 1 FROM trace i WHERE i.engine_id = t.engine_id AND i.kind = 'layer' AND i.belongs = t.name || '-init'), 'container-layer', 'layer'))),
          t.name, NULL, t.detail ->> 'buildkit' OR EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name),
          CASE WHEN EXISTS (SELECT 1 FROM trial p WHERE t.name LIKE p.name) THEN 'the engine tried its storage at a start, which did not end'
               WHEN t.detail ->> 'buildkit' THEN 'only BuildKit''s cache knows this layer' ELSE 'no record knows this layer' END, t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
-    FROM layer y JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id AND t.detail ->> 'driver' = y.driver LEFT JOIN tree r ON r.layer_id = y.id
+    FROM layer y CROSS JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer' AND t.belongs = y.cache_id AND t.detail ->> 'driver' = y.driver LEFT JOIN tree r ON r.layer_id = y.id
    WHERE y.role = 'unowned'
   UNION ALL
   SELECT 'layer-record', t.belongs, NULL, 0, 'no image and no container has this layer', t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
@@ -47,12 +50,12 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
   UNION ALL
   SELECT 'image', i.full_id, NULL, 1, 'no name leads to it, no container and no other image is made from it', i.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM image i LEFT JOIN trace t ON t.engine_id = i.engine_id AND t.kind = 'image' AND t.belongs = i.full_id
-   WHERE NOT EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id) AND NOT EXISTS (SELECT 1 FROM container c WHERE c.image_id = i.id)
-     AND NOT EXISTS (SELECT 1 FROM image k WHERE k.engine_id = i.engine_id AND k.parent_full_id = i.full_id)
+   WHERE NOT EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id) AND i.id NOT IN (SELECT c.image_id FROM container c WHERE c.image_id IS NOT NULL)
+     AND NOT EXISTS (SELECT 1 FROM made_from k WHERE k.engine_id = i.engine_id AND k.image = i.full_id)
   UNION ALL
   SELECT 'volume', v.name, NULL, v.in_metadata, iif(v.in_metadata, 'no container mounts it', 'volumes/metadata.db does not know it'), v.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
-    FROM volume v JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume' AND t.belongs = v.name LEFT JOIN tree r ON r.volume_id = v.id
-   WHERE NOT v.in_metadata OR NOT EXISTS (SELECT 1 FROM container_mount m JOIN container c ON c.id = m.container_id WHERE m.volume_id = v.id)
+    FROM volume v CROSS JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume' AND t.belongs = v.name LEFT JOIN tree r ON r.volume_id = v.id
+   WHERE NOT v.in_metadata OR v.id NOT IN (SELECT m.volume_id FROM container_mount m WHERE m.volume_id IS NOT NULL)
   UNION ALL
   SELECT 'volume-record', v.name, NULL, 0, 'volumes/metadata.db knows it, its folder is gone', v.engine_id, s.path, NULL, NULL, NULL, NULL
     FROM volume v LEFT JOIN source s ON s.id = v.source_id
@@ -61,12 +64,13 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
   SELECT 'network', n.name, n.full_id, 1, 'no container is attached to it', n.engine_id, NULL, n.created_at, NULL, NULL, NULL
     FROM network n
    WHERE n.name NOT IN ('bridge', 'host', 'none', 'docker_gwbridge', 'ingress')
-     AND NOT EXISTS (SELECT 1 FROM container_network cn JOIN container c ON c.id = cn.container_id WHERE c.engine_id = n.engine_id AND (cn.network_full_id = n.full_id OR cn.name = n.name))
+     AND NOT EXISTS (SELECT 1 FROM attached a WHERE a.engine_id = n.engine_id AND a.network = n.full_id)
+     AND NOT EXISTS (SELECT 1 FROM attached a WHERE a.engine_id = n.engine_id AND a.name = n.name)
   UNION ALL
   -- Those of the legacy builder's containers, which their images name, may stay when the step is done.
   SELECT t.kind, t.name, t.belongs, b.step, iif(b.step, 'of a container that an image was committed from, as each step of a build is', 'of a container that has no record'), t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM trace t JOIN engine g ON g.id = t.engine_id
-         JOIN (SELECT t.id AS id, t.kind = 'sandbox' AND EXISTS (SELECT 1 FROM image i WHERE i.engine_id = t.engine_id AND i.container = t.belongs)
+         JOIN (SELECT t.id AS id, t.kind = 'sandbox' AND EXISTS (SELECT 1 FROM made_from i WHERE i.engine_id = t.engine_id AND i.container = t.belongs)
                       AND NOT EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind IN ('container', 'mount-record', 'task') AND k.belongs = t.belongs) AS step FROM trace t) b ON b.id = t.id
    WHERE t.kind IN ('task', 'sandbox') AND length(t.belongs) = 64 AND NOT EXISTS (SELECT 1 FROM living v WHERE v.host_id = g.host_id AND v.full_id = t.belongs)
   UNION ALL

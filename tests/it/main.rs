@@ -18,6 +18,7 @@ mod files;
 mod forging;
 mod fuse;
 mod fuzz;
+mod growth;
 mod handed_over;
 mod hashes;
 mod live;

@@ -115,7 +115,7 @@ fn nothing_big_is_read_from_end_to_end_unless_it_is_meant() {
 }
 
 /// Instructions that SQLite took for a query until it gave so many rows, and the rows it gave.
-fn cost(db: &Connection, name: &str, bind: &[(&str, &str)], most: usize) -> (i32, usize) {
+pub fn cost(db: &Connection, name: &str, bind: &[(&str, &str)], most: usize) -> (i32, usize) {
     let sql = dof::query::find(name).unwrap().sql;
     let mut stmt = db.prepare(&sql).unwrap();
     for (parameter, value) in bind {
