@@ -97,6 +97,30 @@ impl Neighbour {
     }
 }
 
+/// Refuses a place for a new case beside which lies what SQLite would take for a part of it.
+///
+/// # Errors
+/// When there is such a file.
+pub fn alone(path: &Path) -> Result<(), Error> {
+    let there = |end: &&str| named(path, end).symlink_metadata().is_ok();
+    ["-journal", "-wal"]
+        .iter()
+        .find(|end| there(end))
+        .map_or(Ok(()), |end| {
+            Err(Error::Beside {
+                path: named(path, end),
+                what: "it belongs to a case that is not there: move it away".into(),
+            })
+        })
+}
+
+/// The path of a file beside a case.
+fn named(case: &Path, end: &str) -> PathBuf {
+    let mut name = case.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
 /// Looks at the case at `path` and at what lies beside it. Nothing is changed.
 ///
 /// # Errors
@@ -132,11 +156,7 @@ pub fn look(path: &Path) -> Result<Seen, Error> {
             what: vec!["the header of the file is not as dof writes it".into()],
         });
     }
-    let beside = |end: &str| {
-        let mut name = case.path.as_os_str().to_owned();
-        name.push(end);
-        plain(Path::new(&name))
-    };
+    let beside = |end: &str| plain(&named(&case.path, end));
     let (journal, wal) = (beside("-journal")?, beside("-wal")?);
     beside("-shm")?;
     let journal = match journal {

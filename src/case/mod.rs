@@ -400,6 +400,7 @@ impl Target {
         let name = path
             .file_name()
             .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;
+        beside::alone(path)?;
         let partial = match partial::make(dir, &name.to_string_lossy()).map_err(io)? {
             partial::Made::File(file) => file,
             partial::Made::Busy => return Err(Error::Busy(path.to_path_buf())),

@@ -133,22 +133,32 @@ fn measure(db: &Connection, file: &File, path: &Path) -> Result<Objects, Error> 
         .map_err(&err)?
         .filter(|o| o.0 != "seal")
         .collect();
-    let mut list = || -> rusqlite::Result<()> {
+    let io = |source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    // In a sound file no page is met twice; in others trees may share theirs, and have more paths than there is time for.
+    let mut left = file.metadata().map_err(io)?.len() / page_size as u64;
+    let mut list = || -> rusqlite::Result<bool> {
         let mut stmt = db.prepare("SELECT name, pageno FROM dbstat('main')")?;
         let mut rows = stmt.query([])?;
         while let Some(row) = rows.next()? {
+            if left == 0 {
+                return Ok(false);
+            }
+            left -= 1;
             let name = row.get_ref(0)?.as_str()?;
             if let Ok(at) = names.binary_search_by(|n| n.0.cmp(name)) {
                 pages.push((row.get(1)?, at));
             }
         }
-        Ok(())
+        Ok(true)
     };
-    list().map_err(&err)?;
-    let io = |source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    if !list().map_err(&err)? {
+        return Err(io(io::Error::other(
+            "damaged: its pages are used more than once",
+        )));
+    }
     pages.sort_unstable();
     let digests = digests(file, &pages, page_size).map_err(io)?;
     let mut sums = vec![Sha256::new(); names.len()];
@@ -235,11 +245,11 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
         own: own.keys().cloned().collect(),
         ..Check::default()
     };
-    if check
-        .faults
-        .iter()
-        .any(|f| f.starts_with("table seal") || f.starts_with("table accepted_change"))
-    {
+    let words = |fault: &String| {
+        let what = fault.split(": ").next().unwrap_or_default();
+        what.ends_with(" seal") || what.ends_with(" accepted_change")
+    };
+    if check.faults.iter().any(words) {
         return Ok(check);
     }
     check.accepted = accepted(db).map_err(&err)?;
