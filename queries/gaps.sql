@@ -14,11 +14,17 @@ own_layer (engine_id, container, last) AS (
   SELECT m.engine_id, m.belongs, (SELECT max(f.mtime) FROM tree t JOIN directory d ON d.tree_id = t.id JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE t.layer_id = y.id)
     FROM trace m CROSS JOIN layer y ON y.engine_id = m.engine_id AND y.cache_id = m.detail ->> 'mount_id' AND y.role = 'container'
    WHERE m.kind = 'mount-record'),
+-- Drivers with an image store. (The CAST lets SQLite look a driver up.)
+store (engine_id, driver) AS MATERIALIZED (
+  SELECT DISTINCT engine_id, CAST(substr(name, 7, instr(substr(name, 7), '/') - 1) AS TEXT) FROM trace WHERE kind = 'folder' AND name LIKE 'image/%/%'),
+-- What is in a folder, whose path ends with a slash here.
+entry (engine_id, folder, crtime, ctime) AS MATERIALIZED (
+  SELECT engine_id, substr(host_path, 1, length(host_path) - length(name)), crtime, ctime FROM trace WHERE kind <> 'folder'),
 recordless (engine_id, driver, layer_id, full_id, name, last) AS (
   SELECT c.engine_id, c.driver, c.layer_id, c.full_id, coalesce(c.name, c.full_id), coalesce(max(c.created_at, c.started_at), c.created_at)
     FROM container c
    WHERE c.source_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM trace m WHERE m.engine_id = c.engine_id AND m.kind = 'mount-record' AND m.belongs = c.full_id)
-     AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/' || c.driver || '/%')),
+     AND EXISTS (SELECT 1 FROM store s WHERE s.engine_id = c.engine_id AND s.driver = c.driver)),
 -- Whose a layer of no record may be: twenty names at most.
 may_be (engine_id, driver, names) AS (
   SELECT engine_id, driver, json_object('may_be', group_concat(iif(n <= 20, name, 'one of ' || (total - 20) || ' more'), ' or '))
@@ -57,7 +63,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   SELECT iif((i.engine_id, i.container) IN (SELECT b.engine_id, b.id FROM built b), 'build-container', 'container'), i.container, NULL, 'image ' || i.full_id, i.created_at, i.created_at, NULL, i.engine_id FROM image i WHERE i.container IS NOT NULL
   UNION ALL
   SELECT 'image', c.image_full_id, c.image_name, 'container ' || coalesce(c.name, c.full_id), c.created_at, c.created_at, NULL, c.engine_id
-    FROM container c WHERE c.image_full_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/%') -- else the images are containerd's
+    FROM container c WHERE c.image_full_id IS NOT NULL AND c.engine_id IN (SELECT s.engine_id FROM store s) -- else the images are containerd's
   UNION ALL
   SELECT 'image', r.image_full_id, r.reference, 'repositories.json', NULL, NULL, NULL, r.engine_id FROM image_reference r
   UNION ALL
@@ -71,7 +77,7 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   UNION ALL
   SELECT 'layer', y.cache_id, coalesce(y.chain_id, y.role || ' layer'), iif(y.role = 'image', 'layer-record', 'mount-record'), t.mtime, t.mtime, NULL, y.engine_id
     FROM layer y LEFT JOIN source s ON s.id = y.source_id LEFT JOIN layer_record t ON t.engine_id = y.engine_id AND t.layer = iif(y.role = 'image', s.path, y.cache_id)
-   WHERE y.role <> 'unowned' AND y.host_path IS NULL AND y.cache_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'folder' AND l.name LIKE y.driver || '%')
+   WHERE y.role <> 'unowned' AND y.host_path IS NULL AND y.cache_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = y.engine_id AND l.kind = 'folder' AND l.name >= y.driver AND l.name < y.driver || '~')
   UNION ALL
   SELECT 'layer', t.belongs, NULL, 'link ' || t.name, coalesce(min(t.crtime, t.mtime), t.mtime), t.mtime, NULL, t.engine_id
     FROM trace t WHERE t.kind = 'link' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = t.engine_id AND l.kind = 'layer' AND l.belongs = t.belongs)
@@ -105,9 +111,9 @@ sign (what, id, name, evidence, first, last, detail, engine_id) AS (
   SELECT 'something', NULL, t.name, 'folder ' || t.host_path, NULL, t.mtime, NULL, t.engine_id
     FROM trace t
    WHERE t.kind = 'folder' AND (t.name IN ('containers', 'volumes', 'overlay2/l', 'fuse-overlayfs/l') OR t.name LIKE 'image/%/layerdb/mounts' OR t.name LIKE 'image/%/layerdb/sha256' OR t.name LIKE 'image/%/imagedb/content/sha256') AND t.mtime - t.crtime > 50000000
-     AND NOT EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind <> 'folder' AND substr(k.host_path, 1, length(t.host_path) + 1) = t.host_path || '/'
+     AND NOT EXISTS (SELECT 1 FROM entry k WHERE k.engine_id = t.engine_id AND k.folder = t.host_path || '/'
                       AND (k.crtime IS NULL OR abs(k.crtime - t.mtime) < 50000000 OR abs(k.ctime - t.mtime) < 50000000 OR k.crtime > t.mtime))
-     AND EXISTS (SELECT 1 FROM trace k WHERE k.engine_id = t.engine_id AND k.kind <> 'folder')),
+     AND t.engine_id IN (SELECT k.engine_id FROM entry k)),
 gone (what, id, name, evidence, first, last, detail, engine_id) AS (
   SELECT s.what, s.id, max(s.name), json_group_array(DISTINCT s.evidence), min(s.first), max(s.last), max(s.detail) FILTER (WHERE coalesce(json_extract(s.detail, '$.names'), json_extract(s.detail, '$.may_be')) IS NOT NULL), s.engine_id
     FROM sign s JOIN engine g ON g.id = s.engine_id

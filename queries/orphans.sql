@@ -18,7 +18,7 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
   UNION ALL
   SELECT 'container', c.name, c.full_id, 1, 'its image ' || coalesce(c.image_name || ' ', '') || '(' || c.image_full_id || ') is gone', c.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM container c LEFT JOIN trace t ON t.engine_id = c.engine_id AND t.kind = 'container' AND t.name = c.full_id
-   WHERE c.image_full_id IS NOT NULL AND c.image_id IS NULL AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder' AND s.name LIKE 'image/%')
+   WHERE c.image_full_id IS NOT NULL AND c.image_id IS NULL AND c.engine_id IN (SELECT s.engine_id FROM trace s WHERE s.kind = 'folder' AND s.name LIKE 'image/%')
   UNION ALL
   SELECT 'mount-record', t.name, t.belongs, 0, 'names the layers of a container that has no record', t.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, NULL
     FROM trace t WHERE t.kind = 'mount-record' AND NOT EXISTS (SELECT 1 FROM living v WHERE v.engine_id = t.engine_id AND v.full_id = t.belongs)

@@ -112,7 +112,7 @@ fn hosts(case: &Path, damage: &str) -> [Connection; 3] {
 }
 
 /// What deletions and faults leave, of which `gaps` and `orphans` tell.
-const DAMAGE: [(&str, &str); 8] = [
+const DAMAGE: [(&str, &str); 9] = [
     (
         "no records of containers' layers",
         "DELETE FROM trace WHERE kind = 'mount-record'; UPDATE container SET layer_id = NULL; UPDATE layer SET role = 'unowned' WHERE role IN ('container', 'init');",
@@ -140,6 +140,12 @@ const DAMAGE: [(&str, &str); 8] = [
     (
         "no layers' records",
         "DELETE FROM trace WHERE kind = 'layer-record'; UPDATE layer SET chain_id = NULL, diff_id = NULL; DELETE FROM network;",
+    ),
+    (
+        "as many image stores as containers",
+        "INSERT INTO trace (engine_id, kind, name, host_path, mtime, crtime)
+         SELECT engine_id, 'folder', 'image/of' || id || '/layerdb/mounts', '/image/of' || id || '/layerdb/mounts', 2000000000, 1 FROM container;
+         UPDATE container SET driver = 'of' || id; DELETE FROM trace WHERE kind = 'mount-record';",
     ),
     (
         "no volumes",
