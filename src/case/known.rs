@@ -1,10 +1,11 @@
 //! Lists of known hashes into a case.
 
 use super::{Case, Error, Target, sqlite};
-use crate::parse::hash_list::{self, Entry, Layout};
+use crate::parse::hash_list::{self, Cells, Entry, LONGEST, Layout, Rows};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What came of a list.
@@ -14,6 +15,51 @@ pub struct Imported {
     pub added: u64,
     /// Lines without a hash, left out.
     pub odd: u64,
+    /// Lines too long to be looked at, left out.
+    pub long: u64,
+}
+
+/// Opens a list, which must be a plain file: dof would wait for a FIFO, and a device has no end.
+fn open(list: &Path) -> Result<File, Error> {
+    let io = |source: io::Error| Error::Io {
+        path: list.to_path_buf(),
+        source,
+    };
+    let plain = |meta: std::fs::Metadata| match meta.is_file() {
+        true => Ok(()),
+        false => Err(Error::List {
+            path: list.to_path_buf(),
+            what: "not a plain file; copy what it gives to one".into(),
+        }),
+    };
+    plain(std::fs::metadata(list).map_err(io)?)?;
+    // By now it may be another one.
+    let waits_for_nobody = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options()
+        .read(true)
+        .custom_flags(waits_for_nobody)
+        .open(list)
+        .map_err(io)?;
+    plain(file.metadata().map_err(io)?)?;
+    Ok(file)
+}
+
+/// Reads a line, of which [`LONGEST`] bytes are kept. Gives its length; 0 at the end.
+fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
+    line.clear();
+    let mut length = 0;
+    loop {
+        let data = file.fill_buf()?;
+        let end = memchr::memchr(b'\n', data).map(|at| at + 1);
+        let part = &data[..end.unwrap_or(data.len())];
+        line.extend(part.iter().take(LONGEST - line.len()));
+        let read = part.len();
+        length += read as u64;
+        file.consume(read);
+        if end.is_some() || read == 0 {
+            return Ok(length);
+        }
+    }
 }
 
 fn hashes(db: &Connection, path: &Path) -> Result<i64, Error> {
@@ -71,9 +117,9 @@ impl Target {
             }
             Ok(())
         };
-        let mut file = BufReader::with_capacity(1 << 20, File::open(list).map_err(io)?);
+        let mut file = BufReader::with_capacity(1 << 20, open(list)?);
         let mut line = Vec::new();
-        file.read_until(b'\n', &mut line).map_err(io)?;
+        next_line(&mut file, &mut line).map_err(io)?;
         // What Windows programs put in front of UTF-8.
         let mark = if line.starts_with(b"\xef\xbb\xbf") {
             3
@@ -83,11 +129,16 @@ impl Target {
         file.seek(io::SeekFrom::Start(mark)).map_err(io)?;
         line.drain(..mark as usize);
         let mut weaker = [false; 2];
+        let mut long = 0;
         match Layout::of(&line) {
             Layout::Lines => loop {
-                line.clear();
-                if file.read_until(b'\n', &mut line).map_err(io)? == 0 {
-                    break;
+                match next_line(&mut file, &mut line).map_err(io)? {
+                    0 => break,
+                    length if length > line.len() as u64 => {
+                        long += 1;
+                        continue;
+                    }
+                    _ => {}
                 }
                 let entry = hash_list::line(&line);
                 if entry.is_none() {
@@ -101,22 +152,37 @@ impl Target {
                 hash,
                 name: called,
             } => {
-                let mut rows = csv::ReaderBuilder::new()
-                    .flexible(true)
-                    .delimiter(separator)
-                    .from_reader(file);
-                let mut row = csv::ByteRecord::new();
-                while rows
-                    .read_byte_record(&mut row)
-                    .map_err(|e| io(io::Error::other(e)))?
-                {
+                let bad = |e: hash_list::NoCsv| Error::List {
+                    path: list.to_path_buf(),
+                    what: e.to_string(),
+                };
+                let entry = |row: Cells<'_>| {
                     let called = called.and_then(|i| row.get(i));
                     let called = called.map(|c| crate::text::lossless(c).into_owned());
                     let hash = row.get(hash).and_then(|h| hash_list::hash(h.trim_ascii()));
-                    add(hash.map(|h| (h, called)))?;
+                    hash.map(|h| (h, called))
+                };
+                let mut rows = Rows::new(separator);
+                let mut header = true;
+                loop {
+                    let data = file.fill_buf().map_err(io)?;
+                    let (mut rest, read) = (data, data.len());
+                    while let Some(row) = rows.next(&mut rest).map_err(bad)? {
+                        if !std::mem::take(&mut header) {
+                            add(entry(row))?;
+                        }
+                    }
+                    if read == 0 {
+                        break;
+                    }
+                    file.consume(read);
+                }
+                if let Some(row) = rows.end().map_err(bad)?.filter(|_| !header) {
+                    add(entry(row))?;
                 }
             }
         }
+        done.long = long;
         if done.added == 0 {
             let instead = match weaker {
                 [true, true] => ", but MD5 and SHA-1: files are hashed with SHA-256 only",

@@ -3,6 +3,7 @@
 use super::source::{Writing, default_case};
 use super::{Failure, exit};
 use crate::case::{self, Imported};
+use crate::parse::hash_list::LONGEST;
 use crate::stderr;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -49,5 +50,10 @@ pub fn added(list: &Path, done: Imported) -> String {
         0 => String::new(),
         n => format!("; {n} lines without a hash left out"),
     };
-    format!("{}: {} known hashes{odd}", list.display(), done.added)
+    let long = match done.long {
+        0 => String::new(),
+        n => format!("; {n} lines of more than {LONGEST} bytes left out"),
+    };
+    let list = list.display();
+    format!("{list}: {} known hashes{odd}{long}", done.added)
 }

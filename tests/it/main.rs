@@ -21,6 +21,7 @@ mod fuzz;
 mod growth;
 mod handed_over;
 mod hashes;
+mod known_lists;
 mod live;
 mod log_times;
 mod lower;

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes that dof may hold at most, whatever the host.
-const MOST: u64 = 512 << 20;
+pub const MOST: u64 = 512 << 20;
 
 /// Runs dof for at most two minutes with no more memory than that: what it said on stderr, and its peak in bytes as it was seen
 /// every few milliseconds. The kernel holds it to its data (RLIMIT_DATA), whatever was seen.
-fn peak(args: &[&str], codes: &[i32]) -> (String, u64) {
+pub fn peak(args: &[&str], codes: &[i32]) -> (String, u64) {
     let dir = folder();
     let said = dir.path().join("stderr");
     let mut child = Command::new("prlimit")
