@@ -21,7 +21,7 @@ Paths are the container's, links followed inside it; a directory comes with all 
 of that very name and all that it means as a GLOB, as in dof query; bytes that are not UTF-8 may be given as they are or as dof \
 prints them (\\xNN). Copies stand in DIR/files; \
 DIR/SHA256SUMS is for `sha256sum -c`, DIR/manifest.csv has what a copy cannot keep: owners, all times, where on the host it \
-was, and what is no file (links, devices, FIFOs, sockets), which is not made.
+was, what is no file (links, devices, FIFOs, sockets), which is not made, and why a copy is not whole or not there (fault).
 
 Example:
   dof extract --container apache /tmp/trojan /var/log -o loot --host /mnt/host")]
@@ -86,12 +86,17 @@ impl Extract {
         for place in places {
             out.place(place, &mut problems)?;
         }
-        let (files, bytes) = out.finish()?;
+        let (files, bytes, refused) = out.finish()?;
         let code = found.report(&problems, code);
         stderr::line(format_args!(
             "Copied {files} files ({bytes} bytes, holes included) of {shown} to {}",
             self.output.display()
         ));
+        if refused > 0 {
+            stderr::line(format_args!(
+                "dof: {shown}: the target does not take {refused} files and directories; manifest.csv names them (fault)"
+            ));
+        }
         Ok(code)
     }
 }

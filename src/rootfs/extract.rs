@@ -4,7 +4,8 @@
 //! The folder must not be there before: nothing is overwritten and nothing of the analyst's followed. Files are made relative to
 //! descriptors, with `O_EXCL` and `O_NOFOLLOW`, without set-user-ID, set-group-ID and sticky bits; the owner is who runs dof,
 //! unless owners are asked for.
-//! Links, devices, FIFOs and sockets stand in the manifest only. Copies are sparse where the evidence is.
+//! Links, devices, FIFOs and sockets stand in the manifest only. Copies are sparse where the evidence is. A name that the target
+//! does not take is a problem and a row of the manifest, and the rest is copied.
 
 use super::Error;
 use super::merge::{Leaf, Node, View};
@@ -35,9 +36,55 @@ pub struct Extraction<'v> {
     pub copied: u64,
     /// Bytes of their content, holes included; of one that cannot be read, those that were.
     pub bytes: u64,
+    /// Files and directories whose names the target does not take, or that are below such a directory.
+    pub refused: u64,
+    /// Such directories.
+    unmade: HashSet<Vec<u8>>,
 }
 
-const COLUMNS: [&str; 16] = [
+/// What became of a copy.
+struct Copy {
+    /// Its hash, `None` with more holes than are hashed; or why it is not whole or not there, and what was kept.
+    hash: Result<Option<[u8; 32]>, (String, &'static str)>,
+    /// Why it has not the owner it should have.
+    owner: Option<String>,
+}
+
+impl Copy {
+    /// None could be made whole.
+    fn not(why: String, kept: &'static str) -> Copy {
+        Copy {
+            hash: Err((why, kept)),
+            owner: None,
+        }
+    }
+}
+
+/// What is kept of a file that is not copied.
+const ROW: &str = "its row in manifest.csv";
+
+/// What the target says of one name. An error that is about the whole of it, as a full disk's, comes back as one.
+fn of_a_name(e: io::Error) -> io::Result<String> {
+    const OF_ALL: [Errno; 11] = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::IO,
+        Errno::ROFS,
+        Errno::NODEV,
+        Errno::NXIO,
+        Errno::STALE,
+        Errno::NOTCONN,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+    ];
+    match Errno::from_io_error(&e) {
+        Some(errno) if !OF_ALL.contains(&errno) => Ok(format!("the target does not take it: {e}")),
+        _ => Err(e),
+    }
+}
+
+const COLUMNS: [&str; 17] = [
     "path",
     "path_raw",
     "type",
@@ -54,6 +101,7 @@ const COLUMNS: [&str; 16] = [
     "rdev",
     "layer",
     "host_path",
+    "fault",
 ];
 
 /// The places that a path of the container names, as it stands, or as dof prints it (`\xNN`), links followed, and, where it is
@@ -143,7 +191,15 @@ fn read<T>(
         .ok()
 }
 
-fn new_file(at: &OwnedFd, name: &str) -> Result<File, Errno> {
+/// Why what is below such a directory is not there.
+const BELOW: &str = "the target does not take the directory it is in";
+
+/// Where the names of the directories that a place is in end.
+fn slashes(place: &[u8]) -> impl Iterator<Item = usize> {
+    memchr::memchr_iter(b'/', place)
+}
+
+fn new_file(at: &OwnedFd, name: &[u8]) -> Result<File, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o600)).map(File::from)
 }
@@ -174,8 +230,8 @@ impl<'v> Extraction<'v> {
         rustix::fs::mkdirat(CWD, at, Mode::from_raw_mode(0o700)).map_err(error)?;
         let top = rustix::fs::openat(CWD, at, DIRECTORY, Mode::empty()).map_err(error)?;
         let files = directory(&top, b"files").map_err(error)?;
-        let sums = new_file(&top, "SHA256SUMS").map_err(error)?;
-        let manifest = new_file(&top, "manifest.csv").map_err(error)?;
+        let sums = new_file(&top, b"SHA256SUMS").map_err(error)?;
+        let manifest = new_file(&top, b"manifest.csv").map_err(error)?;
         let mut manifest = csv::Writer::from_writer(BufWriter::new(manifest));
         manifest.write_record(COLUMNS).map_err(|e| Error::Path {
             path: at.to_path_buf(),
@@ -192,6 +248,8 @@ impl<'v> Extraction<'v> {
             buffer: Vec::new(),
             copied: 0,
             bytes: 0,
+            refused: 0,
+            unmade: HashSet::new(),
         })
     }
 
@@ -221,28 +279,50 @@ impl<'v> Extraction<'v> {
         Ok(())
     }
 
-    /// Ends the lists.
+    /// Ends the lists. Gives the files copied, their bytes, and the names refused.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn finish(mut self) -> Result<(u64, u64), Error> {
+    pub fn finish(mut self) -> Result<(u64, u64, u64), Error> {
         let done = self.manifest.flush().and_then(|()| self.sums.flush());
         done.map_err(|source| Error::Path {
             path: self.at,
             source,
         })?;
-        Ok((self.copied, self.bytes))
+        Ok((self.copied, self.bytes, self.refused))
     }
 
     /// The directory that `place` lies in, made where it is not there.
-    fn parent(&self, place: &[u8]) -> io::Result<OwnedFd> {
+    fn parent(&mut self, place: &[u8]) -> io::Result<OwnedFd> {
         let mut at = self.files.try_clone()?;
-        let mut names: Vec<&[u8]> = place.split(|&b| b == b'/').collect();
-        names.pop();
-        for name in names {
-            at = directory(&at, name)?;
+        for end in slashes(place) {
+            let name = place[..end]
+                .rsplit(|&b| b == b'/')
+                .next()
+                .unwrap_or_default();
+            at = match directory(&at, name) {
+                Ok(at) => at,
+                Err(e) => {
+                    self.unmade.insert(place[..end].to_vec());
+                    return Err(e.into());
+                }
+            };
         }
         Ok(at)
+    }
+
+    /// Makes a directory, or says why the target does not take it.
+    fn make_dir(&mut self, place: &[u8]) -> io::Result<Option<String>> {
+        let name = place.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let made = self.parent(place).and_then(|at| match name {
+            b"" => Ok(()), // the container's root
+            name => directory(&at, name).map(drop).map_err(io::Error::from),
+        });
+        let why = made.err().map(of_a_name).transpose()?;
+        if why.is_some() {
+            self.unmade.insert(place.to_vec());
+        }
+        Ok(why)
     }
 
     fn entry(&mut self, place: &[u8], node: &Node, problems: &mut Vec<Problem>) -> io::Result<()> {
@@ -253,18 +333,23 @@ impl<'v> Extraction<'v> {
             let shown = format!("/{}", lossless(place));
             problems.push(Defect::new(what, kept).in_file(severity, shown));
         };
+        let unmade = slashes(place).any(|end| self.unmade.contains(&place[..end]));
         match node {
             Node::Dir(dir) => {
-                let at = self.parent(place)?;
-                if let Some(name) = place
-                    .rsplit(|&b| b == b'/')
-                    .next()
-                    .filter(|n| !n.is_empty())
-                {
-                    directory(&at, name)?;
-                }
+                // Told of once, with the directory that it is below.
+                let why = if unmade {
+                    Some(BELOW.to_owned())
+                } else {
+                    let why = self.make_dir(place)?;
+                    if let Some(why) = &why {
+                        let kept = "rows in manifest.csv, of all below it too";
+                        fault(Severity::Error, why.clone(), kept);
+                    }
+                    why
+                };
+                self.refused += u64::from(why.is_some());
                 match dir.meta() {
-                    Ok(meta) => self.row(place, &meta, None, None),
+                    Ok(meta) => self.row(place, &meta, None, None, why),
                     Err(e) => {
                         fault(
                             Severity::Error,
@@ -275,60 +360,75 @@ impl<'v> Extraction<'v> {
                     }
                 }
             }
+            Node::Leaf(leaf) if leaf.meta.kind() == FileType::RegularFile && unmade => {
+                self.refused += 1;
+                let why = Some(BELOW.to_owned());
+                self.row(place, &leaf.meta, Some(leaf), None, why)
+            }
             Node::Leaf(leaf) if leaf.meta.kind() == FileType::RegularFile => {
-                let hash: Option<String> = match self.copy(place, leaf)? {
-                    Ok(Some(hash)) => Some(hash.iter().map(|b| format!("{b:02x}")).collect()),
+                let Copy { hash, owner } = self.copy(place, leaf)?;
+                if let Some(why) = owner {
+                    fault(Severity::Warning, why, "a copy");
+                }
+                let (hash, why) = match hash {
+                    Ok(Some(hash)) => (Some(hash), None),
                     Ok(None) => {
                         let what = "more holes than are hashed";
                         fault(Severity::Warning, what.into(), "a copy, without a hash");
-                        None
+                        (None, Some(what.to_owned()))
                     }
-                    Err(why) => {
-                        fault(Severity::Error, why, "what could be read of it");
-                        None
+                    Err((why, kept)) => {
+                        fault(Severity::Error, why.clone(), kept);
+                        (None, Some(why))
                     }
                 };
+                let hash = hash.map(|h| h.iter().map(|b| format!("{b:02x}")).collect::<String>());
                 if let Some(hash) = &hash {
                     self.sum(place, hash)?;
                 }
-                self.row(place, &leaf.meta, Some(leaf), hash)
+                self.row(place, &leaf.meta, Some(leaf), hash, why)
             }
-            Node::Leaf(leaf) => self.row(place, &leaf.meta, Some(leaf), None),
+            Node::Leaf(leaf) => self.row(place, &leaf.meta, Some(leaf), None, None),
         }
     }
 
-    /// Copies a file. The outer error is that of the copy, the inner one that of the evidence.
-    #[allow(clippy::type_complexity)]
-    fn copy(&mut self, place: &[u8], leaf: &Leaf) -> io::Result<Result<Option<[u8; 32]>, String>> {
+    /// Copies a file. The error is that of the whole target.
+    fn copy(&mut self, place: &[u8], leaf: &Leaf) -> io::Result<Copy> {
         let source = match self.view.content(leaf) {
             Ok(source) => source,
-            Err(evidence::Error::Missing) => return Ok(Err("no layer has its content".into())),
-            Err(e) => return Ok(Err(format!("content cannot be read: {e}"))),
+            Err(evidence::Error::Missing) => {
+                return Ok(Copy::not("no layer has its content".into(), ROW));
+            }
+            Err(e) => return Ok(Copy::not(format!("content cannot be read: {e}"), ROW)),
         };
         let name = place.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let parent = self.parent(place)?;
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let out = File::from(rustix::fs::openat(
-            &parent,
-            name,
-            flags,
-            Mode::from_raw_mode(0o600),
-        )?);
+        let made = self.parent(place);
+        let out = match made.and_then(|parent| Ok(new_file(&parent, name)?)) {
+            Ok(out) => out,
+            Err(e) => {
+                let why = of_a_name(e)?;
+                self.refused += 1;
+                return Ok(Copy::not(why, ROW));
+            }
+        };
         let mut bytes = 0;
         let digest = source.digest(&mut self.buffer, |at, data| {
             bytes += data.len() as u64;
             out.write_all_at(data, at)
         });
         self.copied += 1;
-        let digest = match digest {
-            Err(Fault::Sink(e)) => return Err(e),
+        let part = "what could be read of it";
+        let mut hash = match digest {
+            Err(Fault::Sink(e)) => Err((of_a_name(e)?, part)),
             Ok(hash) => Ok(hash),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err((e.to_string(), part)),
         };
-        if digest.is_ok() {
-            bytes = source.meta.size;
-            out.set_len(bytes)?; // a hole at its end
+        if hash.is_ok() {
+            // A hole at its end.
+            match out.set_len(source.meta.size) {
+                Ok(()) => bytes = source.meta.size,
+                Err(e) => hash = Err((of_a_name(e)?, part)),
+            }
         }
         self.bytes += bytes;
         let time = |ns: i64| Timespec {
@@ -339,14 +439,17 @@ impl<'v> Extraction<'v> {
             last_access: time(leaf.meta.atime),
             last_modification: time(leaf.meta.mtime),
         };
+        let mut owner = None;
         if self.owners {
-            let id = (Some(leaf.meta.uid), Some(leaf.meta.gid));
-            std::os::unix::fs::fchown(&out, id.0, id.1)?;
+            let (uid, gid) = (leaf.meta.uid, leaf.meta.gid);
+            if let Err(e) = std::os::unix::fs::fchown(&out, Some(uid), Some(gid)) {
+                owner = Some(format!("it cannot have the owner {uid}:{gid}: {e}"));
+            }
         }
-        rustix::fs::fchmod(&out, Mode::from_raw_mode(leaf.meta.mode & 0o777 | 0o600))?;
-        // A time this file system has not, past 2446 on ext4 say, stands in the manifest.
+        // Permissions and times that this file system has not, past 2446 on ext4 say, stand in the manifest.
+        let _ = rustix::fs::fchmod(&out, Mode::from_raw_mode(leaf.meta.mode & 0o777 | 0o600));
         let _ = rustix::fs::futimens(&out, &times);
-        Ok(digest)
+        Ok(Copy { hash, owner })
     }
 
     /// A line of `SHA256SUMS`, names escaped as sha256sum does.
@@ -373,6 +476,7 @@ impl<'v> Extraction<'v> {
         meta: &Meta,
         leaf: Option<&Leaf>,
         hash: Option<String>,
+        fault: Option<String>,
     ) -> io::Result<()> {
         let kind = match meta.kind() {
             FileType::RegularFile => "file",
@@ -394,7 +498,7 @@ impl<'v> Extraction<'v> {
             None => (None, None),
         };
         let text = |ns| String::from_utf8_lossy(&rfc3339_nine(ns)).into_owned();
-        let fields: [String; 16] = [
+        let fields: [String; 17] = [
             format!("/{}", lossless(place)),
             if is_plain(place) {
                 String::new()
@@ -421,6 +525,7 @@ impl<'v> Extraction<'v> {
             },
             layer.unwrap_or_default(),
             host_path.unwrap_or_default(),
+            fault.unwrap_or_default(),
         ];
         self.manifest
             .write_record(&fields)

@@ -3,9 +3,10 @@
 
 use crate::support::folder;
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr, Request, WriteFlags,
+    BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem,
+    FopenFlags, Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -62,6 +63,8 @@ pub struct Failing {
     /// Paths by inode number, of which 1 is the first.
     nodes: Mutex<(Vec<PathBuf>, HashMap<PathBuf, u64>)>,
     faults: Vec<(PathBuf, Fails)>,
+    /// What it says of names that are to be made.
+    takes: fn(&OsStr) -> Result<(), Errno>,
 }
 
 impl Failing {
@@ -71,7 +74,29 @@ impl Failing {
         Failing {
             nodes: Mutex::new((vec![root.to_owned()], HashMap::from([(root.to_owned(), 1)]))),
             faults,
+            takes: |_| Ok(()),
         }
+    }
+
+    /// The directory `root`, to be written to, where not every name can be made.
+    pub fn taking(root: &Path, takes: fn(&OsStr) -> Result<(), Errno>) -> Failing {
+        Failing {
+            takes,
+            ..Failing::new(root, &[])
+        }
+    }
+
+    /// Makes what is there then.
+    fn made(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        make: impl Fn(&Path) -> std::io::Result<()>,
+    ) -> Result<FileAttr, Errno> {
+        (self.takes)(name)?;
+        let path = self.path(parent).join(name);
+        make(&path)?;
+        self.attributes(&path)
     }
 
     fn path(&self, node: INodeNo) -> PathBuf {
@@ -187,6 +212,90 @@ impl Filesystem for Failing {
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.attributes(&self.path(node)) {
+            Ok(a) => reply.attr(&Duration::ZERO, &a),
+            Err(e) => reply.error(e),
+        }
+    }
+
+    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        match self.made(parent, name, |path| fs::create_dir(path)) {
+            Ok(a) => reply.entry(&Duration::ZERO, &a, Generation(0)),
+            Err(e) => reply.error(e),
+        }
+    }
+
+    fn create(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: u32,
+        _: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        let made = |path: &Path| fs::File::create_new(path).map(drop);
+        match self.made(parent, name, made) {
+            Ok(a) => reply.created(
+                &Duration::ZERO,
+                &a,
+                Generation(0),
+                FileHandle(0),
+                FopenFlags::empty(),
+            ),
+            Err(e) => reply.error(e),
+        }
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let file = fs::File::options().write(true).open(self.path(node));
+        match file.and_then(|file| file.write_all_at(data, offset)) {
+            Ok(()) => reply.written(data.len() as u32),
+            Err(e) => reply.error(e.into()),
+        }
+    }
+
+    /// Sizes only: it has neither permissions nor owners, as FAT.
+    fn setattr(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        _: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let path = self.path(node);
+        if mode.is_some() || uid.is_some() {
+            return reply.error(Errno::EPERM);
+        }
+        if let Some(size) = size {
+            let file = fs::File::options().write(true).open(&path);
+            if let Err(e) = file.and_then(|file| file.set_len(size)) {
+                return reply.error(e.into());
+            }
+        }
+        match self.attributes(&path) {
             Ok(a) => reply.attr(&Duration::ZERO, &a),
             Err(e) => reply.error(e),
         }

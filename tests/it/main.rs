@@ -13,6 +13,7 @@ mod engine;
 mod evidence;
 mod export;
 mod extract;
+mod extract_target;
 mod failing;
 mod files;
 mod forging;
