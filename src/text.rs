@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Whether bytes can be stored as TEXT as they are: UTF-8 without NULs, at which SQLite's functions end a string.
 pub fn is_plain(bytes: &[u8]) -> bool {
@@ -28,6 +30,11 @@ pub fn lossless(bytes: &[u8]) -> Cow<'_, str> {
             Cow::Owned(out)
         }
     }
+}
+
+/// A path of this machine as people read it, on one line: directories and files of the analyst's may be named after evidence.
+pub fn shown(path: &Path) -> String {
+    printable(&lossless(path.as_os_str().as_bytes())).into_owned()
 }
 
 /// The bytes that [`lossless`] shows this way: each `\xNN` of a byte that is not ASCII is that byte.
@@ -89,6 +96,14 @@ fn is_printable_ascii(s: &str) -> bool {
     // Without a branch for each byte: nearly all text is of these.
     s.bytes()
         .fold(true, |all, b| all & (b' '..0x7f).contains(&b))
+}
+
+/// Text as a part of a file's name: letters and digits of ASCII, `.`, `_` and `-`, all else as `_`, and not too long for one.
+/// Different texts may become the same name.
+pub fn file_name(s: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let name = s.chars().map(|c| if plain(c) { c } else { '_' });
+    name.take(64).collect()
 }
 
 /// Text that stays on its line and cannot speak to a terminal.

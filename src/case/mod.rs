@@ -85,7 +85,7 @@ pub enum Error {
         beside: PathBuf,
     },
     /// It is not made as dof makes cases.
-    #[error("{path}: not as dof makes cases; --untrusted reads it all the same:\n  {}", .what.join("\n  "))]
+    #[error("{path}: not as dof makes cases; --untrusted reads it all the same:")]
     Altered {
         /// The case.
         path: PathBuf,
@@ -93,7 +93,9 @@ pub enum Error {
         what: Vec<String>,
     },
     /// It is not as dof sealed it, and was to be written to.
-    #[error("{path}: not as dof sealed it, nothing was written; with --accept-changes dof goes on and records this:\n  {}", .what.join("\n  "))]
+    #[error(
+        "{path}: not as dof sealed it, nothing was written; with --accept-changes dof goes on and records this:"
+    )]
     Broken {
         /// The case.
         path: PathBuf,

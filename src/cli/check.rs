@@ -37,7 +37,7 @@ impl Check {
                 RolledBack::Journal => "what was being written when it was cut off is undone",
                 RolledBack::Wal => "what another program left in its -wal file is now in the case",
             };
-            writeln!(out, "{}: {done}", path.display())?;
+            writeln!(out, "{}: {done}", crate::text::shown(&path))?;
         }
         let check = case::check(&path)?;
         writeln!(out, "SHA-256 {}", check.found)?;
@@ -73,7 +73,7 @@ impl Check {
         writeln!(
             out,
             "{} is as it was sealed, {} rows",
-            path.display(),
+            crate::text::shown(&path),
             check.rows
         )?;
         Ok(exit::OK)

@@ -6,9 +6,10 @@ use crate::demo;
 use crate::ingest::{self, Options, Progress};
 use crate::query;
 use crate::render::Table;
+use crate::text::{printable, shown};
 use clap::Args;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Arguments of `dof demo`.
 #[derive(Debug, Args)]
@@ -70,12 +71,11 @@ impl Demo {
             )?;
             writeln!(io::stdout())?;
         }
-        let next = |p: &Path| p.display().to_string();
         writeln!(
             io::stdout(),
             "The case is {0}. Try:\n  dof list-containers {1}\n  dof query timeline --case {0}\n  sqlite3 {0} < queries/timeline.sql",
-            next(&case),
-            next(&host)
+            shown(&case),
+            shown(&host)
         )?;
         Ok(exit::OK)
     }
@@ -95,5 +95,5 @@ const TOUR: &[(&str, &[(&str, &str)])] = &[
 ];
 
 fn say(command: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "$ {command}")
+    writeln!(io::stdout(), "$ {}", printable(command))
 }

@@ -124,7 +124,7 @@ impl Found {
             }
         }
         for line in &self.absent {
-            stderr::line(format_args!("dof: {shown}: {}", printable(line)));
+            stderr::line(format_args!("dof: {shown}: {line}"));
             code = exit::PROBLEMS;
         }
         code

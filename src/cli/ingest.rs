@@ -101,7 +101,7 @@ impl Ingest {
         }
         let before = target.hashes()?;
         let (ingested, summary) = ingest::ingest(&self.mount, target, &options, &progress)?;
-        stderr::line(format_args!("{}", summarise(&summary, &case)));
+        summarise(&summary, &case).iter().for_each(stderr::line);
         if self.hash.is_none() && ingested.hashes()? < before {
             stderr::line(format_args!(
                 "dof: the hashes of the earlier ingest of this host are gone; --hash sha256 makes them anew"
@@ -116,14 +116,14 @@ impl Ingest {
     }
 }
 
-fn summarise(s: &Summary, case: &Path) -> String {
+fn summarise(s: &Summary, case: &Path) -> [String; 2] {
     let c = s.counted;
     let seconds = s.took.as_secs_f64();
     let [notes, warnings, errors] = c.problems;
-    format!(
-        "{} {} {} {}: {} containers, {} images, {} layers, {} volumes, {} files, {} log lines\n{} rows in {seconds:.2} s ({:.0} rows/s); problems: {errors} errors, {warnings} warnings, {notes} notes{}",
+    let done = format!(
+        "{} {} {} {}: {} containers, {} images, {} layers, {} volumes, {} files, {} log lines",
         if s.replaced { "Replaced" } else { "Ingested" },
-        crate::text::printable(&s.host),
+        s.host,
         if s.replaced { "in" } else { "into" },
         case.display(),
         c.containers,
@@ -132,6 +132,9 @@ fn summarise(s: &Summary, case: &Path) -> String {
         c.volumes,
         c.files,
         c.log_entries,
+    );
+    let pace = format!(
+        "{} rows in {seconds:.2} s ({:.0} rows/s); problems: {errors} errors, {warnings} warnings, {notes} notes{}",
         s.rows,
         s.rows as f64 / seconds.max(1e-9),
         if errors + warnings + notes > 0 {
@@ -139,5 +142,6 @@ fn summarise(s: &Summary, case: &Path) -> String {
         } else {
             String::new()
         },
-    )
+    );
+    [done, pace]
 }

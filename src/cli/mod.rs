@@ -24,7 +24,9 @@ mod verify;
 use crate::case::Case;
 use crate::render::Format;
 use crate::stderr;
-use clap::{Args, Parser, Subcommand};
+use crate::text::{self, printable};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -229,14 +231,15 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Lines of standard output that tell what was done: what is done does not stop when no one reads them any more.
+/// Lines of standard output that tell what was done: what is done does not stop when no one reads them any more. Each stays one
+/// line and does not speak to a terminal.
 #[derive(Debug, Default)]
 struct Lines(Option<io::Error>);
 
 impl Lines {
     fn put(&mut self, line: &str) {
         if self.0.is_none() {
-            self.0 = writeln!(io::stdout(), "{line}").err();
+            self.0 = writeln!(io::stdout(), "{}", printable(line)).err();
         }
     }
 
@@ -253,6 +256,8 @@ impl Lines {
 pub struct Failure {
     code: u8,
     message: Option<String>,
+    /// Lines below it.
+    below: Vec<String>,
 }
 
 impl Failure {
@@ -260,6 +265,7 @@ impl Failure {
         Failure {
             code: exit::USAGE,
             message: Some(message.into()),
+            below: Vec::new(),
         }
     }
 
@@ -267,7 +273,21 @@ impl Failure {
         Failure {
             code: exit::IO,
             message: Some(message.into()),
+            below: Vec::new(),
         }
+    }
+
+    /// The list of lines that its message ends with is told as such: all else is one line.
+    fn with_list(mut self, list: &str) -> Self {
+        let message = self.message.take().unwrap_or_default();
+        let head = message.strip_suffix(list).unwrap_or(&message);
+        self.message = Some(head.trim_end_matches('\n').to_owned());
+        self.below = list
+            .lines()
+            .skip_while(|l| l.is_empty())
+            .map(str::to_owned)
+            .collect();
+        self
     }
 }
 
@@ -278,6 +298,10 @@ impl From<crate::case::Error> for Failure {
             E::Missing(_) | E::NotACase(_) | E::Version { .. } | E::List { .. } => {
                 Failure::usage(e.to_string())
             }
+            E::Altered { ref what, .. } | E::Broken { ref what, .. } => Failure {
+                below: what.iter().map(|line| format!("  {line}")).collect(),
+                ..Failure::io(e.to_string())
+            },
             _ => Failure::io(e.to_string()),
         }
     }
@@ -289,8 +313,8 @@ impl From<crate::ingest::Error> for Failure {
         use crate::ingest::Error as E;
         match e {
             E::Case(e) => e.into(),
-            E::NoEngine { .. }
-            | E::Mount {
+            E::NoEngine { ref why, .. } => Failure::usage(e.to_string()).with_list(why),
+            E::Mount {
                 source: V::Missing | V::WrongKind(..),
                 ..
             } => Failure::usage(e.to_string()),
@@ -302,16 +326,19 @@ impl From<crate::ingest::Error> for Failure {
 impl From<crate::query::Error> for Failure {
     fn from(e: crate::query::Error) -> Self {
         use crate::query::Error as E;
+        use crate::query::reference::Error as R;
         match e {
             E::Output(e) => e.into(),
-            E::Sqlite(ref sqlite)
-            | E::Reference(crate::query::reference::Error::Sqlite(ref sqlite)) => {
+            E::Sqlite(ref sqlite) | E::Reference(R::Sqlite(ref sqlite)) => {
                 use rusqlite::ErrorCode::OperationInterrupted;
                 Failure::io(match sqlite.sqlite_error_code() {
                     Some(OperationInterrupted) => "stopped: a case that is not trusted (--untrusted) has a minute for its answers".into(),
                     _ => e.to_string(),
                 })
             }
+            E::Reference(
+                R::Unknown { ref candidates, .. } | R::Ambiguous { ref candidates, .. },
+            ) => Failure::usage(e.to_string()).with_list(candidates),
             _ => Failure::usage(e.to_string()),
         }
     }
@@ -324,14 +351,33 @@ impl From<io::Error> for Failure {
             return Failure {
                 code: exit::OK,
                 message: None,
+                below: Vec::new(),
             };
         }
         Failure::io(format!("cannot write the output: {e}"))
     }
 }
 
+/// Runs what was typed; what it returns is the exit code.
+pub fn main() -> ExitCode {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let matches = parsed(Cli::command(), &typed);
+    let cli = matches.and_then(|m| Cli::from_arg_matches(&m));
+    run(cli.unwrap_or_else(|e| e.exit()))
+}
+
+/// Parses words by a command's definition. One that is refused may be the name of a file out of evidence: the error shows it fit to
+/// be read.
+fn parsed(command: clap::Command, words: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let again = command.clone();
+    command.try_get_matches_from(words).map_err(|e| {
+        let shown = words.iter().map(|word| text::shown(word.as_ref()));
+        again.try_get_matches_from(shown).err().unwrap_or(e)
+    })
+}
+
 /// Runs a command; what it returns is the exit code.
-pub fn run(cli: Cli) -> ExitCode {
+fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Ingest(c) => c.run(),
         Command::Status(c) => c.run(),
@@ -359,10 +405,15 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     match done {
         Ok(code) => ExitCode::from(code),
-        Err(Failure { code, message }) => {
+        Err(Failure {
+            code,
+            message,
+            below,
+        }) => {
             if let Some(message) = message {
                 stderr::line(format_args!("dof: {message}"));
             }
+            below.iter().for_each(stderr::line);
             ExitCode::from(code)
         }
     }

@@ -4,8 +4,9 @@ use super::filesystem::{FilesystemArgs, Found};
 use super::{Failure, Lines, exit};
 use crate::rootfs::{self, mount};
 use crate::stderr;
-use crate::text::printable;
+use crate::text::{self, printable};
 use clap::Args;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dof mount-container`.
@@ -74,6 +75,7 @@ impl MountContainer {
             (false, _) => None,
         };
         let mut lines = Lines::default();
+        let mut taken = HashSet::new();
         for Found {
             name,
             made_of,
@@ -83,15 +85,16 @@ impl MountContainer {
         {
             let shown = printable(&name);
             let at = match (&parent, &self.at_mountpoint) {
-                (Some(parent), _) => mount::place_in(parent, &name)?,
+                (Some(parent), _) => mount::place_in(parent, &name, &mut taken)?,
                 (None, Some(dir)) => dir.clone(),
                 (None, None) => mount::place(&name)?,
             };
             match mount::container(evidence, &made_of, &at) {
                 Ok(missing) => {
-                    lines.put(&format!("Mounted container {shown} at {}", at.display()));
+                    let place = text::shown(&at);
+                    lines.put(&format!("Mounted container {shown} at {place}"));
                     for line in missing.iter().chain(&absent) {
-                        stderr::line(format_args!("dof: {shown}: {}", printable(line)));
+                        stderr::line(format_args!("dof: {shown}: {line}"));
                         code = exit::PROBLEMS;
                     }
                 }
@@ -101,9 +104,9 @@ impl MountContainer {
                         mount::tidy(&[at]);
                     }
                     if !self.all {
-                        let Failure { code, message } = e.into();
-                        let message = message.map(|m| format!("{shown}: {m}"));
-                        return Err(Failure { code, message });
+                        let mut failure = Failure::from(e);
+                        failure.message = failure.message.map(|m| format!("{shown}: {m}"));
+                        return Err(failure);
                     }
                     stderr::line(format_args!("dof: {shown}: {e}"));
                     code = exit::PROBLEMS;
@@ -123,7 +126,7 @@ impl UnmountContainer {
     pub fn run(self) -> Result<u8, Failure> {
         let mut lines = Lines::default();
         for at in mount::unmount(&self.dir)? {
-            lines.put(&format!("Unmounted {}", at.display()));
+            lines.put(&format!("Unmounted {}", text::shown(&at)));
         }
         lines.end()?;
         Ok(exit::OK)

@@ -57,7 +57,7 @@ impl MountImage {
         let mut lines = Lines::default();
         let mut hosts = Vec::new();
         let (mut mounted, mut wrong) = (0, 0);
-        let say = |text: &str| stderr::line(format_args!("dof: {}", printable(text)));
+        let say = |text: &str| stderr::line(format_args!("dof: {text}"));
         disk::mount(&self.image, self.image_format, &parent, |told| {
             let (volume, outcome) = match told {
                 Told::Wrong(line) => {
@@ -72,7 +72,7 @@ impl MountImage {
                     lines.put(&format!(
                         "Mounted volume {} at path {}.",
                         described(volume),
-                        at.display()
+                        crate::text::shown(at)
                     ));
                     hosts.extend(host.clone().map(|h| (volume.slot.clone(), h)));
                     if volume.content.as_ref().is_some_and(|c| c.dirty) {
@@ -87,7 +87,7 @@ impl MountImage {
                         "LVM physical volume {}:{} {group}",
                         volume.slot, volume.described
                     );
-                    lines.put(&printable(&line));
+                    lines.put(&line);
                 }
                 Outcome::Unsupported => lines.put(&unsupported(volume)),
                 Outcome::Refused(e) => {
@@ -177,7 +177,7 @@ impl UnmountImage {
         let (done, failed) = disk::unmount(self.image.as_deref())?;
         let mut lines = Lines::default();
         for at in done {
-            lines.put(&format!("Unmounted {}", at.display()));
+            lines.put(&format!("Unmounted {}", crate::text::shown(&at)));
         }
         lines.end()?;
         for e in &failed {

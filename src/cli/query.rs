@@ -130,9 +130,7 @@ impl QueryCommand {
         let query = query::find(&name)?;
         let mut words = self.words;
         words.remove(at);
-        let matches = command(&query)
-            .no_binary_name(true)
-            .try_get_matches_from(words)
+        let matches = super::parsed(command(&query).no_binary_name(true), &words)
             .unwrap_or_else(|e| e.exit());
         let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
         let asked: Vec<(String, String)> = query
@@ -329,9 +327,7 @@ fn without_name(words: &[OsString]) -> Result<u8, Failure> {
         .override_usage(USAGE)
         .after_help(EXAMPLES)
         .mut_arg("format", |a| a.value_parser(RowFormat::listings()));
-    let matches = command
-        .try_get_matches_from(words)
-        .unwrap_or_else(|e| e.exit());
+    let matches = super::parsed(command, words).unwrap_or_else(|e| e.exit());
     if !matches.get_flag("list") {
         return Err(Failure::usage(
             "name a query; `dof query --list` lists them",

@@ -35,7 +35,6 @@ impl Trust {
         }
         let (case, faults) = Case::open_untrusted(path)?;
         for fault in faults {
-            let fault = crate::text::printable(&fault);
             stderr::line(format_args!("dof: {}: {fault}", path.display()));
         }
         Ok(case)
@@ -65,9 +64,9 @@ impl Writing {
     }
 }
 
-/// A line on standard error, with what the case's place or another program put into it made fit to read.
+/// A line on standard error.
 pub fn tell(line: &str) {
-    stderr::line(format_args!("dof: {}", crate::text::printable(line)));
+    stderr::line(format_args!("dof: {line}"));
 }
 
 /// Data roots the analyst names.

@@ -68,17 +68,7 @@ impl Volume {
         let label = content.map_or("", |c| c.label.as_str());
         let word = content.map_or("volume", |c| c.kind.word());
         let plain = |text: &str| {
-            let text: String = text
-                .chars()
-                .take(64)
-                .map(|c| {
-                    if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                        c
-                    } else {
-                        '_'
-                    }
-                })
-                .collect();
+            let text = crate::text::file_name(text);
             text.trim_matches(['_', '.', '-']).to_owned()
         };
         let label = if label == "/" {

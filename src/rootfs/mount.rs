@@ -12,7 +12,7 @@ use super::merge::View;
 use crate::engine::Marks;
 use crate::evidence::{Evidence, EvidencePath, open_in_root, private_copy};
 use crate::mounts::{self, Mount};
-use crate::text::lossless;
+use crate::text::{file_name, lossless};
 use crate::tools::{self, FUSE_OVERLAYFS};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -21,6 +21,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
 };
+use std::collections::HashSet;
 use std::ffi::{CString, OsString};
 use std::fs;
 use std::io;
@@ -336,29 +337,27 @@ fn lost_places(evidence: &Path, made_of: &Container) -> Result<Vec<(Vec<u8>, boo
 /// # Errors
 /// When it cannot be made.
 pub fn place(name: &str) -> Result<PathBuf, Error> {
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
     tempfile::Builder::new()
-        .prefix(&format!("{PREFIX}{plain}-"))
+        .prefix(&format!("{PREFIX}{}-", file_name(name)))
         .tempdir()
         .map(tempfile::TempDir::keep)
         .map_err(step("cannot make a temporary directory"))
 }
 
-/// A directory for a mount of this name in `dir`, which [`unmount`] removes.
+/// A directory for a mount of this name in `dir`, which [`unmount`] removes. It has a number behind its name where that is among
+/// the `taken` already, to which it is added.
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn place_in(dir: &Path, name: &str) -> Result<PathBuf, Error> {
-    let at = dir.join(format!("{PREFIX}{}", name.replace('/', "_")));
+pub fn place_in(dir: &Path, name: &str, taken: &mut HashSet<String>) -> Result<PathBuf, Error> {
+    let name = format!("{PREFIX}{}", file_name(name));
+    let mut own = name.clone();
+    let mut number = 1;
+    while !taken.insert(own.clone()) {
+        number += 1;
+        own = format!("{name}-{number}");
+    }
+    let at = dir.join(own);
     match fs::create_dir(&at) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
             Err(step(at.display().to_string())(e))

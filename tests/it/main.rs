@@ -31,6 +31,7 @@ mod mount;
 mod oracle;
 mod orphans;
 mod plans;
+mod printing;
 mod queries;
 mod search;
 mod show;
