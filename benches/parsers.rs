@@ -2,6 +2,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use dof::engine::docker::documents::CONTAINER;
 use dof::parse::bolt::{Bolt, Bucket, Item};
 use dof::parse::local_log::Step;
 use dof::parse::{json, json_log, local_log, tar_split, time};
@@ -62,7 +63,7 @@ fn local_log_entries(bencher: Bencher) {
 #[divan::bench]
 fn container_config(bencher: Bencher) {
     let bencher = bencher.counter(BytesCount::new(CONFIG.len()));
-    bencher.bench_local(|| black_box(json::read(black_box(CONFIG))));
+    bencher.bench_local(|| black_box(json::read(black_box(CONFIG), &CONTAINER)));
 }
 
 #[divan::bench]

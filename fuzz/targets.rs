@@ -153,8 +153,43 @@ pub fn hash_list(data: &[u8]) {
 }
 
 pub fn json(data: &[u8]) {
-    let read = dof::parse::json::read(data);
-    let mut fields = dof::parse::json::Fields::new(&read.value);
+    use dof::parse::json::{Document, Fields, Shape, first, read};
+    // A shape of every kind.
+    const STATE: Shape = Shape::Struct(&[
+        ("Pid", Shape::Int),
+        ("Log", Shape::List(&Shape::Map(&Shape::Any))),
+    ]);
+    const TYPED: Document = Document {
+        shape: Shape::Struct(&[
+            ("State", Shape::Pointer(&STATE)),
+            ("Created", Shape::Time),
+            ("RestartCount", Shape::Uint(16)),
+            (
+                "Config",
+                Shape::Struct(&[
+                    ("Env", Shape::List(&Shape::Text)),
+                    ("Cmd", Shape::Words),
+                    ("Tty", Shape::Bool),
+                ]),
+            ),
+        ]),
+        whole: true,
+        strict: false,
+    };
+    let typed = read(data, &TYPED);
+    assert!(
+        typed.value.is_null() || typed.value.is_object(),
+        "a struct or nothing"
+    );
+    if let Some(text) = first(data) {
+        assert_eq!(
+            read(&text, &TYPED).value,
+            typed.value,
+            "the text that counts"
+        );
+    }
+    let read = read(data, &Document::ANY);
+    let mut fields = Fields::new(&read.value);
     for path in [
         "State.Pid",
         "Config.Env",
@@ -190,7 +225,7 @@ pub fn json_log(data: &[u8]) {
                 &mut again,
                 entry.line,
                 &entry.stream,
-                entry.attrs,
+                entry.attrs.as_deref(),
                 Some(time),
             );
             again == line

@@ -53,6 +53,7 @@ CREATE TABLE image_history (
   comment     TEXT,
   empty_layer INTEGER NOT NULL,     -- 1 when the step made no layer
   layer_id    INTEGER REFERENCES layer, -- the layer it made, where known
+  step        TEXT NOT NULL,        -- JSON: all of the step, as Docker reads it
   PRIMARY KEY (image_id, position)
 ) STRICT, WITHOUT ROWID;
 

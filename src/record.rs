@@ -199,6 +199,7 @@ records! {
         comment: Option<String>,
         empty_layer: i64,
         layer_id: Option<i64>,
+        step: String,
     }
 
     /// A layer of an image, in order.

@@ -4,7 +4,7 @@ use super::source::SourceArgs;
 use super::{Failure, Output};
 use crate::parse::json;
 use crate::query;
-use crate::render::{Render, plain};
+use crate::render::Render;
 use clap::Args;
 use rusqlite::types::ValueRef;
 use std::borrow::Cow;
@@ -39,18 +39,19 @@ impl ShowContainerConfig {
 /// Two documents into one, their text untouched: nothing is lost and every key keeps its place.
 struct Combined<W: Write>(W);
 
-/// The document's text; of a damaged one what could be read of it.
-fn document(value: &ValueRef<'_>) -> Option<Cow<'static, str>> {
-    let text = plain(value);
-    if text.trim().is_empty() {
+/// The text of the document's first value, which is all that Docker reads; of a damaged one what could be read of it.
+fn document(value: &ValueRef<'_>) -> Option<String> {
+    let bytes = match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => *bytes,
+        _ => return None,
+    };
+    if bytes.trim_ascii().is_empty() {
         return None;
     }
-    Some(
-        match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
-            Ok(whole) => Cow::Owned(whole.get().to_owned()),
-            Err(_) => Cow::Owned(json::read(text.as_bytes()).value.to_string()),
-        },
-    )
+    let first = json::first(bytes).unwrap_or(Cow::Borrowed(b"null"));
+    let mut text = String::new();
+    json::push_lossy(&mut text, &first);
+    Some(text)
 }
 
 impl<W: Write> Render for Combined<W> {
@@ -59,8 +60,13 @@ impl<W: Write> Render for Combined<W> {
     }
 
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        let config = document(&values[1]).unwrap_or(Cow::Borrowed("{}"));
-        let combined = match (document(&values[2]), config.trim_end().strip_suffix('}')) {
+        let config = document(&values[1]).unwrap_or_else(|| "{}".into());
+        // A HostConfig in config.v2.json is none to Docker: the last one counts.
+        let own = config.contains("\"HostConfig\"").then(|| "null".into());
+        let combined = match (
+            document(&values[2]).or(own),
+            config.trim_end().strip_suffix('}'),
+        ) {
             (Some(host), Some(open)) => {
                 let comma = if open.trim_end().ends_with('{') {
                     ""
@@ -69,7 +75,7 @@ impl<W: Write> Render for Combined<W> {
                 };
                 format!("{open}{comma}\"HostConfig\":{host}}}")
             }
-            _ => config.into_owned(),
+            _ => config,
         };
         writeln!(self.0, "{}", crate::text::json(&combined))
     }

@@ -157,6 +157,17 @@ pub struct LogPlan {
     pub mtime: i64,
 }
 
+/// A JSON file of an engine.
+#[derive(Clone, Debug)]
+pub struct JsonFile {
+    /// What could be read of it.
+    pub value: serde_json::Value,
+    /// Row id of the source.
+    pub source: i64,
+    /// Why the engine's decoder returns an error for it, if it does.
+    pub refused: Option<String>,
+}
+
 /// Takes the rows and problems that a survey found since it was called last.
 type Sink<'e> = Box<dyn FnMut(Vec<Record>, Vec<Problem>) + 'e>;
 
@@ -319,21 +330,25 @@ impl<'e> Survey<'e> {
         Some((crate::text::lossless(bytes.trim_ascii()).into_owned(), id))
     }
 
-    /// Reads a JSON file, repaired where it is damaged; `Value::Null` when nothing of it could be read.
-    pub fn read_json(&mut self, path: &EvidencePath) -> Option<(serde_json::Value, i64)> {
+    /// Reads a JSON file as the engine does, repaired where it is damaged; `Value::Null` when nothing of it could be read.
+    pub fn read_json(&mut self, path: &EvidencePath, kind: &json::Document) -> Option<JsonFile> {
         let left = JSON_LIMIT.min(LARGE_JSON - self.large).max(SMALL_JSON);
         let (bytes, id) = self.read_most(path, left, true)?;
         if bytes.len() as u64 > SMALL_JSON {
             self.large += bytes.len() as u64;
         }
-        let parsed = json::read(&bytes);
-        let severity = if parsed.value.is_null() {
+        let read = json::read(&bytes, kind);
+        let severity = if read.value.is_null() {
             Severity::Error
         } else {
             Severity::Warning
         };
-        self.defects(severity, path, parsed.defects);
-        Some((parsed.value, id))
+        self.defects(severity, path, read.defects);
+        Some(JsonFile {
+            value: read.value,
+            source: id,
+            refused: read.refused,
+        })
     }
 
     /// Makes a file a source.

@@ -19,6 +19,8 @@ const BOMB: u64 = 16 << 30;
 const PARTS: usize = 10_000;
 /// Bytes that cannot be read, at least, when one cannot.
 const BAD_BLOCK: u64 = 4096;
+/// Most entries of one line that are told apart: Docker writes one.
+const ON_A_LINE: usize = 1000;
 /// Faulty entries of one piece that are named one by one.
 const NAMED: usize = 20;
 
@@ -351,20 +353,67 @@ impl<'p> Lines<'p> {
         }
     }
 
+    /// A json-file line. Docker reads the file as a stream of objects, so that one line may have several.
     fn json(&mut self, line: &[u8], offset: u64, unended: bool) {
+        let mut at = 0;
+        for n in 0.. {
+            let here = offset + at as u64;
+            if n == ON_A_LINE {
+                let rest = &line[at..];
+                let what = format!("more than {ON_A_LINE} entries on one line");
+                self.fault(here, what, "the bytes of the others, as one entry");
+                return self.torn(here, rest);
+            }
+            match self.json_entry(&line[at..], here, unended) {
+                Some(more) => at += more,
+                None => return,
+            }
+        }
+    }
+
+    /// Bytes that are no entry.
+    fn torn(&mut self, offset: u64, bytes: &[u8]) {
+        let head = LogHead {
+            offset,
+            ts: None,
+            stream: Stream::Other,
+            partial: false,
+        };
+        self.batch.push(head, bytes, b"", bytes);
+    }
+
+    /// The first entry of what is left of a line; where another begins, if one does.
+    fn json_entry(&mut self, line: &[u8], offset: u64, unended: bool) -> Option<usize> {
         if line.is_empty() {
-            return;
+            return None;
         }
         if line.iter().all(|&b| b == 0) {
-            return self.fault(
-                offset,
-                format!("{} NUL bytes", line.len()),
-                "nothing, there is nothing in them",
-            );
+            let what = format!("{} NUL bytes", line.len());
+            self.fault(offset, what, "nothing, there is nothing in them");
+            return None;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        match json_log::parse(line, &mut scratch) {
+        let next = match json_log::parse(line, &mut scratch) {
             Ok(e) => {
+                let next = (e.end < line.len()).then_some(e.end);
+                if let Some(end) = next {
+                    let what = "another entry, or something else, follows on the same line: Docker ends each line after one entry";
+                    self.fault(
+                        offset + end as u64,
+                        what.into(),
+                        "what follows, read on its own",
+                    );
+                }
+                if let Some(name) = e.odd {
+                    let what = format!(
+                        "the field {name} is there more than once or in another case: Docker writes each name once and in one case only"
+                    );
+                    self.fault(offset, what, "the entry as Docker reads it");
+                }
+                if let Some(wrong) = e.wrong {
+                    let what = format!("{wrong}: docker logs leaves this entry out");
+                    self.fault(offset, what, "the entry without that field");
+                }
                 let (text, partial) = match e.line.strip_suffix('\n') {
                     Some(text) => (text, false),
                     None => (e.line, true),
@@ -383,11 +432,12 @@ impl<'p> Lines<'p> {
                     },
                     text.as_bytes(),
                     e.attrs.unwrap_or_default().as_bytes(),
-                    if exact { b"" } else { line },
+                    if exact { b"" } else { &line[..e.end] },
                 );
                 if e.time_ns.is_none() {
                     self.untimed(offset);
                 }
+                next
             }
             Err(defect) => {
                 // After a power cut a new entry may begin where a torn one ends, without a newline between.
@@ -401,20 +451,12 @@ impl<'p> Lines<'p> {
                     _ => defect.what,
                 };
                 self.fault(offset + defect.offset.unwrap_or(0), what, "its bytes");
-                let head = LogHead {
-                    offset,
-                    ts: None,
-                    stream: Stream::Other,
-                    partial: false,
-                };
-                self.batch.push(head, &line[..torn], b"", &line[..torn]);
-                if let Some(at) = next {
-                    self.scratch = scratch;
-                    return self.json(&line[at..], offset + at as u64, unended);
-                }
+                self.torn(offset, &line[..torn]);
+                next
             }
-        }
+        };
         self.scratch = scratch;
+        next
     }
 
     /// Frames of the local driver; how many bytes were used.

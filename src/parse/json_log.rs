@@ -2,13 +2,14 @@
 //!
 //! After moby daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go (the encoder, `MarshalJSONBuf`) and
 //! time_marshalling.go. The engine writes `{"log":…,"stream":…,"attrs":…,"time":…}` without a blank, each
-//! key only when it has something to say. The reader takes any JSON object: keys in any order, blanks,
-//! unknown keys (skipped by serde_json), and text that is not quite Unicode.
+//! key only when it has something to say. The reader takes any JSON object as Go does (see [`super::json`]): keys in any
+//! order and case, the last of each, blanks, unknown keys, and text that is not quite Unicode. A control character in
+//! a string, which Go refuses, is read too.
 
+use crate::parse::json::{self, Document, Shape};
 use crate::parse::time;
 use crate::problem::Defect;
 use memchr::memchr2;
-use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 /// One message of a container, or a part of one: Docker splits at 16 KiB, and only the last part ends in a
@@ -21,15 +22,22 @@ pub struct Entry<'a> {
     pub stream: Cow<'a, str>,
     /// When the engine received it; `None` when missing or no timestamp.
     pub time_ns: Option<i64>,
-    /// The JSON text of `attrs`.
-    pub attrs: Option<&'a str>,
+    /// The JSON text of `attrs`, an object of strings.
+    pub attrs: Option<Cow<'a, str>>,
+    /// A field that the line has more than once, or in another case than Docker writes it.
+    pub odd: Option<&'static str>,
+    /// A field of the wrong type: `docker logs` leaves such an entry out.
+    pub wrong: Option<&'static str>,
+    /// Where the entry ends: at the end of the line, or where another one begins, as Docker reads the line.
+    pub end: usize,
     /// Whether [`write()`] makes of these fields the very bytes they were read from.
     pub canonical: bool,
 }
 
 /// Reads a line, given without its newline. `scratch` is space for a text that has escapes.
 ///
-/// NULs before the object (a power cut leaves them) and NULs or blanks after it are passed over.
+/// NULs before the object (a power cut leaves them) and NULs or blanks after it are passed over. What else follows it is
+/// the caller's to read on at [`Entry::end`].
 pub fn parse<'a>(line: &'a [u8], scratch: &'a mut String) -> Result<Entry<'a>, Defect> {
     let start = line.iter().position(|&b| b != 0).unwrap_or(line.len());
     let mut reader = Reader {
@@ -194,7 +202,18 @@ fn write_time(out: &mut Vec<u8>, ns: i64) {
     out.push(b'Z');
 }
 
-/// The keys Docker writes, in its order, with what follows them.
+/// `attrs` as jsonlog.JSONLog declares it.
+const ATTRS: Document = Document {
+    shape: Shape::Map(&Shape::Text),
+    whole: false,
+    strict: false,
+};
+/// Attributes that are read without a table of their keys. Docker writes one for each label and variable asked for.
+const FEW: usize = 8;
+
+/// The fields Docker writes, in its order.
+const NAMES: [&str; 4] = ["log", "stream", "attrs", "time"];
+/// The same as keys, with what follows them.
 const KEYS: [&[u8]; 4] = [b"\"log\":", b"\"stream\":", b"\"attrs\":", b"\"time\":"];
 
 /// A place in a line.
@@ -213,40 +232,68 @@ impl<'a> Reader<'a> {
             stream: Cow::Borrowed(""),
             time_ns: None,
             attrs: None,
+            odd: None,
+            wrong: None,
+            end: 0,
             canonical: false,
         };
         let mut decoded = false;
+        let mut seen = [false; 4];
         self.expect(b'{', "not a JSON object")?;
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok((self.end(entry)?, false));
+            return Ok((self.end(entry), false));
         }
         let mut before = None;
         loop {
-            let key = self.key()?;
+            let (key, exact) = self.key()?;
             self.canonical &= key > before; // none is less than any
             before = key;
+            if let Some(n) = key
+                && (std::mem::replace(&mut seen[n], true) || !exact)
+            {
+                self.canonical = false;
+                entry.odd = Some(NAMES[n]);
+            }
             match key {
+                // Go empties a map, and leaves a string and a time as they were.
+                Some(n) if self.null() => {
+                    if n == 2 {
+                        entry.attrs = None;
+                    }
+                }
                 Some(0) => {
+                    if self.peek().is_some_and(|b| b != b'"') {
+                        return Err("`log` is not a string");
+                    }
                     scratch.clear();
-                    let text = self.text(scratch, "`log` is not a string")?;
+                    let text = self.string(scratch)?;
                     decoded = text.is_none();
                     self.canonical &= text != Some("");
                     entry.line = text.unwrap_or_default();
                 }
-                Some(1) => {
-                    entry.stream = self.owned("`stream` is not a string")?;
-                    self.canonical &= !entry.stream.is_empty();
-                }
-                Some(2) => {
-                    entry.attrs = self.attrs()?;
-                    self.canonical &= entry.attrs.is_some();
-                }
-                Some(_) => {
-                    let text = self.owned("`time` is not a string")?;
-                    entry.time_ns = time::rfc3339(text.as_bytes());
-                    self.canonical &= time::is_nano(text.as_bytes());
-                }
+                Some(1) => match self.owned()? {
+                    Some(stream) => {
+                        self.canonical &= !stream.is_empty();
+                        entry.stream = stream;
+                    }
+                    None => entry.wrong = Some("`stream` is not a string"),
+                },
+                Some(2) => self.attrs(&mut entry)?,
+                Some(_) => match self.owned()? {
+                    Some(text) => {
+                        let nano = time::is_nano(text.as_bytes());
+                        self.canonical &= nano;
+                        entry.time_ns = time::rfc3339(text.as_bytes());
+                        if entry.time_ns.is_none() {
+                            entry.time_ns = time::go(text.as_bytes()).ns();
+                        }
+                    }
+                    None => {
+                        entry.wrong = Some("`time` is not a string");
+                        entry.time_ns = None;
+                    }
+                },
                 None => {
                     self.skip()?;
                 }
@@ -255,7 +302,7 @@ impl<'a> Reader<'a> {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok((self.end(entry)?, decoded));
+                    return Ok((self.end(entry), decoded));
                 }
                 Some(_) => return Err("no `,` after a value"),
                 None => return Err("the line is cut short"),
@@ -263,33 +310,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A key and its colon: the number of one Docker writes.
-    fn key(&mut self) -> Result<Option<usize>, &'static str> {
+    /// A key and its colon: the number of one Docker reads, and whether Docker writes it so.
+    fn key(&mut self) -> Result<(Option<usize>, bool), &'static str> {
         let rest = &self.bytes[self.at..];
         if let Some(n) = KEYS.iter().position(|key| rest.starts_with(key)) {
             self.at += KEYS[n].len();
-            return Ok(Some(n));
+            return Ok((Some(n), true));
         }
         self.canonical = false;
         let mut decoded = String::new();
         let key = self.string(&mut decoded)?.unwrap_or(&decoded);
         self.expect(b':', "no `:` after a key")?;
-        let is = |known: &&[u8]| known[1..].strip_suffix(b"\":") == Some(key.as_bytes());
-        Ok(KEYS.iter().position(is))
+        let exact = NAMES.iter().position(|name| *name == key);
+        let found = exact.or_else(|| NAMES.iter().position(|name| json::folds(name, key)));
+        Ok((found, exact.is_some()))
     }
 
-    /// Nothing may come after the object but NULs and blanks.
-    fn end(&mut self, entry: Entry<'a>) -> Result<Entry<'a>, &'static str> {
-        let rest = self.bytes[self.at..]
+    /// Passes over the NULs and blanks after the object.
+    fn end(&mut self, entry: Entry<'a>) -> Entry<'a> {
+        let rest = &self.bytes[self.at..];
+        let canonical = self.canonical && rest.is_empty() && entry.time_ns.is_some();
+        let next = rest
             .iter()
             .position(|b| !matches!(b, 0 | b' ' | b'\t' | b'\r' | b'\n'));
-        let canonical = self.canonical && self.at == self.bytes.len() && entry.time_ns.is_some();
-        match rest {
-            None => Ok(Entry { canonical, ..entry }),
-            Some(n) => {
-                self.at += n;
-                Err("something after the JSON object")
-            }
+        let end = next.map_or(self.bytes.len(), |n| self.at + n);
+        Entry {
+            canonical,
+            end,
+            ..entry
         }
     }
 
@@ -313,40 +361,101 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string, or `null`, which Go takes for no value: borrowed, or `None` where it was decoded into `scratch`.
-    fn text(
-        &mut self,
-        scratch: &mut String,
-        or: &'static str,
-    ) -> Result<Option<&'a str>, &'static str> {
-        match self.peek() {
-            Some(b'"') => self.string(scratch),
-            _ if self.null() => Ok(Some("")),
-            None => Err("the line is cut short"),
-            _ => Err(or),
+    /// A string with space of its own, for texts that seldom have an escape; `None` and passed over when it is another value.
+    fn owned(&mut self) -> Result<Option<Cow<'a, str>>, &'static str> {
+        if self.peek().is_some_and(|b| b != b'"') {
+            self.canonical = false;
+            self.skip()?;
+            return Ok(None);
         }
-    }
-
-    /// The same with space of its own: for texts that seldom have an escape.
-    fn owned(&mut self, or: &'static str) -> Result<Cow<'a, str>, &'static str> {
         let mut scratch = String::new();
-        Ok(match self.text(&mut scratch, or)? {
+        Ok(Some(match self.string(&mut scratch)? {
             Some(text) => Cow::Borrowed(text),
             None => Cow::Owned(scratch),
-        })
+        }))
     }
 
-    /// The text of an object of attributes.
-    fn attrs(&mut self) -> Result<Option<&'a str>, &'static str> {
-        match self.peek() {
-            Some(b'{') => Ok(std::str::from_utf8(self.skip()?).ok()),
-            _ if self.null() => Ok(None),
-            None => Err("the line is cut short"),
-            _ => Err("`attrs` is not an object"),
+    /// Attributes: of the only object the text as it is, if it has strings and no key twice.
+    fn attrs(&mut self, entry: &mut Entry<'a>) -> Result<(), &'static str> {
+        self.peek();
+        let start = self.at;
+        if entry.attrs.is_none()
+            && let Some(text) = self.plain_attrs()
+        {
+            entry.attrs = Some(Cow::Borrowed(text));
+            return Ok(());
         }
+        self.canonical = false;
+        self.at = start;
+        let text = self.skip()?;
+        if text.first() != Some(&b'{') {
+            entry.wrong = Some("`attrs` is not an object");
+            return Ok(());
+        }
+        let read = json::read(text, &ATTRS);
+        if read.refused.is_some() {
+            entry.wrong = Some("`attrs` has a value that is not a string");
+        }
+        if !read.defects.is_empty() {
+            entry.odd = entry.odd.or(Some("attrs"));
+        }
+        let before = entry.attrs.take();
+        let mut all = before.map_or(serde_json::Value::Null, |text| {
+            json::read(text.as_bytes(), &ATTRS).value
+        });
+        match (&mut all, read.value) {
+            (serde_json::Value::Object(all), serde_json::Value::Object(more)) => all.extend(more),
+            (all, more) => *all = more,
+        }
+        entry.attrs = Some(Cow::Owned(all.to_string()));
+        Ok(())
     }
 
+    /// The text of an object of few strings, if serde_json and SQLite read it as Go does: no key twice, no odd escape.
+    fn plain_attrs(&mut self) -> Option<&'a str> {
+        let canonical = self.canonical;
+        let start = self.at;
+        let mut keys: [&[u8]; FEW] = [b""; FEW];
+        self.expect(b'{', "").ok()?;
+        let mut n = 0;
+        if self.peek()? == b'}' {
+            self.at += 1;
+        } else {
+            loop {
+                let mut scratch = String::new();
+                let key = self.string(&mut scratch).ok()??.as_bytes(); // none with an escape
+                if n == FEW || keys[..n].contains(&key) {
+                    return None;
+                }
+                keys[n] = key;
+                n += 1;
+                self.expect(b':', "").ok()?;
+                scratch.clear();
+                self.string(&mut scratch).ok()?;
+                // An escape without a character.
+                if scratch.contains(char::REPLACEMENT_CHARACTER) {
+                    return None;
+                }
+                match self.peek()? {
+                    b',' => self.at += 1,
+                    b'}' => {
+                        self.at += 1;
+                        break;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        // How Docker writes attributes is not known here: the text is copied.
+        self.canonical = canonical;
+        let text = &self.bytes[start..self.at];
+        let blanks = text.iter().any(|&b| b < 0x20);
+        std::str::from_utf8(text).ok().filter(|_| !blanks)
+    }
+
+    /// Passes over `null`.
     fn null(&mut self) -> bool {
+        self.peek();
         let null = self.bytes[self.at..].starts_with(b"null");
         self.at += if null { 4 } else { 0 };
         self.canonical &= !null;
@@ -356,14 +465,12 @@ impl<'a> Reader<'a> {
     /// Passes over one value of any kind and gives its text.
     fn skip(&mut self) -> Result<&'a [u8], &'static str> {
         self.peek();
-        let rest = &self.bytes[self.at..];
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
-        if !matches!(values.next(), Some(Ok(_))) {
-            return Err("a value is not valid JSON");
+        let start = self.at;
+        match json::passed(&self.bytes[start..]) {
+            Some(used) => self.at += used,
+            None => return Err("a value is not valid JSON"),
         }
-        let used = values.byte_offset();
-        self.at += used;
-        Ok(&rest[..used])
+        Ok(&self.bytes[start..self.at])
     }
 
     /// A string: borrowed when it has no escape and is Unicode, else `None` and decoded into `scratch`, which is empty.
@@ -385,7 +492,7 @@ impl<'a> Reader<'a> {
                 Ok(text) => scratch.push_str(text),
                 Err(_) => {
                     self.canonical = false;
-                    scratch.push_str(&String::from_utf8_lossy(part));
+                    json::push_lossy(scratch, part);
                 }
             }
             borrowed = false;
@@ -393,62 +500,12 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             }
             let begin = self.at - 1;
-            let c = self.escape()?;
+            let (c, next) = json::escape(self.bytes, self.at)?;
+            self.at = next;
             scratch.push(c);
             let own = escape_of(c);
             self.canonical &= own.is_some_and(|(e, n)| e[..n] == self.bytes[begin..self.at]);
         }
-    }
-
-    /// The character behind a backslash.
-    fn escape(&mut self) -> Result<char, &'static str> {
-        let Some(&b) = self.bytes.get(self.at) else {
-            return Err("the line is cut short");
-        };
-        self.at += 1;
-        Ok(match b {
-            b'"' | b'\\' | b'/' => char::from(b),
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'u' => {
-                let first = self
-                    .unit(self.at)
-                    .ok_or("a `\\u` without four hexadecimal digits")?;
-                self.at += 4;
-                let second = || {
-                    self.bytes[self.at..]
-                        .starts_with(b"\\u")
-                        .then(|| self.unit(self.at + 2))
-                        .flatten()
-                };
-                match (first, second) {
-                    (0xd800..=0xdbff, second) => match second() {
-                        Some(low @ 0xdc00..=0xdfff) => {
-                            self.at += 6;
-                            char::from_u32(
-                                0x10000
-                                    + ((u32::from(first) & 0x3ff) << 10)
-                                    + (u32::from(low) & 0x3ff),
-                            )
-                        }
-                        _ => None,
-                    },
-                    (unit, _) => char::from_u32(u32::from(unit)),
-                }
-                .unwrap_or(char::REPLACEMENT_CHARACTER)
-            }
-            _ => return Err("an unknown escape"),
-        })
-    }
-
-    fn unit(&self, at: usize) -> Option<u16> {
-        let digits = self.bytes.get(at..)?.first_chunk::<4>()?;
-        digits
-            .iter()
-            .try_fold(0, |n, &b| Some(n << 4 | char::from(b).to_digit(16)? as u16))
     }
 }
 
@@ -475,7 +532,13 @@ mod tests {
         };
         let again = entry.time_ns.is_some_and(|ns| {
             let mut out = Vec::new();
-            write(&mut out, entry.line, &entry.stream, entry.attrs, Some(ns));
+            write(
+                &mut out,
+                entry.line,
+                &entry.stream,
+                entry.attrs.as_deref(),
+                Some(ns),
+            );
             out == line
         });
         again == entry.canonical
@@ -490,7 +553,7 @@ mod tests {
             (entry.stream.as_ref(), entry.time_ns),
             ("stderr", Some(TIME))
         );
-        assert_eq!(entry.attrs, Some(r#"{"a b":"<c>","tag":"x"}"#));
+        assert_eq!(entry.attrs.as_deref(), Some(r#"{"a b":"<c>","tag":"x"}"#));
         assert!(entry.canonical);
         let bare = br#"{"stream":"stdout","time":"2026-11-23T23:31:46.6Z"}"#;
         assert!(read(bare).canonical && read(bare).line.is_empty());
@@ -584,8 +647,10 @@ mod tests {
             "\u{fffd}A\u{fffd}A"
         );
         assert_eq!(
-            read(b"{\"log\":\"x\",\"attrs\":{\"k\":\"\xff\"}}").attrs,
-            None
+            read(b"{\"log\":\"x\",\"attrs\":{\"k\":\"\xff\"}}")
+                .attrs
+                .as_deref(),
+            Some("{\"k\":\"\u{fffd}\"}")
         );
     }
 
@@ -604,19 +669,48 @@ mod tests {
         assert_eq!(fault(b""), "the line is cut short");
         assert_eq!(fault(b"plain text"), "not a JSON object");
         assert_eq!(fault(br#"{"log":7}"#), "`log` is not a string");
-        assert_eq!(fault(br#"{"time":1}"#), "`time` is not a string");
-        assert_eq!(fault(br#"{"attrs":"x"}"#), "`attrs` is not an object");
         assert_eq!(fault(br#"{"log":"\q"}"#), "an unknown escape");
         assert_eq!(
             fault(br#"{"log":"\u12g4"}"#),
             "a `\\u` without four hexadecimal digits"
         );
         assert_eq!(fault(br#"{"x":tru}"#), "a value is not valid JSON");
-        let two = br#"{"log":"a"}{"log":"b"}"#;
-        assert_eq!(parse(two, &mut String::new()).unwrap_err().offset, Some(11));
+        let two = br#"{"log":"a"} {"log":"b"}"#;
+        assert_eq!((read(two).line, read(two).end), ("a", 12));
         let whole = br#"{"log":"a\n","stream":"stdout","time":"2026-11-23T23:31:46Z"}"#;
         for n in 0..whole.len() {
             assert!(parse(&whole[..n], &mut String::new()).is_err(), "{n}");
+        }
+    }
+
+    #[test]
+    fn fields_are_taken_as_go_takes_them() {
+        let line = br#"{"LOG":"a","Log":null,"\u017ftream":"stderr","TIME":"2026-11-23T23:31:46Z","attrs":{"k":"1","K":"2"},"Attrs":{"k":null}}"#;
+        let entry = read(line);
+        assert_eq!((entry.line, entry.stream.as_ref()), ("a", "stderr"));
+        assert_eq!(entry.attrs.as_deref(), Some(r#"{"k":"","K":"2"}"#));
+        assert!(entry.time_ns.is_some() && entry.odd.is_some() && !entry.canonical);
+        for (line, odd) in [
+            (&br#"{"log":"a","log":"b"}"#[..], Some("log")),
+            (br#"{"attrs":{"k":"1","k":"2"}}"#, Some("attrs")),
+            (br#"{"l\u006fg":"b","log2":1}"#, None),
+        ] {
+            assert_eq!(read(line).odd, odd);
+        }
+        assert_eq!(read(br#"{"attrs":{"k":"1"},"attrs":null}"#).attrs, None);
+        for (line, wrong) in [
+            (
+                &br#"{"log":"x","stream":1,"time":"2026-11-23T23:31:46Z"}"#[..],
+                "`stream` is not a string",
+            ),
+            (br#"{"log":"x","time":[1]}"#, "`time` is not a string"),
+            (br#"{"log":"x","attrs":"x"}"#, "`attrs` is not an object"),
+            (
+                br#"{"log":"x","attrs":{"k":1}}"#,
+                "`attrs` has a value that is not a string",
+            ),
+        ] {
+            assert_eq!((read(line).line, read(line).wrong), ("x", Some(wrong)));
         }
     }
 
@@ -641,7 +735,7 @@ mod tests {
             let mut scratch = String::new();
             let entry = parse(&out, &mut scratch).unwrap();
             prop_assert!(entry.canonical);
-            prop_assert_eq!((entry.line, entry.stream.as_ref(), entry.attrs, entry.time_ns), (line.as_str(), stream.as_str(), attrs, Some(ns)));
+            prop_assert_eq!((entry.line, entry.stream.as_ref(), entry.attrs.as_deref(), entry.time_ns), (line.as_str(), stream.as_str(), attrs, Some(ns)));
             let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
             prop_assert_eq!(json["log"].as_str().unwrap_or_default(), line);
         }

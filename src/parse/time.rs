@@ -73,6 +73,91 @@ pub fn rfc3339(s: &[u8]) -> Option<i64> {
     secs.checked_mul(NS)?.checked_add(frac)
 }
 
+/// A time as Go's `time.Time` reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoTime {
+    /// Go's zero time.
+    Never,
+    /// A time, in nanoseconds.
+    At(i64),
+    /// A time that no `i64` of nanoseconds can hold.
+    Beyond,
+    /// Go returns an error.
+    Refused,
+}
+
+impl GoTime {
+    /// The time, if dof can hold it.
+    pub fn ns(self) -> Option<i64> {
+        match self {
+            GoTime::At(ns) => Some(ns),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a time as `time.Time`'s `UnmarshalJSON` does in Go 1.19, with its own leniency: an hour of one digit, a comma
+/// before the fraction, an offset of any size. Go 1.20 and later refuse those; both refuse all that this refuses.
+pub fn go(s: &[u8]) -> GoTime {
+    go_parts(s).unwrap_or(GoTime::Refused)
+}
+
+fn go_parts(s: &[u8]) -> Option<GoTime> {
+    let literal = |s: &[u8], b: u8| (s.first() == Some(&b)).then_some(());
+    let two = |s: &[u8]| num(s.get(..2)?);
+    let y = num(s.get(..4)?)?;
+    let s = &s[4..];
+    literal(s, b'-')?;
+    let mo = two(&s[1..])?;
+    literal(&s[3..], b'-')?;
+    let d = two(&s[4..])?;
+    literal(&s[6..], b'T')?;
+    let s = &s[7..];
+    let (h, s) = match two(s) {
+        Some(h) => (h, &s[2..]),
+        None => (num(s.get(..1)?)?, &s[1..]),
+    };
+    literal(s, b':')?;
+    let mi = two(&s[1..])?;
+    literal(&s[3..], b':')?;
+    let sec = two(&s[4..])?;
+    let mut s = &s[6..];
+    if h > 23 || mi > 59 || sec > 59 {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(y as i32, mo as u32, d as u32)?;
+    let mut frac = 0;
+    if let [b'.' | b',', rest @ ..] = s {
+        let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let used = digits.min(9);
+        frac = num(&rest[..used])? * 10i64.pow(9 - used as u32);
+        s = &rest[digits..];
+    }
+    // Go's atoi takes a sign in each half of an offset.
+    let half = |b: &[u8; 2]| match b {
+        [b'-', b] => num(&[*b]).map(|n| -n),
+        [b'+', b] => num(&[*b]),
+        b => num(b),
+    };
+    let offset = match s {
+        b"Z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let seconds = half(&[*h1, *h2])? * 3600 + half(&[*m1, *m2])? * 60;
+            if *sign == b'+' { seconds } else { -seconds }
+        }
+        _ => return None,
+    };
+    let secs = days(y, mo, d) * DAY + h * 3600 + mi * 60 + sec - offset;
+    if secs == days(1, 1, 1) * DAY && frac == 0 {
+        return Some(GoTime::Never);
+    }
+    let ns = i128::from(secs) * i128::from(NS) + i128::from(frac);
+    Some(i64::try_from(ns).map_or(GoTime::Beyond, GoTime::At))
+}
+
 /// Whether a time that [`rfc3339`] reads is written as [`rfc3339_nano`] writes it.
 pub fn is_nano(s: &[u8]) -> bool {
     let digits = s.len().saturating_sub(21); // of the fraction

@@ -12,6 +12,7 @@
 # process is killed) daemon, containerd, shims and containers get SIGKILL at once:
 # a power cut. When this script has returned, all of them are gone and so are their mounts.
 #
+# KEEP_CONFIG=1 leaves the host's own files as they are: an engine that ran there starts again.
 # USERNS_REMAP=1 has the engine shift its containers' users (userns-remap), NO_BRIDGE=1 make no default network.
 #
 # Needs root, dockerd, containerd, runc, iptables, iproute2, util-linux, perl.
@@ -27,6 +28,7 @@ usage() {
 # The host's own files: what stands there before any engine runs.
 skeleton() {
     local root=$1
+    [ -z "${KEEP_CONFIG-}" ] || return 0
     mkdir -p "$root"/{etc/docker,etc/alternatives,var/lib/docker,run,usr,dev,proc,sys,tmp,root,srv}
     for d in bin sbin lib lib64; do
         [ -e "$root/$d" ] || [ -L "$root/$d" ] || ln -s "usr/$d" "$root/$d"

@@ -150,33 +150,48 @@ impl Engine {
             fs::create_dir(dir.path().join(sub)).map_err(|e| e.to_string())?;
         }
         prepare(&dir.path().join("root"));
-        let log = fs::File::create(dir.path().join("engine.log")).map_err(|e| e.to_string())?;
+        let mut engine = Engine {
+            name,
+            dir,
+            child: None,
+        };
+        engine.launch(variables)?;
+        Ok(engine)
+    }
+
+    /// Starts a killed engine again on what its disk holds now.
+    ///
+    /// # Errors
+    /// Has the engine's last words when it does not start.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.launch(&[("KEEP_CONFIG", "1")])
+    }
+
+    fn launch(&mut self, variables: &[(&str, &str)]) -> Result<(), String> {
+        let log =
+            fs::File::create(self.dir.path().join("engine.log")).map_err(|e| e.to_string())?;
         let child = Command::new("bash")
             .arg(script("engine.sh"))
-            .arg(dir.path().join("root"))
-            .arg(&name)
+            .arg(self.root())
+            .arg(&self.name)
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .map_err(|e| format!("engine.sh: {e}"))?;
-        let mut engine = Engine {
-            name,
-            dir,
-            child: Some(child),
-        };
+        self.child = Some(child);
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            if engine.get("/_ping").is_ok() {
-                return Ok(engine);
+            if self.get("/_ping").is_ok() {
+                return Ok(());
             }
-            let gone = engine
+            let gone = self
                 .child
                 .as_mut()
                 .is_none_or(|c| !matches!(c.try_wait(), Ok(None)));
             if gone || Instant::now() > deadline {
-                return Err(format!("the engine did not start: {}", engine.last_words()));
+                return Err(format!("the engine did not start: {}", self.last_words()));
             }
             sleep(Duration::from_millis(50));
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Everything the engine says of itself.
-fn ask(engine: &Engine) -> Truth {
+pub fn ask(engine: &Engine) -> Truth {
     let ids = |args: &[&str]| -> Vec<String> {
         let all: BTreeSet<String> = engine.docker(args).lines().into_iter().collect();
         all.into_iter().collect()

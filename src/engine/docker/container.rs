@@ -1,17 +1,18 @@
 //! Containers: `containers/ID/config.v2.json` and `hostconfig.json` (moby container/container.go,
 //! api/types/container/hostconfig.go).
 
+use super::documents;
 use super::image::Images;
 use super::layer::Layers;
 use super::log;
 use super::volume::Volumes;
-use crate::engine::{Marks, Survey};
+use crate::engine::{JsonFile, Marks, Survey};
 use crate::evidence::EvidencePath;
 use crate::parse::json::Fields;
 use crate::problem::Severity;
 use crate::record;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// What the rest of the survey knows when containers are read.
 pub struct Context<'a> {
@@ -33,26 +34,73 @@ pub struct Context<'a> {
 pub fn survey(survey: &mut Survey<'_>, cx: &Context<'_>) -> Vec<String> {
     let folder = cx.root.join("containers");
     let (mut used, mut seen) = (Vec::new(), HashSet::new());
+    let mut names: BTreeMap<String, Vec<EvidencePath>> = BTreeMap::new();
     for name in survey.names(&folder) {
         let dir = folder.join(&name);
-        if survey.is_dir(&dir)
-            && let Some(driver) = container(survey, cx, &dir)
+        if !survey.is_dir(&dir) {
+            continue;
+        }
+        let read = container(survey, cx, &dir);
+        if let Some(name) = read.loads_as {
+            names.entry(name).or_default().push(dir);
+        }
+        if let Some(driver) = read.driver
             && seen.insert(driver.clone())
         {
             used.push(driver);
         }
     }
+    for (name, dirs) in names {
+        for dir in dirs.iter().filter(|_| dirs.len() > 1) {
+            // daemon/daemon.go, restore: whichever registers its name first.
+            let what = format!(
+                "{} containers have the name {name}: the engine loads only one of them, which one is left to chance",
+                dirs.len()
+            );
+            survey.problem(
+                Severity::Warning,
+                &dir.join("config.v2.json"),
+                what,
+                "all of them",
+            );
+        }
+    }
     used
 }
 
-/// Reads a container. Gives the storage driver it names.
-fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> Option<String> {
+/// What [`survey`] has to know of a container besides its rows.
+#[derive(Default)]
+struct Known {
+    /// The storage driver it names.
+    driver: Option<String>,
+    /// The name the engine loads it under, with its slash; `None` when the engine does not load it.
+    loads_as: Option<String>,
+}
+
+/// Why the engine does not load a container, if its files make it refuse (daemon/container.go, load).
+fn refused(config: Option<&JsonFile>, host: Option<&JsonFile>, full_id: &str) -> Option<String> {
+    let config = config?;
+    let decoded = |name: &str, file: &JsonFile| {
+        let why = file.refused.as_ref()?;
+        Some(format!("it cannot decode {name}: {why}"))
+    };
+    let other = || {
+        let own = config.value.get("ID")?.as_str()?;
+        (own != full_id).then(|| format!("config.v2.json says its ID is {own}"))
+    };
+    decoded("config.v2.json", config)
+        .or_else(|| decoded("hostconfig.json", host?))
+        .or_else(other)
+}
+
+/// Reads a container.
+fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> Known {
     let full_id = crate::text::lossless(dir.file_name()).into_owned();
     let id = survey.next_id("container");
     let config_path = dir.join("config.v2.json");
     let host_path = dir.join("hostconfig.json");
-    let config = survey.read_json(&config_path);
-    let host = survey.read_json(&host_path);
+    let config = survey.read_json(&config_path, &documents::CONTAINER);
+    let host = survey.read_json(&host_path, &documents::HOST_CONFIG);
     if config.is_none() && !survey.evidence.exists(&config_path) {
         survey.problem(
             Severity::Warning,
@@ -62,35 +110,26 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> O
         );
     }
     let null = Value::Null;
-    let inside = config
-        .as_ref()
-        .is_some_and(|(v, _)| v.get("HostConfig").is_some_and(Value::is_object));
-    if host.is_none() && config.is_some() && !inside && !survey.evidence.exists(&host_path) {
+    if host.is_none() && config.is_some() && !survey.evidence.exists(&host_path) {
         let kept = "the container; not its restart policy, privileges, limits, ports asked for and log driver";
         survey.problem(Severity::Warning, &host_path, "not there", kept);
     }
-    let (config_value, source_id) = config
-        .as_ref()
-        .map_or((&null, None), |(v, s)| (v, Some(*s)));
-    let (host_value, hostconfig_source_id) =
-        host.as_ref().map_or((&null, None), |(v, s)| (v, Some(*s)));
-    let mut c = Fields::new(config_value);
-    // Old engines kept the host configuration within the container's own.
-    let inner = c.get("HostConfig").unwrap_or(&null);
-    let mut h = Fields::new(if host_value.is_null() {
-        inner
-    } else {
-        host_value
-    });
-    if let Some(own) = c.text("ID")
-        && own != full_id
-    {
-        survey.problem(
-            Severity::Warning,
-            &config_path,
-            format!("says its ID is {own}"),
-            "the directory's name as id",
+    let refused = refused(config.as_ref(), host.as_ref(), &full_id);
+    if let Some(why) = &refused {
+        let what = format!("the engine does not load this container: {why}");
+        let kept = "what could be read of it, under its directory's name";
+        survey.problem(Severity::Warning, &config_path, what, kept);
+    }
+    let source_id = config.as_ref().map(|file| file.source);
+    let hostconfig_source_id = host.as_ref().map(|file| file.source);
+    let mut c = Fields::new(config.as_ref().map_or(&null, |file| &file.value));
+    let mut h = Fields::new(host.as_ref().map_or(&null, |file| &file.value));
+    let name = c.text("Name");
+    if let Some(name) = name.as_ref().filter(|name| !name.starts_with('/')) {
+        let what = format!(
+            "the name {name} has no slash before it: docker finds this container by its id only"
         );
+        survey.problem(Severity::Warning, &config_path, what, "the name");
     }
 
     let mut row = record::Container {
@@ -125,6 +164,10 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> O
     }
     layers_known(survey, cx, &row);
     let (storage, driver) = (row.driver.clone(), row.log_driver.clone());
+    let known = Known {
+        driver: storage,
+        loads_as: name.filter(|_| config.is_some() && refused.is_none()),
+    };
     let log_path = row.log_path.clone();
     let has_run = row.started_at.is_some();
     survey.put(row);
@@ -136,13 +179,16 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> O
     survey.defects(Severity::Warning, &config_path, c.defects);
     survey.defects(Severity::Warning, &host_path, h.defects);
     let none = survey.logs.len();
-    log::survey(survey, id, dir, driver.as_deref(), log_path.as_deref());
+    log::survey(survey, id, dir);
+    if let (Some("json-file"), Some(path)) = (driver.as_deref(), log_path) {
+        log::elsewhere(survey, dir, &config_path, &path);
+    }
     if has_run && survey.logs.len() == none {
         // A log is made when a container starts, even an empty one.
         let gone = match driver.as_deref() {
-            Some("json-file") => log_path.map_or_else(|| dir.clone(), EvidencePath::new),
+            Some("json-file") => log::own(dir),
             Some("local") => dir.join("local-logs/container.log"),
-            _ => return storage,
+            _ => return known,
         };
         survey.problem(
             Severity::Warning,
@@ -151,7 +197,7 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> O
             "all else of the container",
         );
     }
-    storage
+    known
 }
 
 /// What the layer store does not say of a container's layers, said. Without config.v2.json nobody knows its driver.
@@ -244,7 +290,7 @@ fn state(row: &mut record::Container, c: &mut Fields<'_>) {
         () if row.running == 1 => "running",
         () if row.removing == 1 => "removing",
         () if row.dead == 1 => "dead",
-        () if row.started_at.is_none() => "created",
+        () if c.never("State.StartedAt") => "created",
         () => "exited",
     }
     .into();

@@ -1,5 +1,6 @@
 //! Images: `image/DRIVER/imagedb` (moby image/fs.go, image/image.go) and `repositories.json` (moby reference/store.go).
 
+use super::documents;
 use super::layer::Layers;
 use crate::engine::{Survey, sha256_hex};
 use crate::evidence::EvidencePath;
@@ -41,12 +42,21 @@ pub fn survey(
             .line(&metadata.join("lastUpdated"))
             .and_then(|t| crate::parse::time::rfc3339(t.as_bytes()));
         row.built_locally = i64::from(survey.evidence.exists(&metadata.join("builtLocally")));
-        let Some((value, source)) = survey.read_json(&path) else {
+        let Some(file) = survey.read_json(&path, &documents::IMAGE) else {
             survey.put(row);
             continue;
         };
-        row.source_id = Some(source);
-        let mut f = Fields::new(&value);
+        let no_root = file.value.get("rootfs").is_none_or(Value::is_null);
+        let why = match &file.refused {
+            Some(why) => Some(format!("it cannot decode its config: {why}")),
+            None => no_root.then(|| "its config has no rootfs".into()),
+        };
+        if let Some(why) = why {
+            let what = format!("the engine does not load this image: {why}");
+            survey.problem(Severity::Warning, &path, what, "what could be read of it");
+        }
+        row.source_id = Some(file.source);
+        let mut f = Fields::new(&file.value);
         row.created_at = f.time("created");
         row.os = f.text("os");
         row.os_version = f.text("os.version");
@@ -125,6 +135,7 @@ fn history(survey: &mut Survey<'_>, image: i64, f: &mut Fields<'_>, made: &[Opti
             comment: s.text("comment"),
             empty_layer: empty,
             layer_id,
+            step: step.to_string(),
         });
         f.defects.append(&mut s.defects);
     }
@@ -132,7 +143,7 @@ fn history(survey: &mut Survey<'_>, image: i64, f: &mut Fields<'_>, made: &[Opti
 
 /// Reads `repositories.json`: every name of every image.
 pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, images: &Images) {
-    let Some((value, source)) = survey.read_json(path) else {
+    let Some(file) = survey.read_json(path, &documents::REPOSITORIES) else {
         // Every engine writes it when it starts.
         if !images.is_empty() && !survey.evidence.exists(path) {
             let what = "not there, though there are images: someone removed it";
@@ -140,8 +151,12 @@ pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, ima
         }
         return;
     };
+    if let Some(why) = &file.refused {
+        let what = format!("the engine does not start with this file: it cannot decode it: {why}");
+        survey.problem(Severity::Warning, path, what, "what could be read of it");
+    }
     let mut named = 0;
-    let mut f = Fields::new(&value);
+    let mut f = Fields::new(&file.value);
     for (repository, names) in f.members("Repositories") {
         let Some(names) = names.as_object() else {
             survey.problem(
@@ -183,7 +198,7 @@ pub fn references(survey: &mut Survey<'_>, engine: i64, path: &EvidencePath, ima
                 digest,
                 image_full_id: image.into(),
                 image_id: images.get(image).copied(),
-                source_id: Some(source),
+                source_id: Some(file.source),
             });
         }
     }

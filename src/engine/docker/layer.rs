@@ -1,6 +1,7 @@
 //! The layer store: `image/DRIVER/layerdb` (moby layer/filestore.go) and the driver's folders.
 
 use super::departure::Departure;
+use super::documents;
 use super::driver::Driver;
 use crate::engine::{Install, Survey};
 use crate::evidence::EvidencePath;
@@ -181,7 +182,7 @@ const CONTAINERD: &str = "io.containerd.metadata.v1.bolt/meta.db";
 /// Where a container's file system was mounted, by its OCI specification as containerd keeps it: JSON in a protobuf `Any`.
 fn mounted_at(spec: &[u8]) -> Option<EvidencePath> {
     let at = memchr::memchr(b'{', spec)?;
-    let spec = crate::parse::json::read(&spec[at..]).value;
+    let spec = crate::parse::json::read(&spec[at..], &documents::SPECIFICATION).value;
     let path = spec.get("root")?.get("path")?.as_str()?;
     Some(EvidencePath::new(path))
 }

@@ -22,18 +22,47 @@ fn rotation(name: &[u8], base: &[u8]) -> Option<(u64, bool)> {
     Some((n, gz))
 }
 
-/// The container's log files, oldest first. Where Docker keeps them is known; `LogPath` counts only when it leads to
-/// a file elsewhere.
-pub fn survey(
-    survey: &mut Survey<'_>,
-    container_id: i64,
-    dir: &EvidencePath,
-    driver: Option<&str>,
-    log_path: Option<&str>,
-) {
-    let json_name = [dir.file_name(), b"-json.log"].concat();
-    let mut sets = vec![
-        (dir.clone(), json_name.clone(), LogFormat::JsonFile, false),
+/// Where a container's json-file log is (moby container/container.go, StartLogger).
+pub fn own(dir: &EvidencePath) -> EvidencePath {
+    dir.join([dir.file_name(), b"-json.log"].concat())
+}
+
+/// Says that a container's `LogPath` names another file than its own log. The engine works the path out anew when it
+/// opens the log, and never reads what the file says.
+pub fn elsewhere(survey: &mut Survey<'_>, dir: &EvidencePath, config: &EvidencePath, path: &str) {
+    let (own, path) = (own(dir), EvidencePath::new(path));
+    let identity = |path| survey.evidence.stat(path).ok().map(|meta| meta.identity());
+    let there = identity(&path);
+    if path == own || there.is_some() && there == identity(&own) {
+        return;
+    }
+    // A data root that was moved or is mounted elsewhere: its containers name their old place.
+    let moved = path.file_name() == own.file_name()
+        && path.parent().file_name() == own.parent().file_name();
+    if moved && there.is_none() {
+        return;
+    }
+    let severity = if moved {
+        Severity::Note
+    } else {
+        Severity::Warning
+    };
+    let what = format!(
+        "LogPath names {}: the engine ignores that and reads the container's own log",
+        path.host()
+    );
+    survey.problem(severity, config, what, "the container's own log");
+}
+
+/// The container's log files, oldest first.
+pub fn survey(survey: &mut Survey<'_>, container_id: i64, dir: &EvidencePath) {
+    let sets = [
+        (
+            dir.clone(),
+            own(dir).file_name().to_vec(),
+            LogFormat::JsonFile,
+            false,
+        ),
         (
             dir.join("local-logs"),
             b"container.log".to_vec(),
@@ -47,17 +76,6 @@ pub fn survey(
             true,
         ),
     ];
-    if let (Some("json-file"), Some(path)) = (driver, log_path.map(EvidencePath::new))
-        && path != dir.join(&json_name)
-        && !path.file_name().is_empty()
-    {
-        sets.push((
-            path.parent(),
-            path.file_name().to_vec(),
-            LogFormat::JsonFile,
-            false,
-        ));
-    }
     let mut position = 0;
     let mut seen = HashSet::new();
     for (folder, base, format, cached) in sets {

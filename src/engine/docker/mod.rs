@@ -5,6 +5,7 @@
 
 mod container;
 mod departure;
+pub mod documents;
 mod driver;
 mod image;
 mod layer;
@@ -22,6 +23,7 @@ pub use lower::{entries, leads};
 
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
+use crate::parse::json::{self, Document};
 use crate::problem::Severity;
 use crate::record;
 
@@ -143,7 +145,7 @@ fn engine_id(survey: &mut Survey<'_>, root: &EvidencePath) -> Option<String> {
     let path = EvidencePath::new("etc/docker/key.json");
     // Not kept: the file holds a private key.
     let (bytes, _) = survey.read(&path)?;
-    let value = crate::parse::json::read(&bytes).value;
+    let value = json::read(&bytes, &Document::ANY).value;
     value
         .get("kid")
         .and_then(serde_json::Value::as_str)

@@ -1,11 +1,13 @@
 //! Networks: `network/files/local-kv.db` (moby libnetwork/network.go MarshalJSON, libnetwork/datastore; bolt, bucket
 //! `libnetwork`, a value is an 8-byte little-endian index and JSON).
 
+use super::documents;
 use crate::engine::Survey;
 use crate::evidence::EvidencePath;
 use crate::parse::bolt::{Bolt, Item};
-use crate::parse::json::{self, Fields};
-use crate::problem::Severity;
+use crate::parse::json::{self, Document, Fields};
+use crate::parse::time::{self, GoTime};
+use crate::problem::{Defect, Severity};
 use crate::record;
 use serde_json::{Value, json};
 
@@ -30,7 +32,7 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
         let (true, Item::Value(value)) = (key.starts_with(KEY), item) else {
             continue;
         };
-        let parsed = json::read(value.get(8..).unwrap_or_default());
+        let parsed = json::read(value.get(8..).unwrap_or_default(), &documents::NETWORK);
         survey.defects(Severity::Warning, &path, parsed.defects);
         if parsed.value.is_object() {
             network(survey, engine, source, &path, &parsed.value);
@@ -49,6 +51,12 @@ fn network(survey: &mut Survey<'_>, engine: i64, source: i64, path: &EvidencePat
         .and_then(|g| g.get("com.docker.network.generic"))
         .filter(|o| !o.is_null())
         .map(Value::to_string);
+    if let Some(text) = f.get("created").and_then(Value::as_str)
+        && time::go(text.as_bytes()) == GoTime::Refused
+    {
+        let what = format!("created is no time that Docker reads: {text}");
+        f.defects.push(Defect::new(what, "the other fields"));
+    }
     let row = record::Network {
         id,
         engine_id: engine,
@@ -75,12 +83,16 @@ fn network(survey: &mut Survey<'_>, engine: i64, source: i64, path: &EvidencePat
 /// Subnets as `docker network inspect` shows them: what was asked for, completed by what was given. Both are JSON in
 /// strings, one nested once more.
 fn ipam(f: &mut Fields<'_>, config: &str, info: &str) -> Vec<Value> {
-    let mut list = |key: &str| {
-        f.text(key)
-            .and_then(|t| serde_json::from_str::<Vec<Value>>(&t).ok())
-            .unwrap_or_default()
+    let mut list = |key: &str, kind: &Document| {
+        let read = json::read(f.text(key).unwrap_or_default().as_bytes(), kind).value;
+        match read {
+            Value::Array(list) => list,
+            _ => Vec::new(),
+        }
     };
-    let (config, info) = (list(config), list(info));
+    // libnetwork reads what was given into maps, whose keys keep their case.
+    let config = list(config, &documents::IPAM_ASKED);
+    let info = list(info, &Document::ANY);
     let text = |v: Option<&Value>, key: &str| {
         v.and_then(|v| v.get(key))
             .and_then(Value::as_str)
@@ -91,7 +103,7 @@ fn ipam(f: &mut Fields<'_>, config: &str, info: &str) -> Vec<Value> {
         .map(|i| {
             let (asked, given) = (config.get(i), info.get(i));
             let data: Option<Value> =
-                text(given, "IPAMData").and_then(|t| serde_json::from_str(&t).ok());
+                text(given, "IPAMData").map(|t| json::read(t.as_bytes(), &Document::ANY).value);
             let gateway = text(data.as_ref(), "Gateway")
                 .map(|g| g.split('/').next().unwrap_or_default().to_owned());
             json!({

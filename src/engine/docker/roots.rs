@@ -1,5 +1,6 @@
 //! Where Docker's data root is: what the analyst says, else what the host's configuration says, else the usual places.
 
+use super::documents;
 use crate::engine::{Install, METADATA_LIMIT, Survey};
 use crate::evidence::{self, EvidencePath};
 use crate::parse::json::Fields;
@@ -199,11 +200,15 @@ fn is_uid_gid(name: &[u8]) -> bool {
 
 /// The data root a daemon.json names, if any, and its source.
 fn configured(survey: &mut Survey<'_>, path: &EvidencePath) -> Option<(Option<String>, i64)> {
-    let (value, source) = survey.read_json(path)?;
-    let mut fields = Fields::new(&value);
+    let file = survey.read_json(path, &documents::DAEMON)?;
+    let mut fields = Fields::new(&file.value);
     let root = fields.text("data-root").or_else(|| fields.text("graph"));
     survey.defects(Severity::Warning, path, fields.defects);
-    Some((root, source))
+    if let Some(why) = file.refused {
+        let what = format!("the engine does not start with this file: {why}");
+        survey.problem(Severity::Warning, path, what, "the data root it names");
+    }
+    Some((root, file.source))
 }
 
 fn options(survey: &mut Survey<'_>, path: &EvidencePath, named: &mut Vec<(String, String)>) {

@@ -1,6 +1,7 @@
 //! Swarm membership: `swarm/docker-state.json` (moby daemon/cluster/noderunner.go), `swarm/state.json` (swarmkit
 //! node/node.go) and the node's certificate.
 
+use super::documents;
 use crate::engine::Survey;
 use crate::evidence::EvidencePath;
 use crate::parse::json::Fields;
@@ -12,13 +13,13 @@ use crate::record;
 pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
     let folder = root.join("swarm");
     let path = folder.join("docker-state.json");
-    let Some((value, source)) = survey.read_json(&path) else {
+    let Some(state) = survey.read_json(&path, &documents::SWARM) else {
         return;
     };
-    let mut f = Fields::new(&value);
+    let mut f = Fields::new(&state.value);
     let peers = survey
-        .read_json(&folder.join("state.json"))
-        .map(|(v, _)| v)
+        .read_json(&folder.join("state.json"), &documents::PEERS)
+        .map(|file| file.value)
         .filter(|v| v.is_array());
     let cert_path = folder.join("certificates/swarm-node.crt");
     let cert = survey.read(&cert_path).and_then(|(pem, _)| {
@@ -45,7 +46,7 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
         remote_addr: f.text("RemoteAddr"),
         data_path_port: f.int("DataPathPort"),
         peers: peers.map_or_else(|| "[]".into(), |p| p.to_string()),
-        source_id: Some(source),
+        source_id: Some(state.source),
     };
     survey.defects(Severity::Warning, &path, f.defects);
     survey.put(row);

@@ -1,16 +1,18 @@
 //! Traces: what stands in a data root of containers, layers, images and volumes, owned or not, each with its own times.
 //! `schema/trace.sql` names the kinds. Who belongs to nobody is the queries' to say.
 
+use super::documents;
 use super::driver::Driver;
 use crate::engine::{METADATA_LIMIT, Survey};
 use crate::evidence::walk::{Buffer, OpenDir, Top};
 use crate::evidence::{Error, Evidence, EvidencePath, Meta};
 use crate::parse::bolt::Bolt;
 use crate::parse::carve;
+use crate::parse::json;
 use crate::problem::{Defect, Problem, Severity};
 use crate::record;
 use crate::text::lossless;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 
@@ -170,7 +172,7 @@ impl Tracing<'_, '_> {
             "mount-record",
             |folder, name, _| {
                 let line = |file: &str| Value::from(folder.line(&format!("{name}/{file}")));
-                let detail = json!({"mount_id": line("mount-id"), "init_id": line("init-id"), "parent": line("parent")});
+                let detail = serde_json::json!({"mount_id": line("mount-id"), "init_id": line("init-id"), "parent": line("parent")});
                 Some((Some(name.into()), Some(detail)))
             },
         );
@@ -181,12 +183,14 @@ impl Tracing<'_, '_> {
         let pulled = format!("{store}/distribution/v2metadata-by-diffid/sha256");
         self.folder(&pulled, "pulled", |folder, name, _| {
             let text = folder.line(name).unwrap_or_default();
-            let list: Vec<Value> = serde_json::from_str(&text).unwrap_or_default();
+            let list = json::read(text.as_bytes(), &documents::PULLED).value;
             let from: BTreeSet<&str> = list
-                .iter()
+                .as_array()
+                .into_iter()
+                .flatten()
                 .filter_map(|v| v.get("SourceRepository")?.as_str())
                 .collect();
-            let detail = json!({"repositories": from});
+            let detail = serde_json::json!({"repositories": from});
             Some((Some(format!("sha256:{name}")), Some(detail)))
         });
         let tmp = format!("{store}/layerdb/tmp");
@@ -206,7 +210,7 @@ impl Tracing<'_, '_> {
                 return None;
             }
             let built = memchr::memmem::find(in_use, name.as_bytes()).is_some();
-            let detail = json!({"driver": driver.name, "buildkit": built});
+            let detail = serde_json::json!({"driver": driver.name, "buildkit": built});
             Some((Some(name.into()), Some(detail)))
         });
         if !driver.is_layer(b"l") {

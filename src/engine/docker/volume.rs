@@ -1,6 +1,7 @@
 //! Volumes: `volumes/NAME/_data`, and what `volumes/metadata.db` says of them (moby volume/service/db.go, bolt, bucket
 //! `volumes`; volume/local/local.go).
 
+use super::documents;
 use crate::engine::{Marks, Survey};
 use crate::evidence::EvidencePath;
 use crate::parse::bolt::{Bolt, Item};
@@ -80,8 +81,8 @@ fn volume(
         if row.options.is_none() && survey.evidence.exists(&dir.join("opts.json")) {
             // What the local driver keeps: MountType, MountOpts, MountDevice.
             row.options = survey
-                .read_json(&dir.join("opts.json"))
-                .map(|(v, _)| v.to_string());
+                .read_json(&dir.join("opts.json"), &documents::VOLUME_OPTIONS)
+                .map(|file| file.value.to_string());
         }
         row.mount_point = survey.evidence.exists(&data).then(|| data.host());
         if !survey.evidence.exists(&dir) {
@@ -141,7 +142,7 @@ fn metadata(survey: &mut Survey<'_>, path: &EvidencePath) -> Vec<(String, Value,
     let mut rows = Vec::new();
     for (key, item) in entries.value {
         let Item::Value(bytes) = item else { continue };
-        let parsed = json::read(bytes);
+        let parsed = json::read(bytes, &documents::VOLUME);
         survey.defects(Severity::Warning, path, parsed.defects);
         rows.push((
             crate::text::lossless(key).into_owned(),
