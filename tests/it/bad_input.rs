@@ -223,7 +223,8 @@ fn truncated_and_wrong_metadata_lists_all_the_same() {
         ('a', "not valid JSON"),
         ('b', "empty file"),
         ('c', "NUL"),
-        ('d', "State.Running is a string"),
+        ('d', "State.Running is not a boolean"),
+        ('d', "the engine does not load this container"),
         ('f', "without config.v2.json"),
     ] {
         let n: i64 = one(

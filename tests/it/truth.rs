@@ -679,11 +679,7 @@ impl Diff<'_> {
             is_local = r.get::<_, String>(4).unwrap() == "local";
             match raw {
                 Some(raw) if is_local => ours.extend_from_slice(&raw),
-                Some(raw) => {
-                    let entry: Value = serde_json::from_slice(&raw).unwrap();
-                    ours.extend_from_slice(text(&entry["log"]).trim_end_matches('\n').as_bytes());
-                }
-                None => ours.extend_from_slice(r.get::<_, String>(1).unwrap().as_bytes()),
+                _ => ours.extend_from_slice(r.get::<_, String>(1).unwrap().as_bytes()),
             }
             if !r.get::<_, bool>(2).unwrap() {
                 ours.push(b'\n');
