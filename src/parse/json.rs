@@ -503,22 +503,28 @@ impl<'a> Decoder<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            match self.bytes.get(self.at) {
+            let rest = &self.bytes[self.at.min(self.bytes.len())..];
+            let found = memchr::memchr2(b'"', b'\\', rest);
+            let part = &rest[..found.unwrap_or(rest.len())];
+            if part.iter().fold(false, |any, &b| any | (b < 0x20)) {
+                self.at += part.iter().take_while(|b| **b >= 0x20).count();
+                return self.fail("a control character in a string");
+            }
+            self.at += part.len();
+            match found.map(|n| rest[n]) {
                 None => return self.fail("it is cut short"),
                 Some(b'"') => {
                     let range = start..self.at;
                     self.at += 1;
                     return Ok(Token { range, escaped });
                 }
-                Some(b'\\') => {
+                Some(_) => {
                     escaped = true;
                     match escape(self.bytes, self.at + 1) {
                         Ok((_, next)) => self.at = next,
                         Err(what) => return self.fail(what),
                     }
                 }
-                Some(0..0x20) => return self.fail("a control character in a string"),
-                Some(_) => self.at += 1,
             }
         }
     }
@@ -774,7 +780,7 @@ impl<'a> Decoder<'a> {
                 );
                 self.note(Defect::at(at, what, "the value, as Docker reads it"));
             }
-            next = n;
+            next = n + 1;
             let field = object.entry(*name).or_insert(Value::Null);
             self.value(shape, field)?;
             self.way.pop();
@@ -1079,10 +1085,11 @@ impl<'a> Fields<'a> {
         Fields { value, defects }
     }
 
-    /// The value at a path like `State.Health.Status`, unless absent or null.
+    /// The value at a path like `State.Health.Status`, or of a field with that name, unless absent or null.
     pub fn get(&self, path: &str) -> Option<&'a Value> {
-        path.split('.')
-            .try_fold(self.value, |v, key| v.get(key))
+        let whole = self.value.get(path);
+        whole
+            .or_else(|| path.split('.').try_fold(self.value, |v, key| v.get(key)))
             .filter(|v| !v.is_null())
     }
 
