@@ -3,7 +3,7 @@
 use crate::batch::{LogBatch, LogHead, Stream, Untimed};
 use crate::engine::{LogFormat, LogPlan};
 use crate::evidence::{Evidence, EvidenceFile};
-use crate::parse::{json_log, local_log};
+use crate::parse::{json, json_log, local_log};
 use crate::problem::{Defect, Problem, Severity};
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -19,6 +19,10 @@ const BOMB: u64 = 16 << 30;
 const PARTS: usize = 10_000;
 /// Bytes that cannot be read, at least, when one cannot.
 const BAD_BLOCK: u64 = 4096;
+/// Most bytes of an entry that goes on over several lines, which Docker reads and does not write.
+const SPREAD: usize = 64 * 1024;
+/// Most bytes of a piece that are looked at in vain for such entries.
+const IN_VAIN: usize = 64 << 20;
 /// Most entries of one line that are told apart: Docker writes one.
 const ON_A_LINE: usize = 1000;
 /// Faulty entries of one piece that are named one by one.
@@ -250,6 +254,8 @@ struct Lines<'p> {
     batch: LogBatch,
     scratch: String,
     faults: usize,
+    /// Bytes that were looked at in vain for lines that an entry goes on over.
+    in_vain: usize,
 }
 
 impl<'p> Lines<'p> {
@@ -259,6 +265,7 @@ impl<'p> Lines<'p> {
             batch: batch(plan),
             scratch: String::new(),
             faults: 0,
+            in_vain: 0,
         }
     }
 
@@ -347,10 +354,38 @@ impl<'p> Lines<'p> {
     fn lines(&mut self, buf: &[u8], base: u64) {
         let mut at = 0;
         while at < buf.len() {
-            let end = memchr::memchr(b'\n', &buf[at..]).map_or(buf.len(), |i| at + i);
+            let mut end = memchr::memchr(b'\n', &buf[at..]).map_or(buf.len(), |i| at + i);
+            if let Some(longer) = self.further_lines(&buf[at..], end - at) {
+                let what = "an entry goes on over several lines: Docker writes each on one";
+                self.fault(
+                    base + at as u64,
+                    what.into(),
+                    "the entry as Docker reads it",
+                );
+                end = at + longer;
+            }
             self.json(&buf[at..end], base + at as u64, end == buf.len());
             at = end + 1;
         }
+    }
+
+    /// Where the lines end that the object on the first of them, which has this length, goes on over.
+    fn further_lines(&mut self, buf: &[u8], first: usize) -> Option<usize> {
+        // Docker ends each line with the object.
+        let line = buf[..first].trim_ascii_end();
+        if line.ends_with(b"}") || !buf[..first].starts_with(b"{") || first == buf.len() {
+            return None;
+        }
+        if self.in_vain > IN_VAIN {
+            return None;
+        }
+        let within = &buf[..buf.len().min(SPREAD)];
+        let Some(used) = json::passed(within).filter(|used| *used > first) else {
+            self.in_vain += within.len();
+            return None;
+        };
+        let rest = memchr::memchr(b'\n', &buf[used..]);
+        Some(rest.map_or(buf.len(), |n| used + n))
     }
 
     /// A json-file line. Docker reads the file as a stream of objects, so that one line may have several.

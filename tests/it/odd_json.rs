@@ -239,6 +239,7 @@ const LINES: &[&str] = &[
     r#"{"log":"one\n","stream":"stdout","time":"2026-01-01T00:00:00.000000006Z"}{"log":"two\n","stream":"stdout","time":"2026-01-01T00:00:00.000000007Z"}"#,
     r#"{"log":"loose\n","stream":"stdout","TIME":"2026-01-01T0:00:01,5Z"}"#,
     r#"{"log":"deep\n","x":[[[[{"log":"no"}]]]],"stream":"stdout","time":"2026-01-01T00:00:02Z"}"#,
+    "{\"log\":\"spread\\n\",\n \"stream\":\"stdout\",\n\"time\":\"2026-01-01T00:00:02.5Z\"}",
     r#"{"log":"last\n","stream":"stdout","time":"2026-01-01T00:00:03Z"}"#,
 ];
 
@@ -405,10 +406,11 @@ fn odd_documents_say_what_the_engine_says() {
             );
         }
     }
-    assert_eq!(
-        problems(&db, "", "more than once"),
-        problems(&db, "", "Docker writes")
-    );
+    // LOG, two of log, log and null, ſtream, TIME.
+    let log = format!("{logs}-json.log");
+    assert_eq!(problems(&db, &log, "more than once or in another case"), 5);
+    assert_eq!(problems(&db, &log, "follows on the same line"), 1);
+    assert_eq!(problems(&db, &log, "goes on over several lines"), 1);
     // Whichever of two comes first.
     assert!(loaded(&twin) != loaded(&other), "one of two with one name");
     for id in [&twin, &other] {
@@ -505,4 +507,65 @@ fn an_option_in_another_case_is_none() {
         ),
         1
     );
+}
+
+/// Nulls where the engine's code follows a pointer.
+#[test]
+fn what_stops_the_engine_is_said() {
+    let engine = match Engine::start("fatal") {
+        Ok(engine) => engine,
+        Err(why) => return skip(&why),
+    };
+    engine.base_image();
+    let containers = engine.data_root().join("containers");
+    let mut host = Host { engine, containers };
+    let id = host.create("one");
+    let other = host.create("two");
+    host.engine.kill();
+    let fine = ["config.v2.json", "hostconfig.json"].map(|file| {
+        let path = host.containers.join(&id).join(file);
+        (fs::read_to_string(&path).unwrap(), path)
+    });
+    for (file, change, fatal) in [
+        (CONFIG, r#""Config":null"#, true),
+        (CONFIG, r#""State":null"#, true),
+        (CONFIG, r#""mountpoints":{"/x":null}"#, true),
+        (HOST, "", true),
+        (
+            CONFIG,
+            r#""NetworkSettings":null,"MountPoints":null"#,
+            false,
+        ),
+        (CONFIG, r#""Name":"one""#, false),
+    ] {
+        host.change(&id, file, |text| match change {
+            "" => "null".into(),
+            members => {
+                let open = text.trim_end().strip_suffix('}').unwrap();
+                format!("{open},{members}}}")
+            }
+        });
+        let (_dir, case) = ingest(&host.engine.root(), 1);
+        let db = open(&case);
+        let started = host.engine.restart();
+        assert_eq!(started.is_err(), fatal, "{change}: {started:?}");
+        let said = problems(
+            &db,
+            &id,
+            "the engine does not start while this container is there",
+        );
+        assert_eq!(said, i64::from(fatal), "{change}");
+        assert_eq!(problems(&db, &other, ""), 0);
+        if change.contains("Name\"") {
+            assert!(
+                !host.engine.docker(&["inspect", "one"]).ok,
+                "docker does not find it"
+            );
+            assert_eq!(problems(&db, &id, "has no slash before it"), 1);
+        }
+        host.engine.kill();
+        for (text, path) in &fine {
+            fs::write(path, text).unwrap();
+        }
+    }
 }

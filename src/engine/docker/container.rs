@@ -88,9 +88,32 @@ fn refused(config: Option<&JsonFile>, host: Option<&JsonFile>, full_id: &str) ->
         let own = config.value.get("ID")?.as_str()?;
         (own != full_id).then(|| format!("config.v2.json says its ID is {own}"))
     };
+    let system = || {
+        let os = config.value.get("OS")?.as_str()?;
+        let other = !os.is_empty() && !os.eq_ignore_ascii_case("linux");
+        other.then(|| format!("its OS is {os}"))
+    };
     decoded("config.v2.json", config)
         .or_else(|| decoded("hostconfig.json", host?))
         .or_else(other)
+        .or_else(system)
+}
+
+/// What in a container's files stops the engine when it starts: a pointer that its code follows and that is nil then.
+fn fatal(config: Option<&JsonFile>, host: Option<&JsonFile>) -> Option<&'static str> {
+    let config = &config.filter(|file| file.refused.is_none())?.value;
+    let null = |name: &str| config.get(name).is_some_and(Value::is_null);
+    let host = host.filter(|file| file.refused.is_none());
+    let mounts = config.get("MountPoints").and_then(Value::as_object);
+    match () {
+        () if null("State") => Some("State is null"),
+        () if host.is_some_and(|file| file.value.is_null()) => Some("hostconfig.json is null"),
+        () if null("Config") || config.get("Config").is_none() => Some("it has no Config"),
+        () if mounts.is_some_and(|all| all.values().any(Value::is_null)) => {
+            Some("a mount point is null")
+        }
+        () => None,
+    }
 }
 
 /// Reads a container.
@@ -119,6 +142,15 @@ fn container(survey: &mut Survey<'_>, cx: &Context<'_>, dir: &EvidencePath) -> K
         let what = format!("the engine does not load this container: {why}");
         let kept = "what could be read of it, under its directory's name";
         survey.problem(Severity::Warning, &config_path, what, kept);
+    }
+    if let Some(why) = fatal(config.as_ref(), host.as_ref()).filter(|_| refused.is_none()) {
+        let what = format!("the engine does not start while this container is there: {why}");
+        survey.problem(
+            Severity::Warning,
+            &config_path,
+            what,
+            "what could be read of it",
+        );
     }
     let source_id = config.as_ref().map(|file| file.source);
     let hostconfig_source_id = host.as_ref().map(|file| file.source);
