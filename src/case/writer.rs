@@ -86,6 +86,8 @@ pub struct Writer<'c> {
     hash: Insert<'c>,
     xattr: Statement<'c>,
     log: Numbered<'c>,
+    /// Gives a run of entries without a time one: few have none, and a column less to insert is felt.
+    near: Statement<'c>,
     attrs: Statement<'c>,
     problem: Statement<'c>,
     next_file: i64,
@@ -132,7 +134,8 @@ impl<'c> Writer<'c> {
             file: Numbered::new(db, "file", FILE),
             hash: Insert::new(db, "file_hash", &["file_id", "sha256"]),
             xattr: db.prepare("INSERT OR REPLACE INTO file_xattr (file_id, name, value) VALUES (?, ?, ?)")?,
-            log: Numbered::new(db, "log_entry", &["log_file_id", "offset", "ts", "ts_near", "stream", "line", "partial", "attrs_id", "raw"]),
+            log: Numbered::new(db, "log_entry", &["log_file_id", "offset", "ts", "stream", "line", "partial", "attrs_id", "raw"]),
+            near: db.prepare("UPDATE log_entry SET ts_near = ? WHERE id BETWEEN ? AND ?")?,
             attrs: db.prepare("INSERT INTO log_attrs (id, json) VALUES (?, ?)")?,
             problem: db.prepare("INSERT INTO problem (host_id, severity, path, offset, what, kept) VALUES (?, ?, ?, ?, ?, ?)")?,
             next_file: firsts.file,
@@ -440,19 +443,6 @@ impl<'c> Writer<'c> {
                 (self.last_ts, self.no_ts_since) = (None, None);
             }
         }
-        let mut last = self.last_ts;
-        let first = match last {
-            Some(_) => None,
-            None => b.rows.iter().find_map(|row| row.head.ts),
-        };
-        if let Some(ts) = first
-            && let Some(since) = self.no_ts_since.take()
-        {
-            self.db.execute(
-                "UPDATE log_entry SET ts_near = ? WHERE id BETWEEN ? AND ?",
-                [ts, since, self.next_log - 1],
-            )?;
-        }
         let mut attrs = Vec::with_capacity(b.rows.len());
         for row in &b.rows {
             attrs.push(self.attrs_id(b.texts(row).1)?);
@@ -462,15 +452,8 @@ impl<'c> Writer<'c> {
             s.set(1, b.file)?;
             s.set(2, row.head.offset as i64)?;
             s.set(3, row.head.ts)?;
-            match row.head.ts {
-                Some(_) => {
-                    last = row.head.ts;
-                    s.set(4, Null)?;
-                }
-                None => s.set(4, last.or(first).unwrap_or(b.mtime))?,
-            }
             s.set(
-                5,
+                4,
                 match row.head.stream {
                     Stream::Stdout => Some("stdout"),
                     Stream::Stderr => Some("stderr"),
@@ -478,20 +461,51 @@ impl<'c> Writer<'c> {
                 },
             )?;
             if row.plain {
-                s.set(6, Text(line))?;
+                s.set(5, Text(line))?;
             } else {
-                s.set(6, text::lossless(line).as_ref())?;
+                s.set(5, text::lossless(line).as_ref())?;
             }
-            s.set(7, row.head.partial)?;
-            s.set(8, attrs[i])?;
-            s.set(9, (!raw.is_empty()).then_some(Blob(raw)))
+            s.set(6, row.head.partial)?;
+            s.set(7, attrs[i])?;
+            s.set(8, (!raw.is_empty()).then_some(Blob(raw)))
         })?;
-        self.last_ts = last;
-        if last.is_none() && !b.rows.is_empty() {
-            self.no_ts_since.get_or_insert(self.next_log);
-        }
+        self.times_near(b)?;
         self.next_log += b.rows.len() as i64;
         self.counts.log_entries += b.rows.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the entries of a batch just written that have no time that of the one before: `ts_near` in schema/log.sql.
+    fn times_near(&mut self, b: &LogBatch) -> rusqlite::Result<()> {
+        let ids = self.next_log..;
+        let mut rows = ids.zip(b.rows.iter().map(|row| row.head.ts)).peekable();
+        if self.last_ts.is_none() {
+            // None of this log had a time yet.
+            let first = b.rows.iter().find_map(|row| row.head.ts);
+            if let Some(since) = self.no_ts_since
+                && first.is_some()
+            {
+                self.near.execute((first, since, self.next_log - 1))?;
+            }
+            self.last_ts = first;
+            self.no_ts_since = match (first, self.no_ts_since) {
+                (None, None) if !b.rows.is_empty() => Some(self.next_log),
+                (None, since) => since,
+                (Some(_), _) => None,
+            };
+        }
+        while let Some((id, ts)) = rows.next() {
+            if ts.is_some() {
+                self.last_ts = ts;
+                continue;
+            }
+            let mut end = id;
+            while let Some((next, _)) = rows.next_if(|(_, ts)| ts.is_none()) {
+                end = next;
+            }
+            let near = self.last_ts.unwrap_or(b.mtime);
+            self.near.execute((near, id, end))?;
+        }
         Ok(())
     }
 
