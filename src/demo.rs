@@ -1,9 +1,10 @@
 //! The sample host that comes with dof: a small real Docker host, packed as GNU tar, unpacked into a folder of ours.
 //!
-//! Without root the host unpacks as far as the kernel allows: owners become the user's own and `trusted.*`
-//! attributes (opaque directories) are left out; whiteouts any user may make.
+//! Without root, or as root of a container, the host unpacks as far as the kernel allows: owners become the user's own and
+//! `trusted.*` attributes (opaque directories) are left out; whiteouts any user may make.
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -57,12 +58,11 @@ fn pax_records(data: &[u8]) -> HashMap<String, Vec<u8>> {
 /// Unpacks a tar we packed ourselves (GNU tar, posix format, attributes included): its names lead nowhere else.
 fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
     let root = rustix::process::geteuid().is_root();
-    let lenient = |done: rustix::io::Result<()>| {
-        if root {
-            done.map_err(io::Error::from)
-        } else {
-            Ok(())
-        }
+    // Root of a container may not do all that root may, and has not all users.
+    let lenient = |done: rustix::io::Result<()>| match done {
+        Err(Errno::PERM | Errno::INVAL) => Ok(()),
+        Err(e) if root => Err(io::Error::from(e)),
+        _ => Ok(()),
     };
     let mut archive = tar::Archive::new(tar);
     let mut pax = HashMap::new();
@@ -111,7 +111,7 @@ fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
                     FileType::BlockDevice
                 };
                 match node(kind) {
-                    Err(rustix::io::Errno::PERM) if !root => continue,
+                    Err(Errno::PERM) => continue,
                     done => done?,
                 }
             }
@@ -129,13 +129,9 @@ fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
         let owner = rustix::fs::Uid::from_raw(number("uid", header.uid()?));
         let group = rustix::fs::Gid::from_raw(number("gid", header.gid()?));
         if root {
-            rustix::fs::chownat(
-                CWD,
-                &path,
-                Some(owner),
-                Some(group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?;
+            let (owner, group) = (Some(owner), Some(group));
+            let of_the_link = AtFlags::SYMLINK_NOFOLLOW;
+            lenient(rustix::fs::chownat(CWD, &path, owner, group, of_the_link))?;
         }
         if header.entry_type() != tar::EntryType::Symlink {
             // Without root one reads only what one may: overlay2's work directories have no permissions at all.
