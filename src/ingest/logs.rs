@@ -248,6 +248,14 @@ fn further(mut s: Sequence) -> (LogBatch, Vec<LogTask>) {
     }
 }
 
+/// Where to go on in a line.
+enum Next {
+    /// At another entry.
+    At(usize),
+    /// At the same place of a longer line: the entry goes on over lines that follow.
+    Longer(usize),
+}
+
 /// Entries on their way into a batch.
 struct Lines<'p> {
     plan: &'p LogPlan,
@@ -354,56 +362,49 @@ impl<'p> Lines<'p> {
     fn lines(&mut self, buf: &[u8], base: u64) {
         let mut at = 0;
         while at < buf.len() {
-            let mut end = memchr::memchr(b'\n', &buf[at..]).map_or(buf.len(), |i| at + i);
-            if let Some(longer) = self.further_lines(&buf[at..], end - at) {
-                let what = "an entry goes on over several lines: Docker writes each on one";
-                self.fault(
-                    base + at as u64,
-                    what.into(),
-                    "the entry as Docker reads it",
-                );
-                end = at + longer;
-            }
-            self.json(&buf[at..end], base + at as u64, end == buf.len());
-            at = end + 1;
+            let end = memchr::memchr(b'\n', &buf[at..]).map_or(buf.len(), |i| at + i);
+            at += self.json(&buf[at..], end - at, base + at as u64) + 1;
         }
     }
 
-    /// Where the lines end that the object on the first of them, which has this length, goes on over.
+    /// A json-file line, with what follows it; how many bytes were used. Docker reads the file as a stream of objects: one line
+    /// may have several, and one object may go on over several lines.
+    fn json(&mut self, buf: &[u8], first: usize, offset: u64) -> usize {
+        let (mut at, mut end) = (0, first);
+        for n in 0.. {
+            let here = offset + at as u64;
+            if n == ON_A_LINE {
+                let what = format!("more than {ON_A_LINE} entries on one line");
+                self.fault(here, what, "the bytes of the others, as one entry");
+                self.torn(here, &buf[at..end]);
+                break;
+            }
+            match self.json_entry(&buf[at..], end - at, here) {
+                Some(Next::At(more)) => at += more,
+                Some(Next::Longer(longer)) => end = at + longer,
+                None => break,
+            }
+        }
+        end
+    }
+
+    /// Where the line ends that the object on the first one goes on to; that one has this length.
     fn further_lines(&mut self, buf: &[u8], first: usize) -> Option<usize> {
-        // Docker ends each line with the object.
-        let line = buf[..first].trim_ascii_end();
-        if line.ends_with(b"}") || !buf[..first].starts_with(b"{") || first == buf.len() {
+        if first == buf.len() || !buf.trim_ascii_start().starts_with(b"{") {
             return None;
         }
         if self.in_vain > IN_VAIN {
             return None;
         }
-        let within = &buf[..buf.len().min(SPREAD)];
-        let Some(used) = json::passed(within).filter(|used| *used > first) else {
-            self.in_vain += within.len();
-            return None;
+        let used = match json::passed(&buf[..buf.len().min(first + SPREAD)]) {
+            Ok(used) => used,
+            Err(at) => {
+                self.in_vain += at;
+                return None;
+            }
         };
         let rest = memchr::memchr(b'\n', &buf[used..]);
-        Some(rest.map_or(buf.len(), |n| used + n))
-    }
-
-    /// A json-file line. Docker reads the file as a stream of objects, so that one line may have several.
-    fn json(&mut self, line: &[u8], offset: u64, unended: bool) {
-        let mut at = 0;
-        for n in 0.. {
-            let here = offset + at as u64;
-            if n == ON_A_LINE {
-                let rest = &line[at..];
-                let what = format!("more than {ON_A_LINE} entries on one line");
-                self.fault(here, what, "the bytes of the others, as one entry");
-                return self.torn(here, rest);
-            }
-            match self.json_entry(&line[at..], here, unended) {
-                Some(more) => at += more,
-                None => return,
-            }
-        }
+        Some(rest.map_or(buf.len(), |n| used + n)).filter(|end| *end > first)
     }
 
     /// Bytes that are no entry.
@@ -417,8 +418,10 @@ impl<'p> Lines<'p> {
         self.batch.push(head, bytes, b"", bytes);
     }
 
-    /// The first entry of what is left of a line; where another begins, if one does.
-    fn json_entry(&mut self, line: &[u8], offset: u64, unended: bool) -> Option<usize> {
+    /// The first entry of what is left of a line, which has this length. Where to go on, if there is more.
+    fn json_entry(&mut self, buf: &[u8], length: usize, offset: u64) -> Option<Next> {
+        let line = &buf[..length];
+        let unended = length == buf.len();
         if line.is_empty() {
             return None;
         }
@@ -475,6 +478,12 @@ impl<'p> Lines<'p> {
                 next
             }
             Err(defect) => {
+                if let Some(longer) = self.further_lines(buf, length) {
+                    self.scratch = scratch;
+                    let what = "an entry goes on over several lines: Docker writes each on one";
+                    self.fault(offset, what.into(), "the entry as Docker reads it");
+                    return Some(Next::Longer(longer));
+                }
                 // After a power cut a new entry may begin where a torn one ends, without a newline between.
                 let next = memchr::memmem::rfind(line, b"{\"log\":").filter(|&at| at > 0);
                 let torn = next.unwrap_or(line.len());
@@ -491,7 +500,7 @@ impl<'p> Lines<'p> {
             }
         };
         self.scratch = scratch;
-        next
+        next.map(Next::At)
     }
 
     /// Frames of the local driver; how many bytes were used.
@@ -550,6 +559,13 @@ impl<'p> Lines<'p> {
     }
 
     fn done(mut self) -> LogBatch {
+        if self.in_vain > IN_VAIN {
+            let what = "too many lines that begin an entry and do not end it";
+            let kept = "their bytes; entries over several lines were no longer put together";
+            self.batch
+                .problems
+                .push(Defect::new(what, kept).in_file(Severity::Warning, self.plan.path.host()));
+        }
         if self.faults > NAMED {
             let what = format!(
                 "{} more faulty entries in this part of the log",

@@ -117,11 +117,11 @@ pub fn first(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// The length of the value that the bytes begin with, and of blanks before it; `None` when that is no JSON.
-pub fn passed(bytes: &[u8]) -> Option<usize> {
+/// The length of the value that the bytes begin with, and of blanks before it; where they are no JSON otherwise.
+pub fn passed(bytes: &[u8]) -> Result<usize, usize> {
     let mut decoder = Decoder::new(bytes);
-    decoder.skip().ok()?;
-    Some(decoder.at)
+    decoder.skip().map_err(|fault| fault.at)?;
+    Ok(decoder.at)
 }
 
 /// How many values a document has, or more where it is damaged.
@@ -1085,11 +1085,10 @@ impl<'a> Fields<'a> {
         Fields { value, defects }
     }
 
-    /// The value at a path like `State.Health.Status`, or of a field with that name, unless absent or null.
+    /// The value at a path like `State.Health.Status`, unless absent or null.
     pub fn get(&self, path: &str) -> Option<&'a Value> {
-        let whole = self.value.get(path);
-        whole
-            .or_else(|| path.split('.').try_fold(self.value, |v, key| v.get(key)))
+        path.split('.')
+            .try_fold(self.value, |v, key| v.get(key))
             .filter(|v| !v.is_null())
     }
 
@@ -1103,7 +1102,18 @@ impl<'a> Fields<'a> {
 
     /// A string; empty ones are `None`.
     pub fn text(&mut self, path: &str) -> Option<String> {
-        match self.get(path)? {
+        let value = self.get(path)?;
+        self.string(path, value)
+    }
+
+    /// The same of a field whose own name has a dot.
+    pub fn text_named(&mut self, name: &str) -> Option<String> {
+        let value = self.value.get(name).filter(|v| !v.is_null())?;
+        self.string(name, value)
+    }
+
+    fn string(&mut self, path: &str, value: &Value) -> Option<String> {
+        match value {
             Value::String(s) => (!s.is_empty()).then(|| s.clone()),
             v => {
                 self.wrong(path, v, "a string");
@@ -1269,6 +1279,14 @@ mod tests {
         ] {
             assert_eq!(folds(name, key), same, "{name} {key}");
         }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_is_no_path() {
+        let got = typed(r#"{"State.Pid":666,"Args.x":"y"}"#);
+        let mut f = Fields::new(&got.value);
+        assert_eq!((f.int("State.Pid"), f.text("Args.x")), (None, None));
+        assert_eq!(f.text_named("Args.x").as_deref(), Some("y"));
     }
 
     #[test]

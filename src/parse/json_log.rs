@@ -216,6 +216,24 @@ const NAMES: [&str; 4] = ["log", "stream", "attrs", "time"];
 /// The same as keys, with what follows them.
 const KEYS: [&[u8]; 4] = [b"\"log\":", b"\"stream\":", b"\"attrs\":", b"\"time\":"];
 
+/// Makes one object of several, a later key over an earlier one.
+fn merge(entry: &mut Entry<'_>, parts: &[&[u8]]) {
+    let mut all = serde_json::Map::new();
+    for part in parts {
+        let read = json::read(part, &ATTRS);
+        if read.refused.is_some() {
+            entry.wrong = Some("`attrs` has a value that is not a string");
+        }
+        if !read.defects.is_empty() {
+            entry.odd = entry.odd.or(Some("attrs"));
+        }
+        if let serde_json::Value::Object(more) = read.value {
+            all.extend(more);
+        }
+    }
+    entry.attrs = Some(Cow::Owned(serde_json::Value::Object(all).to_string()));
+}
+
 /// A place in a line.
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -239,6 +257,7 @@ impl<'a> Reader<'a> {
         };
         let mut decoded = false;
         let mut seen = [false; 4];
+        let mut attrs = Vec::new();
         self.expect(b'{', "not a JSON object")?;
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -260,6 +279,7 @@ impl<'a> Reader<'a> {
                 Some(n) if self.null() => {
                     if n == 2 {
                         entry.attrs = None;
+                        attrs.clear();
                     }
                 }
                 Some(0) => {
@@ -279,7 +299,7 @@ impl<'a> Reader<'a> {
                     }
                     None => entry.wrong = Some("`stream` is not a string"),
                 },
-                Some(2) => self.attrs(&mut entry)?,
+                Some(2) => self.attrs(&mut entry, &mut attrs)?,
                 Some(_) => match self.owned()? {
                     Some(text) => {
                         let nano = time::is_nano(text.as_bytes());
@@ -302,6 +322,9 @@ impl<'a> Reader<'a> {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
+                    if !attrs.is_empty() {
+                        merge(&mut entry, &attrs);
+                    }
                     return Ok((self.end(entry), decoded));
                 }
                 Some(_) => return Err("no `,` after a value"),
@@ -375,11 +398,16 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// Attributes: of the only object the text as it is, if it has strings and no key twice.
-    fn attrs(&mut self, entry: &mut Entry<'a>) -> Result<(), &'static str> {
+    /// Attributes: of the only object the text as it is, if it has strings and no key twice. All others go to `parts`.
+    fn attrs(
+        &mut self,
+        entry: &mut Entry<'a>,
+        parts: &mut Vec<&'a [u8]>,
+    ) -> Result<(), &'static str> {
         self.peek();
         let start = self.at;
         if entry.attrs.is_none()
+            && parts.is_empty()
             && let Some(text) = self.plain_attrs()
         {
             entry.attrs = Some(Cow::Borrowed(text));
@@ -392,22 +420,10 @@ impl<'a> Reader<'a> {
             entry.wrong = Some("`attrs` is not an object");
             return Ok(());
         }
-        let read = json::read(text, &ATTRS);
-        if read.refused.is_some() {
-            entry.wrong = Some("`attrs` has a value that is not a string");
+        if let Some(Cow::Borrowed(before)) = entry.attrs.take() {
+            parts.push(before.as_bytes());
         }
-        if !read.defects.is_empty() {
-            entry.odd = entry.odd.or(Some("attrs"));
-        }
-        let before = entry.attrs.take();
-        let mut all = before.map_or(serde_json::Value::Null, |text| {
-            json::read(text.as_bytes(), &ATTRS).value
-        });
-        match (&mut all, read.value) {
-            (serde_json::Value::Object(all), serde_json::Value::Object(more)) => all.extend(more),
-            (all, more) => *all = more,
-        }
-        entry.attrs = Some(Cow::Owned(all.to_string()));
+        parts.push(text);
         Ok(())
     }
 
@@ -467,8 +483,8 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.at;
         match json::passed(&self.bytes[start..]) {
-            Some(used) => self.at += used,
-            None => return Err("a value is not valid JSON"),
+            Ok(used) => self.at += used,
+            Err(_) => return Err("a value is not valid JSON"),
         }
         Ok(&self.bytes[start..self.at])
     }

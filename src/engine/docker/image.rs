@@ -59,7 +59,7 @@ pub fn survey(
         let mut f = Fields::new(&file.value);
         row.created_at = f.time("created");
         row.os = f.text("os");
-        row.os_version = f.text("os.version");
+        row.os_version = f.text_named("os.version");
         row.architecture = f.text("architecture");
         row.variant = f.text("variant");
         row.author = f.text("author");
