@@ -1,11 +1,12 @@
 //! dof's reader of the engine's JSON against Go's own encoding/json: the same documents, through `tests/go/engine.go` and
 //! through dof, give the same values. `DOF_FUZZ_CASES` says how many documents (default 500, of each kind; CI sets more).
 
-use crate::support::{Need, has};
+use crate::support::{Need, has, run};
 use base64::Engine as _;
 use dof::engine::docker::documents as docs;
 use dof::parse::json::{self, Document, Shape};
 use dof::parse::{json_log, time};
+use dof::problem::Defect;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -441,8 +442,12 @@ impl Maker {
 }
 
 /// Whether dof sees what Go sees.
-fn agrees(document: &Document, bytes: &[u8], told: &Told) -> Result<(), String> {
+fn agrees(document: &Document, bytes: &[u8], told: &Told, strict: bool) -> Result<(), String> {
     let read = json::read(bytes, document);
+    let loose = |d: &Defect| d.what.contains("Go before 1.20");
+    if strict && told.stop && read.defects.iter().any(loose) {
+        return Ok(());
+    }
     if read.refused.is_some() == told.error.is_empty() {
         return Err(format!("refused: {:?}, Go: {:?}", read.refused, told.error));
     }
@@ -531,6 +536,9 @@ fn go_reads_the_same() {
         }
     }
     let told = ask_go(&asked);
+    // Later ones refuse loose times; Docker 20.10 was built with this one.
+    let version = run("go", &["version"]).unwrap().out;
+    let strict = !version.contains("go1.19");
     let mut faults = Vec::new();
     let (mut good, mut typed) = (0, 0);
     for ((kind, bytes), told) in asked.iter().zip(&told) {
@@ -538,7 +546,7 @@ fn go_reads_the_same() {
         let agreed = if *kind == "log" {
             line_agrees(bytes, told)
         } else {
-            agrees(document, bytes, told)
+            agrees(document, bytes, told, strict)
         };
         good += usize::from(told.error.is_empty());
         typed += usize::from(!told.error.is_empty() && !told.stop);

@@ -679,7 +679,13 @@ impl Diff<'_> {
             is_local = r.get::<_, String>(4).unwrap() == "local";
             match raw {
                 Some(raw) if is_local => ours.extend_from_slice(&raw),
-                _ => ours.extend_from_slice(r.get::<_, String>(1).unwrap().as_bytes()),
+                // The column has NUL written out.
+                Some(raw) => {
+                    let mut scratch = String::new();
+                    let entry = dof::parse::json_log::parse(&raw, &mut scratch).unwrap();
+                    ours.extend_from_slice(entry.line.trim_end_matches('\n').as_bytes());
+                }
+                None => ours.extend_from_slice(r.get::<_, String>(1).unwrap().as_bytes()),
             }
             if !r.get::<_, bool>(2).unwrap() {
                 ours.push(b'\n');
