@@ -736,7 +736,8 @@ impl<'a> Decoder<'a> {
         let Value::Object(object) = slot else {
             return Ok(());
         };
-        let (mut seen, mut next) = (vec![false; fields.len()], 0);
+        debug_assert!(fields.len() <= 128);
+        let (mut seen, mut next) = (0u128, 0);
         let mut more = self.open(b'}')?;
         while more {
             self.peek()?;
@@ -773,13 +774,15 @@ impl<'a> Decoder<'a> {
                 );
                 self.note(Defect::at(at, what, "the value, as Docker reads it"));
             }
-            if std::mem::replace(&mut seen[n], true) {
+            let bit = 1u128 << (n % 128);
+            if seen & bit != 0 {
                 let what = format!(
                     "{} is there more than once: Docker writes it once, and reads each over those before",
                     self.path()
                 );
                 self.note(Defect::at(at, what, "the value, as Docker reads it"));
             }
+            seen |= bit;
             next = n + 1;
             let field = object.entry(*name).or_insert(Value::Null);
             self.value(shape, field)?;

@@ -47,10 +47,10 @@ pub fn parse<'a>(line: &'a [u8], scratch: &'a mut String) -> Result<Entry<'a>, D
     };
     match reader.object(scratch) {
         Ok((entry, false)) => Ok(entry),
-        Ok((entry, true)) => Ok(Entry {
-            line: scratch,
-            ..entry
-        }),
+        Ok((mut entry, true)) => {
+            entry.line = scratch;
+            Ok(entry)
+        }
         Err(what) => Err(Defect::at(reader.at as u64, what, "the line as it is")),
     }
 }
@@ -261,7 +261,8 @@ impl<'a> Reader<'a> {
         self.expect(b'{', "not a JSON object")?;
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok((self.end(entry), false));
+            self.end(&mut entry);
+            return Ok((entry, false));
         }
         let mut before = None;
         loop {
@@ -325,7 +326,8 @@ impl<'a> Reader<'a> {
                     if !attrs.is_empty() {
                         merge(&mut entry, &attrs);
                     }
-                    return Ok((self.end(entry), decoded));
+                    self.end(&mut entry);
+                    return Ok((entry, decoded));
                 }
                 Some(_) => return Err("no `,` after a value"),
                 None => return Err("the line is cut short"),
@@ -350,18 +352,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over the NULs and blanks after the object.
-    fn end(&mut self, entry: Entry<'a>) -> Entry<'a> {
+    fn end(&mut self, entry: &mut Entry<'a>) {
         let rest = &self.bytes[self.at..];
-        let canonical = self.canonical && rest.is_empty() && entry.time_ns.is_some();
+        entry.canonical = self.canonical && rest.is_empty() && entry.time_ns.is_some();
         let next = rest
             .iter()
             .position(|b| !matches!(b, 0 | b' ' | b'\t' | b'\r' | b'\n'));
-        let end = next.map_or(self.bytes.len(), |n| self.at + n);
-        Entry {
-            canonical,
-            end,
-            ..entry
-        }
+        entry.end = next.map_or(self.bytes.len(), |n| self.at + n);
     }
 
     /// The next byte that is not blank.
@@ -471,11 +468,12 @@ impl<'a> Reader<'a> {
 
     /// Passes over `null`.
     fn null(&mut self) -> bool {
-        self.peek();
-        let null = self.bytes[self.at..].starts_with(b"null");
-        self.at += if null { 4 } else { 0 };
-        self.canonical &= !null;
-        null
+        if self.peek() != Some(b'n') || !self.bytes[self.at..].starts_with(b"null") {
+            return false;
+        }
+        self.at += 4;
+        self.canonical = false;
+        true
     }
 
     /// Passes over one value of any kind and gives its text.

@@ -461,6 +461,9 @@ fn odd_documents_say_what_the_engine_says() {
         ),
         1
     );
+    let copied = copy.to_str().unwrap();
+    let shown = dof(["show-container-log", "--container", &logs, copied]).with(1);
+    assert_eq!(shown.out, LINES.join("\n") + "\n", "the file as it is");
     // What is put together of two documents agrees with the listings.
     let id = &ids[CONTAINERS
         .iter()

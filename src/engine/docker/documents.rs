@@ -457,3 +457,46 @@ pub const PULLED: Document = Document {
     whole: true,
     strict: false,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::json::folds;
+
+    /// The reader counts on it.
+    fn holds(shape: &Shape) {
+        match shape {
+            Pointer(inner) | List(inner) | Map(inner) => holds(inner),
+            Struct(fields) => {
+                assert!(fields.len() <= 128);
+                for (i, (name, shape)) in fields.iter().enumerate() {
+                    let same = |(other, _): &(&str, Shape)| folds(name, other);
+                    assert!(name.is_ascii() && !fields[..i].iter().any(same), "{name}");
+                    holds(shape);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn names_are_ascii_and_tell_fields_apart() {
+        for document in [
+            CONTAINER,
+            HOST_CONFIG,
+            IMAGE,
+            REPOSITORIES,
+            DAEMON,
+            VOLUME,
+            VOLUME_OPTIONS,
+            NETWORK,
+            IPAM_ASKED,
+            SWARM,
+            PEERS,
+            SPECIFICATION,
+            PULLED,
+        ] {
+            holds(&document.shape);
+        }
+    }
+}
