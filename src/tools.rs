@@ -1,10 +1,16 @@
 //! Running the analyst's own tools, whose work is not done again here. The one place where dof starts a program; nothing of
 //! the evidence is ever run.
 
+use rustix::fd::BorrowedFd;
+use rustix::io::FdFlags;
+use rustix::process::{Pid, Resource, Rlimit};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
-use std::process::{Command, Stdio};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// Why a tool did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -33,38 +39,125 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// It took too long.
+    #[error("{program} was not done after {seconds} s, and dof ended it")]
+    Slow {
+        /// The program.
+        program: &'static str,
+        /// How long dof lets it run.
+        seconds: u64,
+    },
+    /// It needs more memory than dof lets it have, or crashed.
+    #[error("{program} ended by itself ({status}); dof lets it have {mib} MiB of memory")]
+    Broke {
+        /// The program.
+        program: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its memory.
+        mib: u64,
+    },
 }
 
-/// A tool and the Debian package that has it.
+/// A tool, the Debian package that has it, and its bounds.
 #[derive(Clone, Copy, Debug)]
-pub struct Tool(&'static str, &'static str);
+pub struct Tool {
+    name: &'static str,
+    package: &'static str,
+    /// Most memory of its own, in MiB. It also bounds what goes on in the background.
+    mib: u64,
+    /// How long it may take until it is done, or until it goes on in the background.
+    seconds: u64,
+}
+
+const fn tool(name: &'static str, package: &'static str, mib: u64, seconds: u64) -> Tool {
+    Tool {
+        name,
+        package,
+        mib,
+        seconds,
+    }
+}
 
 /// Loop devices.
-pub const LOSETUP: Tool = Tool("losetup", "util-linux or mount");
+pub const LOSETUP: Tool = tool("losetup", "util-linux or mount", 256, 30);
 /// Images as QEMU reads them, shown by FUSE.
-pub const QEMU: Tool = Tool("qemu-storage-daemon", "qemu-utils or qemu-system-common");
+pub const QEMU: Tool = tool(
+    "qemu-storage-daemon",
+    "qemu-utils or qemu-system-common",
+    1024,
+    120,
+);
 /// Whether an image QEMU reads is whole.
-pub const QEMU_IMG: Tool = Tool("qemu-img", "qemu-utils");
-/// EWF images, shown by FUSE.
-pub const EWFMOUNT: Tool = Tool("ewfmount", "ewf-tools");
+pub const QEMU_IMG: Tool = tool("qemu-img", "qemu-utils", 512, 120);
+/// EWF images, shown by FUSE. libewf keeps a table of all chunks of 32 KiB.
+pub const EWFMOUNT: Tool = tool("ewfmount", "ewf-tools", 8192, 600);
 /// Layers whose deletions are marked by names, which the kernel's overlayfs does not know.
-pub const FUSE_OVERLAYFS: Tool = Tool("fuse-overlayfs", "fuse-overlayfs");
+pub const FUSE_OVERLAYFS: Tool = tool("fuse-overlayfs", "fuse-overlayfs", 4096, 120);
+
+/// Most that a tool may print, in bytes. What is printed is memory.
+const MOST_PRINTED: u64 = 16 << 20;
+/// Most of it that is read.
+const MOST_READ: u64 = 64 << 10;
+/// The variable by which a tool is found again that goes on in the background, or that outlives dof.
+const MARK: &str = "DOF_SETUP";
+
+/// What a tool is given besides its arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// Files it inherits; it opens them as [`by_number`] names them.
+    pub files: &'a [BorrowedFd<'a>],
+    /// The setup it runs for: [`running`] finds it by that.
+    pub setup: Option<&'a Path>,
+}
+
+/// The path by which a tool opens a file that it inherited, whatever names lead to it by then.
+pub fn by_number(file: BorrowedFd<'_>) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// The processes that tools became which were run for a setup.
+pub fn running(setup: &Path) -> Vec<Pid> {
+    let mark = [MARK.as_bytes(), b"=", setup.as_os_str().as_bytes()].concat();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            let is = environment.split(|&b| b == 0).any(|e| e == mark);
+            is.then_some(pid)
+        })
+        .collect()
+}
 
 impl Tool {
     /// Its name.
     pub fn name(self) -> &'static str {
-        self.0
+        self.name
     }
 
     /// Runs it to its end; what it printed.
     ///
     /// # Errors
-    /// When it is not installed, or says it failed.
+    /// When it is not installed, says it failed, or exceeds its bounds.
     pub fn run<S: AsRef<OsStr>>(
         self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<String, Error> {
-        let Tool(program, package) = self;
+        self.run_with(arguments, Given::default())
+    }
+
+    /// The same with files to inherit, or for a setup.
+    ///
+    /// # Errors
+    /// As [`Tool::run`].
+    pub fn run_with<S: AsRef<OsStr>>(
+        self,
+        arguments: impl IntoIterator<Item = S>,
+        given: Given<'_>,
+    ) -> Result<String, Error> {
+        let program = self.name;
         let start = |source| Error::Start { program, source };
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
@@ -74,29 +167,195 @@ impl Tool {
         let mut printed = File::from(memory.map_err(|e| start(e.into()))?);
         let (out, err) = (printed.try_clone(), printed.try_clone());
         #[expect(clippy::disallowed_methods, reason = "the one place")]
-        let status = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env("PATH", path)
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(out.map_err(start)?)
-            .stderr(err.map_err(start)?)
-            .status()
-            .map_err(|e| match e.kind() {
-                io::ErrorKind::NotFound => Error::Missing { program, package },
-                _ => start(e),
-            })?;
+            .stderr(err.map_err(start)?);
+        match given.setup {
+            Some(setup) => command.env(MARK, setup),
+            None => command.env_remove(MARK),
+        };
+        let mut child = self.spawn(&mut command, given.files)?;
+        let status = self.wait(&mut child)?;
         let mut said = Vec::new();
         printed.rewind().map_err(start)?;
+        let mut printed = printed.take(MOST_READ);
         printed.read_to_end(&mut said).map_err(start)?;
         let said = String::from_utf8_lossy(&said).trim().to_owned();
-        match (status.success(), said.is_empty()) {
-            (true, _) => Ok(said),
-            (false, false) => Err(Error::Failed { program, said }),
-            (false, true) => Err(Error::Failed {
+        match (status.code(), said.is_empty()) {
+            (Some(0), _) => Ok(said),
+            (_, false) => Err(Error::Failed { program, said }),
+            (Some(_), true) => Err(Error::Failed {
                 program,
                 said: status.to_string(),
             }),
+            (None, true) => Err(Error::Broke {
+                program,
+                status,
+                mib: self.mib,
+            }),
         }
+    }
+
+    /// Starts it within its bounds.
+    fn spawn(self, command: &mut Command, files: &[BorrowedFd<'_>]) -> Result<Child, Error> {
+        let program = self.name;
+        let start = |source| Error::Start { program, source };
+        let inherit = |flags: FdFlags| {
+            let set = |file| rustix::io::fcntl_setfd(file, flags);
+            files.iter().try_for_each(set)
+        };
+        // dof takes the bounds itself for a moment: what it starts has them from the first, and so has what that starts.
+        let bounds = [
+            (Resource::Data, self.mib << 20),
+            // An image must not lie down beside the evidence as a core.
+            (Resource::Core, 0),
+        ];
+        let before = bounds.map(|(what, most)| {
+            let before = rustix::process::getrlimit(what);
+            let current = before.current.map_or(most, |c| c.min(most));
+            let lower = Rlimit {
+                current: Some(current),
+                ..before
+            };
+            let _ = rustix::process::setrlimit(what, lower);
+            (what, before)
+        });
+        let spawned = match inherit(FdFlags::empty()) {
+            Ok(()) => command.spawn(),
+            Err(e) => Err(e.into()),
+        };
+        let _ = inherit(FdFlags::CLOEXEC);
+        for (what, limit) in before {
+            let _ = rustix::process::setrlimit(what, limit);
+        }
+        let child = spawned.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => Error::Missing {
+                program,
+                package: self.package,
+            },
+            _ => start(e),
+        })?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit {
+            current: Some(MOST_PRINTED),
+            maximum: Some(MOST_PRINTED),
+        };
+        let _ = rustix::process::prlimit(pid, Resource::Fsize, limit);
+        Ok(child)
+    }
+
+    /// Waits until it is done, as long as it may take.
+    fn wait(self, child: &mut Child) -> Result<ExitStatus, Error> {
+        let program = self.name;
+        let start = |source| Error::Start { program, source };
+        let end = Instant::now() + Duration::from_secs(self.seconds);
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if let Some(status) = child.try_wait().map_err(start)? {
+                return Ok(status);
+            }
+            if Instant::now() > end {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(Error::Slow {
+                    program,
+                    seconds: self.seconds,
+                });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_has_its_time() {
+        let start = Instant::now();
+        let ran = tool("sleep", "coreutils", 64, 1).run(["60"]);
+        assert!(
+            matches!(ran, Err(Error::Slow { seconds: 1, .. })),
+            "{ran:?}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_tool_has_its_memory() {
+        let dd = |mib| {
+            tool("dd", "coreutils", mib, 60).run([
+                "if=/dev/zero",
+                "of=/dev/null",
+                "bs=200M",
+                "count=1",
+            ])
+        };
+        assert!(dd(256).is_ok(), "{:?}", dd(256));
+        assert!(matches!(dd(64), Err(Error::Failed { .. })), "{:?}", dd(64));
+        let own = rustix::process::getrlimit(Resource::Data);
+        assert!(
+            own.current.is_none_or(|c| c > 256 << 20),
+            "dof's own bounds stay"
+        );
+    }
+
+    #[test]
+    fn a_tool_prints_within_bounds() {
+        let ran = tool("dd", "coreutils", 64, 60).run(["if=/dev/zero", "bs=1M", "count=100"]);
+        assert!(!matches!(ran, Ok(_) | Err(Error::Slow { .. })), "{ran:?}");
+    }
+
+    #[test]
+    fn a_tool_opens_what_it_was_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "this one").unwrap();
+        let file = File::open(&path).unwrap();
+        fs::rename(&path, dir.path().join("b")).unwrap();
+        fs::write(&path, "another").unwrap();
+        let files = [std::os::fd::AsFd::as_fd(&file)];
+        let given = Given {
+            files: &files,
+            setup: None,
+        };
+        let said = tool("cat", "coreutils", 64, 60).run_with([by_number(files[0])], given);
+        assert_eq!(said.unwrap(), "this one");
+        let flags = rustix::io::fcntl_getfd(&file).unwrap();
+        assert!(
+            flags.contains(FdFlags::CLOEXEC),
+            "other tools do not have it"
+        );
+    }
+
+    #[test]
+    fn what_runs_for_a_setup_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(running(dir.path()).is_empty());
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let given = Given {
+                    files: &[],
+                    setup: Some(dir.path()),
+                };
+                tool("sleep", "coreutils", 64, 60).run_with(["60"], given)
+            });
+            let start = Instant::now();
+            let pid = loop {
+                if let [pid] = running(dir.path())[..] {
+                    break pid;
+                }
+                assert!(start.elapsed() < Duration::from_secs(30));
+            };
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        });
+        assert!(running(dir.path()).is_empty());
     }
 }
