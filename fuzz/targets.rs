@@ -25,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("partitions", partitions),
     ("superblock", superblock),
     ("disk_image", disk_image),
+    ("vmdk", vmdk),
     ("query_header", query_header),
     ("names", names),
     ("resolve", resolve),
@@ -325,18 +326,56 @@ pub fn superblock(data: &[u8]) {
 
 pub fn disk_image(data: &[u8]) {
     use dof::parse::disk_image as image;
-    let _ = image::format(data);
-    if let Some((_, length)) = image::vmdk_descriptor(data, u64::MAX) {
-        assert!(length <= image::MOST_DESCRIPTOR);
-    }
-    for name in image::vmdk_extents(data).unwrap_or_default() {
-        assert!(
-            !name.contains(['/', '\\']) && name != "..",
-            "extents are plain names"
-        );
+    // Each format that QEMU reads: few inputs keep the number it begins with.
+    for (at, magic) in [
+        (0, b"".as_slice()),
+        (0, b"QFI\xfb\0\0\0\x02"),
+        (0, b"QFI\xfb\0\0\0\x03"),
+        (0, b"conectix"),
+        (0, b"vhdxfile"),
+        (0x40, b"\x7f\x10\xda\xbe"),
+    ] {
+        let mut head = data.to_vec();
+        head.resize(head.len().max(at + magic.len()), 0);
+        head[at..at + magic.len()].copy_from_slice(magic);
+        if image::format(&head) == Ok(image::Format::Qcow2) {
+            assert_eq!(head[8..16], [0; 8], "no backing file");
+            assert!(head[7] < 3 || head[79] & 4 == 0, "no data file");
+        }
     }
     let name = String::from_utf8_lossy(data);
     let _ = (image::next_piece(&name), image::is_first_piece(&name));
+    let _ = image::ewf_section(data);
+    let _ = image::ewf_segment(&name, u32::from(data.first().copied().unwrap_or(1)));
+}
+
+pub fn vmdk(data: &[u8]) {
+    use dof::parse::vmdk::{self, Content, Extent};
+    if let Ok(sparse) = vmdk::sparse(data, data) {
+        assert_ne!(sparse.capacity, 0, "QEMU would take it for a descriptor");
+        let length = sparse.descriptor.map_or(0, |d| d.1);
+        assert!(length <= vmdk::MOST_DESCRIPTOR);
+    }
+    let Ok(extents) = vmdk::extents(data) else {
+        return;
+    };
+    let numbered = extents.iter().enumerate().map(|(i, extent)| {
+        let name = |name: &[u8]| {
+            assert!(!name.contains(&b'/') && name != b"..", "a plain name");
+            format!("/proc/self/fd/{i}")
+        };
+        let content = match &extent.content {
+            Content::Zero => Content::Zero,
+            Content::Flat(file, first) => Content::Flat(name(file), *first),
+            Content::Sparse(file) => Content::Sparse(name(file)),
+        };
+        let sectors = extent.sectors;
+        Extent { sectors, content }
+    });
+    let written = vmdk::write(numbered);
+    let only = |b: u8| b == b'\n' || b == b' ' || b.is_ascii_graphic();
+    assert!(written.bytes().all(only), "nothing of the input's");
+    assert_eq!(written.matches("RW ").count(), extents.len());
 }
 
 pub fn query_header(data: &[u8]) {

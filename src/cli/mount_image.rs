@@ -44,7 +44,9 @@ impl From<disk::Error> for Failure {
     fn from(e: disk::Error) -> Self {
         use disk::Error as E;
         match e {
-            E::Image { .. } | E::NotFirst { .. } | E::NotOurs(_) => Failure::usage(e.to_string()),
+            E::Image { .. } | E::NotFirst { .. } | E::NotPlain { .. } | E::NotOurs(_) => {
+                Failure::usage(e.to_string())
+            }
             _ => Failure::io(e.to_string()),
         }
     }

@@ -7,9 +7,11 @@
 //!                  ewfmount show)                  volumes)
 //! ```
 //!
-//! The image is opened for reading only. Its header may name other files; those are followed only when they are plain names
-//! beside it. All that was set up stands in `/run/dof` until it is undone (`setup.rs`), so a partial failure leaves nothing.
+//! dof opens every file of the image itself, for reading only: plain files in the image's own folder (`folder.rs`). The tools
+//! inherit the open files and are told no name of the image's. All that was set up is on record in `/run/dof` until it is
+//! undone (`setup.rs`), so a partial failure leaves nothing.
 
+mod folder;
 mod image;
 mod setup;
 mod volumes;
@@ -18,7 +20,9 @@ use crate::engine::{self, Install};
 use crate::evidence::{Evidence, EvidencePath};
 use crate::parse::disk_image::{Format, Refusal};
 use crate::parse::superblock::Kind;
+use crate::parse::vmdk::{Content, Extent};
 use crate::tools;
+use rustix::process::{Resource, Rlimit};
 use setup::Setup;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +50,26 @@ pub enum Error {
         /// What seems to be the first piece.
         first: PathBuf,
     },
+    /// A file of the image is no plain file.
+    #[error("{}: it is {what}; dof opens only plain files in the image's folder", .file.display())]
+    NotPlain {
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A tool opened a file that it was not given: someone changed the image meanwhile.
+    #[error("the image led a tool to another file, {}; nothing of it was mounted", .0.display())]
+    Reached(PathBuf),
+    /// Another dof is mounting or unmounting it.
+    #[error("{}: another dof is still at work on it; try again when that one is done", .0.display())]
+    AtWork(PathBuf),
+    /// Something does not end.
+    #[error("still there: {0}; try again, or end it by hand")]
+    Stays(String),
+    /// More than dof does for one image.
+    #[error("{0}")]
+    TooMany(String),
     /// A tool is missing or failed.
     #[error(transparent)]
     Tool(#[from] tools::Error),
@@ -64,6 +88,13 @@ pub enum Error {
     #[error("{0}")]
     NotOurs(String),
 }
+
+/// Most volumes of an image that are mounted.
+const MOST_VOLUMES: usize = 512;
+/// Most of them that lie in several runs: each has a tool of its own.
+const MOST_JOINED: usize = 64;
+/// Most runs of a volume. QEMU opens the disk once for each.
+const MOST_RUNS: usize = 1024;
 
 /// A step's name, for its error.
 fn step<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Error {
@@ -124,30 +155,51 @@ pub fn mount(
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Root);
     }
+    // Each piece of an image is open in dof and twice in a tool.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: files.maximum,
+        ..files
+    };
+    let _ = rustix::process::setrlimit(Resource::Nofile, all);
     let found = image::find(image, format)?;
     found
         .missing
         .iter()
         .for_each(|line| tell(Told::Wrong(line)));
     let mut setup = Setup::new(&found.path)?;
-    let disk = match image::open(&found, &mut setup).and_then(|base| volumes::Disk::open(&base)) {
+    let name = found.path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = name.into_owned();
+    let opened = image::open(found, &mut setup).and_then(|(path, file, wrong)| {
+        wrong.iter().for_each(|line| tell(Told::Wrong(line)));
+        volumes::Disk::new(path, file)
+    });
+    let disk = match opened {
         Ok(disk) => disk,
         Err(e) => {
             setup.undo();
             return Err(e);
         }
     };
-    let name = found.path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut mounted = false;
+    let mut mounted = 0;
+    let mut joined = 0;
     let (volumes, wrong) = disk.volumes();
     wrong.iter().for_each(|line| tell(Told::Wrong(line)));
     for volume in volumes {
         let outcome = if let Some(group) = &volume.lvm {
             Outcome::Lvm(group.clone())
         } else if volume.file_system().is_some() {
-            match mount_volume(&mut setup, &disk, &volume, parent, &name) {
+            joined += usize::from(volume.extents.len() > 1);
+            let done = if mounted >= MOST_VOLUMES || joined > MOST_JOINED {
+                Err(Error::TooMany(format!(
+                    "dof mounts at most {MOST_VOLUMES} volumes of an image, {MOST_JOINED} of them in several runs"
+                )))
+            } else {
+                mount_volume(&mut setup, &disk, &volume, parent, &name)
+            };
+            match done {
                 Ok(at) => {
-                    mounted = true;
+                    mounted += 1;
                     Outcome::Mounted {
                         host: docker_host(&at),
                         at,
@@ -160,7 +212,7 @@ pub fn mount(
         };
         tell(Told::Volume(&volume, &outcome));
     }
-    if !mounted {
+    if mounted == 0 {
         setup.undo();
     }
     Ok(())
@@ -189,15 +241,29 @@ fn mount_volume(
     let Some(kind) = volume.file_system() else {
         return Err(Error::NotOurs("no file system".into()));
     };
+    let joined;
     let (base, offset) = match volume.extents.as_slice() {
-        [(offset, _)] => (disk.path().to_path_buf(), *offset),
+        [(offset, _)] => (disk.file(), *offset),
+        many if many.len() > MOST_RUNS => {
+            return Err(Error::TooMany(format!(
+                "it lies in {} runs; dof joins at most {MOST_RUNS}",
+                many.len()
+            )));
+        }
         // A logical volume in several runs: joined by a tool first.
         many => {
-            let runs = many.iter().map(|&(o, l)| (disk.path(), o, l));
-            (setup.join(runs)?, 0)
+            let run = |&(offset, length): &(u64, u64)| Extent {
+                sectors: length / 512,
+                content: Content::Flat(0, offset / 512),
+            };
+            let runs: Vec<Extent<usize>> = many.iter().map(run).collect();
+            let files = std::slice::from_ref(disk.file().1);
+            let node = setup.joined(&runs, files)?;
+            joined = setup.show(&node, files)?;
+            ((joined.0.as_path(), &joined.1), 0)
         }
     };
-    let device = setup.attach(&base, offset, volume.length)?;
+    let device = setup.attach(base, offset, volume.length)?;
     let driver = match kind {
         Kind::Ext2 | Kind::Ext3 => "ext4", // it reads all three
         kind => kind.word(),

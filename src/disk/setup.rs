@@ -1,42 +1,43 @@
 //! What was set up for a mounted image, step by step, on record in `/run/dof` until it is undone: whatever ends dof,
 //! `unmount-image` finds it.
 
+use super::folder::{Folder, Id, Piece};
 use super::{Error, step};
 use crate::mounts;
-use crate::tools::{self, LOSETUP, QEMU, Tool};
+use crate::parse::vmdk::{self, Content, Extent};
+use crate::tools::{self, EWFMOUNT, Given, LOSETUP, QEMU, Tool};
+use rustix::fd::BorrowedFd;
+use rustix::fs::FlockOperation;
 use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::ffi::CString;
-use std::fs::{self, DirBuilder};
+use std::collections::HashSet;
+use std::ffi::{CString, OsStr};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Where setups stand: only root may write there, and a restart clears it with the mounts.
+/// Where setups are: only root may write there, and a restart clears it with the mounts.
 const RUN: &str = "/run/dof";
 /// The record of one setup, in its directory.
 const RECORD: &str = "setup.json";
+/// What the names of an EWF image's segments begin with, as ewfmount sees them.
+pub const EWF_SOURCE: &str = "disk";
+/// How long the tools may take to end before dof kills them, and until dof gives up.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(15)];
 
-/// A program that shows a file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Shown {
-    /// qemu-storage-daemon shows this file; the pid stands in the file beside it.
-    Qemu { file: PathBuf, pid: PathBuf },
-    /// ewfmount shows a file in this directory.
-    Ewf { dir: PathBuf },
-}
-
+/// What unmounting needs to know. The tools are found by themselves ([`tools::running`]), and what they mounted by its place
+/// in the setup's directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Record {
     image: PathBuf,
-    shown: Vec<Shown>,
-    /// Loop devices and their files. Each goes with its last user, which need not be the mount it was made for: a container
+    /// Loop devices and what they show. Each goes with its last user, which need not be the mount it was made for: a container
     /// mounted from there keeps it.
-    loops: Vec<(PathBuf, PathBuf)>,
+    loops: Vec<(PathBuf, Id)>,
     /// Directories made for mounts.
     places: Vec<PathBuf>,
 }
@@ -46,6 +47,12 @@ struct Record {
 pub struct Setup {
     dir: PathBuf,
     record: Record,
+    /// Locked by the one process that works on it. A child has it until it became a tool.
+    lock: Option<File>,
+    /// Files that the tools were given.
+    given: Vec<Id>,
+    /// How many things were made in the directory.
+    made: usize,
 }
 
 fn made(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -78,9 +85,44 @@ impl Setup {
             image: image.to_path_buf(),
             ..Record::default()
         };
-        let setup = Setup { dir, record };
+        let mut setup = Setup::of(dir, record);
+        setup.lock()?;
         setup.save()?;
         Ok(setup)
+    }
+
+    fn of(dir: PathBuf, record: Record) -> Setup {
+        Setup {
+            dir,
+            record,
+            lock: None,
+            given: Vec::new(),
+            made: 0,
+        }
+    }
+
+    /// Waits a moment for another process that works on it.
+    fn lock(&mut self) -> Result<(), Error> {
+        for _ in 0..100 {
+            if self.try_lock()? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Error::AtWork(self.record.image.clone()))
+    }
+
+    /// Whether this process is the one that works on it from now on.
+    fn try_lock(&mut self) -> Result<bool, Error> {
+        if self.lock.is_none() {
+            let dir = File::open(&self.dir).map_err(made(&self.dir))?;
+            match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => self.lock = Some(dir),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(e) => return Err(made(&self.dir)(e.into())),
+            }
+        }
+        Ok(self.lock.is_some())
     }
 
     /// All there are.
@@ -96,8 +138,15 @@ impl Setup {
         let mut all: Vec<Setup> = entries
             .filter_map(|entry| {
                 let dir = entry.ok()?.path();
-                let record = serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()?;
-                Some(Setup { dir, record })
+                let Ok(record) = fs::read(dir.join(RECORD)) else {
+                    // Its dof ended before it started anything.
+                    let mut setup = Setup::of(dir, Record::default());
+                    if setup.try_lock().is_ok_and(|locked| locked) {
+                        let _ = fs::remove_dir_all(&setup.dir);
+                    }
+                    return None;
+                };
+                Some(Setup::of(dir, serde_json::from_slice(&record).ok()?))
             })
             .collect();
         all.sort_by(|a, b| a.dir.cmp(&b.dir));
@@ -123,126 +172,200 @@ impl Setup {
         fs::rename(&next, &file).map_err(made(&file))
     }
 
-    /// Has qemu-storage-daemon show a block device as a raw file.
+    /// Runs a tool for this setup with files to inherit.
     ///
     /// # Errors
     /// When it is missing or fails.
-    pub fn show(&mut self, node: &Value) -> Result<PathBuf, Error> {
-        let n = self.record.shown.len();
-        let file = self.dir.join(format!("disk{n}"));
-        let pid = self.dir.join(format!("pid{n}"));
+    pub fn run<S: AsRef<OsStr>>(
+        &mut self,
+        tool: Tool,
+        arguments: impl IntoIterator<Item = S>,
+        files: &[Piece],
+    ) -> Result<String, tools::Error> {
+        self.given.extend(files.iter().filter_map(|f| f.id().ok()));
+        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let given = Given {
+            files: &files,
+            setup: Some(&self.dir),
+        };
+        tool.run_with(arguments, given)
+    }
+
+    /// A path in the directory that is not there yet.
+    fn fresh(&mut self, name: &str) -> PathBuf {
+        self.made += 1;
+        self.dir.join(format!("{name}{}", self.made))
+    }
+
+    /// Has qemu-storage-daemon show a block device of these files as a raw file.
+    ///
+    /// # Errors
+    /// When it is missing or fails.
+    pub fn show(&mut self, node: &Value, files: &[Piece]) -> Result<(PathBuf, Piece), Error> {
+        let file = self.fresh("disk");
         fs::write(&file, "").map_err(made(&file))?;
-        self.record.shown.push(Shown::Qemu {
-            file: file.clone(),
-            pid: pid.clone(),
-        });
-        self.save()?;
         let export = json!({"type": "fuse", "id": "disk", "node-name": "disk", "mountpoint": file, "writable": false});
-        QEMU.run([
+        let arguments = [
             "--daemonize",
-            "--pidfile",
-            &pid.display().to_string(),
             "--blockdev",
             &node.to_string(),
             "--export",
             &export.to_string(),
-        ])?;
-        Ok(file)
+        ];
+        self.run(QEMU, arguments, files)?;
+        self.shown(file)
     }
 
-    /// Has ewfmount show an image as a raw file.
+    /// Has ewfmount show an image as a raw file. libewf looks for segments by their names: it finds these.
     ///
     /// # Errors
     /// When it is missing or fails.
-    pub fn show_ewf(&mut self, tool: Tool, first: &Path) -> Result<PathBuf, Error> {
-        let dir = self.dir.join("ewf");
-        fs::create_dir(&dir).map_err(made(&dir))?;
-        self.record.shown.push(Shown::Ewf { dir: dir.clone() });
-        self.save()?;
-        tool.run([first, &dir])?;
+    pub fn show_ewf(
+        &mut self,
+        names: impl Iterator<Item = String>,
+        segments: &[Piece],
+    ) -> Result<(PathBuf, Piece), Error> {
+        let [from, to] = ["segments", "ewf"].map(|name| self.fresh(name));
+        for dir in [&from, &to] {
+            fs::create_dir(dir).map_err(made(dir))?;
+        }
+        let mut first = None;
+        for (name, segment) in names.zip(segments) {
+            let link = from.join(name);
+            symlink(tools::by_number(segment.as_fd()), &link).map_err(made(&link))?;
+            first.get_or_insert(link);
+        }
+        self.run(EWFMOUNT, [&first.unwrap_or(from), &to], segments)?;
         // It says it is done a moment before it is.
-        let file = dir.join("ewf1");
+        let file = to.join("ewf1");
         for _ in 0..100 {
             if file.exists() {
-                return Ok(file);
+                return self.shown(file);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Err(Error::Tool(tools::Error::Failed {
-            program: tool.name(),
+            program: EWFMOUNT.name(),
             said: "it shows no disk".into(),
         }))
     }
 
-    /// Has runs of files (path, offset and length in bytes) shown as one file.
-    ///
-    /// # Errors
-    /// When the tool is missing or fails.
-    pub fn join<'p>(
-        &mut self,
-        runs: impl IntoIterator<Item = (&'p Path, u64, u64)>,
-    ) -> Result<PathBuf, Error> {
-        // A descriptor of flat extents, which QEMU reads; names in it are links of ours.
-        let mut text = String::from(
-            "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n",
-        );
-        let n = self.record.shown.len();
-        for (i, (path, offset, length)) in runs.into_iter().enumerate() {
-            let name = format!("run{n}-{i}");
-            let link = self.dir.join(&name);
-            symlink(path, &link).map_err(made(&link))?;
-            text.push_str(&format!(
-                "RW {} FLAT \"{name}\" {}\n",
-                length / 512,
-                offset / 512
-            ));
-        }
-        let descriptor = self.dir.join(format!("joined{n}.vmdk"));
-        fs::write(&descriptor, text).map_err(made(&descriptor))?;
-        let file =
-            json!({"driver": "file", "filename": descriptor, "read-only": true, "locking": "off"});
-        self.show(&json!({"driver": "vmdk", "node-name": "disk", "read-only": true, "backing": null, "file": file}))
-    }
-
-    /// A read-only loop device for a part of a file; bytes.
-    ///
-    /// # Errors
-    /// When losetup fails.
-    pub fn attach(&mut self, file: &Path, offset: u64, length: u64) -> Result<PathBuf, Error> {
-        let mut tries = 0..20;
-        loop {
-            let device = PathBuf::from(LOSETUP.run(["--find"])?);
-            // On record before it is used; another program may be quicker to use it.
-            self.record.loops.push((device.clone(), file.to_path_buf()));
-            self.save()?;
-            let done = LOSETUP.run([
-                "--read-only".as_ref(),
-                "--offset".as_ref(),
-                offset.to_string().as_ref(),
-                "--sizelimit".as_ref(),
-                length.to_string().as_ref(),
-                device.as_os_str(),
-                file.as_os_str(),
-            ]);
-            match done {
-                Ok(_) => return Ok(device),
-                Err(e) => {
-                    self.record.loops.pop();
-                    self.save()?;
-                    if tries.next().is_none() || !e.to_string().contains("busy") {
-                        return Err(e.into());
-                    }
+    /// Opens what a tool shows, if the tool holds nothing open but what dof gave it.
+    fn shown(&self, file: PathBuf) -> Result<(PathBuf, Piece), Error> {
+        for pid in tools::running(&self.dir) {
+            let open = format!("/proc/{}/fd", pid.as_raw_nonzero());
+            for open in fs::read_dir(open).into_iter().flatten().flatten() {
+                let Ok(meta) = fs::metadata(open.path()) else {
+                    continue; // closed by now
+                };
+                let kind = meta.file_type();
+                let is_data =
+                    kind.is_file() || std::os::unix::fs::FileTypeExt::is_block_device(&kind);
+                // Without a name it is memory of its own.
+                if is_data && meta.nlink() > 0 && !self.given.contains(&(meta.dev(), meta.ino())) {
+                    let file = open.path().canonicalize().unwrap_or_default();
+                    return Err(Error::Reached(file));
                 }
             }
         }
+        let name = file.file_name().unwrap_or_default();
+        let piece = Folder::open(file.parent().unwrap_or(&self.dir))?.piece(name, false)?;
+        let piece = piece.ok_or_else(|| made(&file)(rustix::io::Errno::NOENT.into()))?;
+        Ok((file, piece))
+    }
+
+    /// What QEMU needs to read these extents of open files as one disk: a descriptor of dof's own.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn joined(&mut self, extents: &[Extent<usize>], files: &[Piece]) -> Result<Value, Error> {
+        let name = |i: &usize| tools::by_number(files[*i].as_fd());
+        let text = vmdk::write(extents.iter().map(|extent| Extent {
+            sectors: extent.sectors,
+            content: match &extent.content {
+                Content::Zero => Content::Zero,
+                Content::Flat(i, first) => Content::Flat(name(i), *first),
+                Content::Sparse(i) => Content::Sparse(name(i)),
+            },
+        }));
+        let descriptor = self.fresh("joined");
+        fs::write(&descriptor, text).map_err(made(&descriptor))?;
+        let meta = fs::metadata(&descriptor).map_err(made(&descriptor))?;
+        self.given.push((meta.dev(), meta.ino()));
+        let file =
+            json!({"driver": "file", "filename": descriptor, "read-only": true, "locking": "off"});
+        Ok(
+            json!({"driver": "vmdk", "node-name": "disk", "read-only": true, "backing": null, "file": file}),
+        )
+    }
+
+    /// A read-only loop device for a part of a file; bytes. It shows the file that is open, or there is none.
+    ///
+    /// # Errors
+    /// When losetup fails.
+    pub fn attach(
+        &mut self,
+        (path, file): (&Path, &Piece),
+        offset: u64,
+        length: u64,
+    ) -> Result<PathBuf, Error> {
+        let id = file.id().map_err(made(path))?;
+        let (offset, length) = (offset.to_string(), length.to_string());
+        let mut tries = 0..20;
+        loop {
+            let device = PathBuf::from(self.run(LOSETUP, ["--find"], &[])?);
+            // On record before it is used; another program may be quicker to use it.
+            self.record.loops.push((device.clone(), id));
+            self.save()?;
+            let arguments = [
+                "--read-only".as_ref(),
+                "--offset".as_ref(),
+                offset.as_ref(),
+                "--sizelimit".as_ref(),
+                length.as_ref(),
+                device.as_os_str(),
+                path.as_os_str(),
+            ];
+            let e = match self.run(LOSETUP, arguments, &[]) {
+                // losetup goes by the name, which may lead elsewhere by now.
+                Ok(_) if self.loops()?.contains(&(device.clone(), id)) => return Ok(device),
+                Ok(_) => {
+                    self.detach(&device)?;
+                    made(path)(io::Error::other("it was replaced while dof opened it"))
+                }
+                Err(e) if tries.next().is_some() && e.to_string().contains("busy") => {
+                    self.record.loops.pop();
+                    continue;
+                }
+                Err(e) => e.into(),
+            };
+            self.record.loops.pop();
+            self.save()?;
+            return Err(e);
+        }
+    }
+
+    /// The loop devices there are, and what each shows.
+    fn loops(&mut self) -> Result<Vec<(PathBuf, Id)>, Error> {
+        let columns = "NAME,BACK-MAJ:MIN,BACK-INO";
+        let list = ["--list", "--noheadings", "--output", columns];
+        let text = self.run(LOSETUP, list, &[])?;
+        let line = |line: &str| {
+            let mut words = line.split_whitespace();
+            let device = PathBuf::from(words.next()?);
+            let (major, minor) = words.next()?.split_once(':')?;
+            let number = rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?);
+            Some((device, (number, words.next()?.parse().ok()?)))
+        };
+        Ok(text.lines().filter_map(line).collect())
     }
 
     /// Gives a loop device free; the kernel does so when its last user goes.
     ///
     /// # Errors
     /// When losetup fails.
-    pub fn detach(&self, device: &Path) -> Result<(), Error> {
-        LOSETUP.run(["--detach".as_ref(), device.as_os_str()])?;
+    pub fn detach(&mut self, device: &Path) -> Result<(), Error> {
+        self.run(LOSETUP, ["--detach".as_ref(), device.as_os_str()], &[])?;
         Ok(())
     }
 
@@ -320,9 +443,27 @@ impl Setup {
     /// Undoes everything, the last step first. Gives the places unmounted and what could not be undone, which stays on
     /// record.
     pub fn undo(mut self) -> (Vec<PathBuf>, Vec<Error>) {
-        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let mut done = Vec::new();
+        let mut failed = match self.lock() {
+            Ok(()) => self.unmount(&mut done),
+            Err(e) => return (done, vec![e]),
+        };
+        if failed.is_empty() {
+            failed.extend(self.give_free().err());
+        }
+        let gone = if failed.is_empty() {
+            self.end()
+        } else {
+            self.save()
+        };
+        failed.extend(gone.err());
+        (done, failed)
+    }
+
+    /// Unmounts the places and removes them. Gives what could not be unmounted.
+    fn unmount(&mut self, done: &mut Vec<PathBuf>) -> Vec<Error> {
+        let mut failed = Vec::new();
         let table = mounts::table().unwrap_or_default();
-        let mounted = |at: &Path| table.iter().any(|m| m.at == at);
         self.record.places.reverse();
         self.record.places.retain(|at| {
             if table.iter().any(|m| m.at == *at && m.ours) {
@@ -338,88 +479,77 @@ impl Setup {
             false
         });
         self.record.places.reverse();
-        let is_ours = |(device, file): &(PathBuf, PathBuf)| {
-            let number = device.file_name().unwrap_or_default().as_bytes();
-            let backing = [b"/sys/block/", number, b"/loop/backing_file"].concat();
-            let backing = fs::read(Path::new(std::ffi::OsStr::from_bytes(&backing)));
+        failed
+    }
+
+    /// Gives the loop devices free, and waits a moment for their last users.
+    fn give_free(&mut self) -> Result<(), Error> {
+        for tries in 0..50 {
+            if self.record.loops.is_empty() {
+                return Ok(());
+            }
             // The number may be another file's by now.
-            backing.is_ok_and(|b| b.trim_ascii_end() == file.as_os_str().as_bytes())
-        };
-        for own in self.record.loops.iter().filter(|l| is_ours(l)) {
-            // What no mount holds goes now, the rest when its last user does.
-            let _ = self.detach(&own.0);
+            let there = self.loops()?;
+            self.record.loops.retain(|own| there.contains(own));
+            if tries == 0 {
+                for (device, _) in self.record.loops.clone() {
+                    // What no mount holds goes now, the rest when its last user does.
+                    let _ = self.detach(&device);
+                }
+            } else {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
-        for _ in 0..50 {
-            self.record.loops.retain(is_ours);
-            if self.record.loops.is_empty() || !self.record.places.is_empty() {
-                break;
+        let names = self
+            .record
+            .loops
+            .iter()
+            .map(|(d, _)| d.display().to_string());
+        let names: Vec<String> = names.collect();
+        Err(Error::InUse(names.join(", ")))
+    }
+
+    /// Ends the tools, unmounts what they show, and removes the directory: what starts late finds no place in it.
+    fn end(&self) -> Result<(), Error> {
+        let start = Instant::now();
+        let mut asked: HashSet<Pid> = HashSet::new();
+        loop {
+            let tools = tools::running(&self.dir);
+            let table = mounts::table().map_err(step("/proc/self/mountinfo"))?;
+            let shown = table.iter().map(|m| &m.at);
+            let shown: Vec<&PathBuf> = shown.filter(|at| at.starts_with(&self.dir)).collect();
+            if tools.is_empty() && shown.is_empty() {
+                match fs::remove_dir_all(&self.dir) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) if e.kind() != io::ErrorKind::ResourceBusy => {
+                        return Err(made(&self.dir)(e));
+                    }
+                    _ => {}
+                }
+                if tools::running(&self.dir).is_empty() && !self.dir.exists() {
+                    return Ok(());
+                }
+            }
+            let [patience, end] = PATIENCE;
+            if start.elapsed() > end {
+                let pids = tools.iter().map(|p| p.as_raw_nonzero().to_string());
+                let what = pids.chain(shown.iter().map(|at| at.display().to_string()));
+                return Err(Error::Stays(what.collect::<Vec<_>>().join(", ")));
+            }
+            for pid in &tools {
+                if start.elapsed() > patience {
+                    let _ = rustix::process::kill_process(*pid, Signal::KILL);
+                } else if asked.insert(*pid) {
+                    let _ = rustix::process::kill_process(*pid, Signal::TERM);
+                }
+            }
+            // Each unmounts its own when it ends; what is left is left of one that was killed.
+            if tools.is_empty() {
+                for at in shown.iter().rev() {
+                    let _ = mounts::unmount(at);
+                }
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        if self.record.places.is_empty() && !self.record.loops.is_empty() {
-            let devices: Vec<String> = self
-                .record
-                .loops
-                .iter()
-                .map(|(d, _)| d.display().to_string())
-                .collect();
-            failed.push(Error::InUse(devices.join(", ")));
-        }
-        if self.record.places.is_empty() && self.record.loops.is_empty() {
-            while let Some(shown) = self.record.shown.pop() {
-                let gone = match &shown {
-                    Shown::Qemu { file, pid } => end(pid, &self.dir).map(|()| {
-                        if mounted(file) {
-                            let _ = mounts::unmount(file); // it did so itself when it ended
-                        }
-                    }),
-                    Shown::Ewf { dir } if mounted(dir) => {
-                        mounts::unmount(dir).map_err(step(dir.display().to_string()))
-                    }
-                    Shown::Ewf { .. } => Ok(()),
-                };
-                if let Err(e) = gone {
-                    failed.push(e);
-                    self.record.shown.push(shown);
-                    break;
-                }
-            }
-        }
-        let gone = if failed.is_empty() {
-            fs::remove_dir_all(&self.dir).map_err(made(&self.dir))
-        } else {
-            self.save()
-        };
-        failed.extend(gone.err());
-        (done, failed)
     }
-}
-
-/// Ends the qemu-storage-daemon whose pid stands in a file, and waits for it; only one that was started for `dir`.
-fn end(file: &Path, dir: &Path) -> Result<(), Error> {
-    let Some(pid) = fs::read_to_string(file)
-        .ok()
-        .and_then(|text| Pid::from_raw(text.trim().parse().ok()?))
-    else {
-        return Ok(()); // it never started
-    };
-    let ours = || {
-        let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-        let dir = dir.as_os_str().as_bytes();
-        memchr::memmem::find(&line, dir).is_some()
-    };
-    if !ours() {
-        return Ok(());
-    }
-    let _ = rustix::process::kill_process(pid, Signal::TERM);
-    for _ in 0..250 {
-        if !ours() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let stays = io::Error::other("does not end");
-    Err(step(format!("{} {}", QEMU.name(), pid.as_raw_nonzero()))(
-        stays,
-    ))
 }

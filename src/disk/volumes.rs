@@ -1,13 +1,11 @@
 //! The volumes of a disk: partitions of an MBR or GPT, logical volumes of LVM in them, or one bare file system.
 
-use super::image::open_file;
+use super::folder::Piece;
 use super::{Error, step};
 use crate::parse::lvm::{self, Group};
 use crate::parse::partitions::{self as table, MbrEntry, Span};
 use crate::parse::superblock::{self, Kind, Superblock};
 use std::collections::HashSet;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a sector as MBRs count; GPTs of disks with larger ones too.
@@ -86,48 +84,32 @@ impl Volume {
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
-    file: File,
+    file: Piece,
     size: u64,
 }
 
 impl Disk {
-    /// Opens it.
+    /// The disk that is in an open file, which had this path.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn open(path: &Path) -> Result<Disk, Error> {
-        let (file, size) = open_file(path)?;
-        if size == 0 {
+    /// When it is empty.
+    pub fn new(path: PathBuf, file: Piece) -> Result<Disk, Error> {
+        if file.size == 0 {
             let why = std::io::Error::other("it is empty");
             return Err(step(path.display().to_string())(why));
         }
-        Ok(Disk {
-            path: path.to_path_buf(),
-            file,
-            size,
-        })
+        let size = file.size;
+        Ok(Disk { path, file, size })
     }
 
     /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn file(&self) -> (&Path, &Piece) {
+        (&self.path, &self.file)
     }
 
     /// As many bytes as can be read there.
     fn read(&self, at: u64, length: u64) -> Vec<u8> {
-        let length = length.min(self.size.saturating_sub(at));
-        let mut out = vec![0; usize::try_from(length).unwrap_or(0)];
-        let mut n = 0;
-        while n < out.len() {
-            match self.file.read_at(&mut out[n..], at + n as u64) {
-                Ok(0) => break,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-                Ok(more) => n += more,
-            }
-        }
-        out.truncate(n);
-        out
+        self.file.read(at, length)
     }
 
     /// The beginning of what lies in these extents.

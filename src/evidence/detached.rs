@@ -33,6 +33,15 @@ pub fn copy(root: &Path) -> Option<OwnedFd> {
     set_attributes(&tree).then_some(tree)
 }
 
+/// A detached copy of the mount of a file, which shows just that file; `None` where that cannot be had.
+pub fn copy_file(file: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = rustix::mount::open_tree(file, c"", flags).ok()?;
+    set_attributes(&tree).then_some(tree)
+}
+
 /// Makes the detached mounts behind `tree` read-only and all the rest. Whether it worked.
 #[allow(unsafe_code)]
 fn set_attributes(tree: &OwnedFd) -> bool {

@@ -16,7 +16,7 @@ pub mod resolve;
 pub mod walk;
 
 pub use content::{Fault, MOST_HOLES};
-pub(crate) use detached::copy as private_copy;
+pub(crate) use detached::{copy as private_copy, copy_file as private_file};
 pub use path::EvidencePath;
 pub(crate) use resolve::open_in_root;
 

@@ -1,16 +1,14 @@
 //! Formats of disk images by their headers, and what in them would lead to other files.
 //!
-//! A guest writes its disk's first bytes, and whoever made an image writes its header: names of other files in it (backing
-//! files, extents, parents) are never opened unless they are plain names beside the image. Sources: QEMU's
-//! docs/interop/qcow2.txt, VMware's Virtual Disk Format 5.0, Microsoft's VHD and VHDX specifications, QEMU's block/vdi.c,
-//! libewf's documents on EWF.
+//! A guest writes its disk's first bytes, and whoever made an image writes its header. dof refuses an image whose header
+//! leads to another file (a backing file, a data file, a parent); the extents of a VMDK are `vmdk.rs`'s. Sources: QEMU's
+//! docs/interop/qcow2.txt, Microsoft's VHD and VHDX specifications, QEMU's block/vdi.c, libewf's documents on EWF.
 
+use super::{u32_at, vmdk};
 use crate::text::lossless;
 
 /// Bytes of an image's beginning that [`format()`] wants.
 pub const HEAD: usize = 64 * 1024;
-/// Largest text of a VMDK's descriptor, in bytes.
-pub const MOST_DESCRIPTOR: u64 = 1 << 20;
 
 /// How a disk is kept in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -68,6 +66,12 @@ pub enum Refusal {
     /// Its header makes no sense.
     #[error("its header is damaged: {0}")]
     Damaged(&'static str),
+    /// dof reads a line of its descriptor only if it understands the whole line.
+    #[error("its descriptor has a line that dof does not understand: {0:?}")]
+    Line(String),
+    /// More pieces than dof opens.
+    #[error("it has more than {1} {0}; make one raw image of it first")]
+    TooMany(&'static str, usize),
 }
 
 /// The format of an image that begins with `head`.
@@ -102,11 +106,15 @@ pub fn format(head: &[u8]) -> Result<Format, Refusal> {
     if starts(b"QFI\xfb") {
         return qcow2(head).map(|()| Format::Qcow2);
     }
-    if starts(b"KDMV") || is_descriptor(head) {
+    if starts(b"KDMV") || vmdk::is_descriptor(head) {
         return Ok(Format::Vmdk);
     }
     if head.get(0x40..0x44) == Some(&[0x7f, 0x10, 0xda, 0xbe]) {
-        return Ok(Format::Vdi);
+        return match u32_at(head, 0x4c) {
+            Some(1 | 2) => Ok(Format::Vdi),
+            Some(3 | 4) => Err(Refusal::Difference("its parent".into())),
+            _ => Err(Refusal::Damaged("unknown type of disk")),
+        };
     }
     if starts(b"conectix") {
         let kind = u32_be(head, 60).ok_or(Refusal::Damaged("cut short"))?;
@@ -124,6 +132,9 @@ pub fn format(head: &[u8]) -> Result<Format, Refusal> {
     }
     Ok(Format::Raw)
 }
+
+/// The extension of a qcow2 header that names an external data file.
+const DATA_FILE: u32 = 0x4441_5441;
 
 /// Whether a qcow2 image stands on its own.
 fn qcow2(head: &[u8]) -> Result<(), Refusal> {
@@ -146,64 +157,21 @@ fn qcow2(head: &[u8]) -> Result<(), Refusal> {
     if number(4)? >= 3 && number(76)? & 4 != 0 {
         return Err(Refusal::Leads("an external data file".into()));
     }
+    // Extensions of the header, each padded to 8 bytes. One that names a data file is refused whatever that bit says.
+    let mut at = match number(4)? {
+        3.. => number(100)? as usize,
+        _ => 72,
+    };
+    while let (Ok(kind @ 1..), Ok(length)) = (number(at), number(at.saturating_add(4))) {
+        let content = at.saturating_add(8);
+        let end = content.saturating_add(length as usize);
+        if kind == DATA_FILE {
+            let name = head.get(content..end).unwrap_or_default();
+            return Err(Refusal::Leads(lossless(name).into_owned()));
+        }
+        at = end.saturating_add(7) & !7;
+    }
     Ok(())
-}
-
-fn is_descriptor(head: &[u8]) -> bool {
-    let line = head.get(..64).unwrap_or(head).to_ascii_lowercase();
-    line.starts_with(b"# disk descriptorfile")
-}
-
-/// Where the descriptor of a VMDK stands in it: offset and length in bytes. `None` for a sparse extent without one, which
-/// stands on its own.
-pub fn vmdk_descriptor(head: &[u8], size: u64) -> Option<(u64, u64)> {
-    if is_descriptor(head) {
-        return Some((0, size.min(MOST_DESCRIPTOR)));
-    }
-    let u64_at = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
-    let (at, length) = (u64_at(28)?.checked_mul(512)?, u64_at(36)?.checked_mul(512)?);
-    (at != 0).then_some((at, length.min(MOST_DESCRIPTOR)))
-}
-
-/// The files a VMDK's descriptor leads to, plain names beside it.
-///
-/// # Errors
-/// When one is no plain name, or it has a parent.
-pub fn vmdk_extents(descriptor: &[u8]) -> Result<Vec<String>, Refusal> {
-    let mut files = Vec::new();
-    for line in descriptor.split(|&b| b == b'\n' || b == b'\r' || b == 0) {
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim();
-        let lower = line.to_ascii_lowercase();
-        if let Some(parent) = lower.strip_prefix("parentcid") {
-            let parent = parent.trim_start_matches([' ', '\t', '=']).trim();
-            if parent != "ffffffff" {
-                return Err(Refusal::Difference(format!("its parent with CID {parent}")));
-            }
-        }
-        if lower.starts_with("parentfilenamehint") {
-            return Err(Refusal::Difference(line.to_owned()));
-        }
-        // RW 4192256 SPARSE "disk-s001.vmdk"
-        let access = lower.split_ascii_whitespace().next();
-        if !matches!(access, Some("rw" | "rdonly" | "noaccess")) {
-            continue;
-        }
-        let kind = lower.split_ascii_whitespace().nth(2);
-        if kind == Some("zero") {
-            continue;
-        }
-        let name = line.split('"').nth(1).unwrap_or_default();
-        let plain = !name.is_empty()
-            && !name.contains(['/', '\\', ':', '\0'])
-            && name != "."
-            && name != "..";
-        if !plain {
-            return Err(Refusal::Leads(name.to_owned()));
-        }
-        files.push(name.to_owned());
-    }
-    Ok(files)
 }
 
 /// A section's header in a segment of an EWF image: what it is, and where the next one is. 76 bytes at `at`.
@@ -214,35 +182,43 @@ pub fn ewf_section(header: &[u8]) -> Option<(&[u8], u64)> {
     Some((&kind[..end], next))
 }
 
-/// The name of segment `n` (from 1) of an EWF image whose first is `first`: `.E01` to `.E99`, then `.EAA` to `.EZZ`, `.FAA`.
+/// The name of segment `n` (from 1) of an EWF image whose first is `first`: `.E01` to `.E99`, then `.EAA` to `.EZZ`, `.FAA`;
+/// of the second version `.Ex01`, `.ExAA`, `.EyAA`.
 pub fn ewf_segment(first: &str, n: u32) -> Option<String> {
     let (stem, end) = first.rsplit_once('.')?;
-    let letter = *end.as_bytes().first().filter(|b| b.is_ascii_alphabetic())?;
-    if end.len() != 3 || n == 0 {
+    let (kind, letter) = match *end.as_bytes() {
+        [letter, _, _] => ("", letter),
+        [_, x @ (b'x' | b'X'), _, _] => (&end[..1], x),
+        _ => return None,
+    };
+    if !end.is_ascii() || !end.as_bytes()[0].is_ascii_alphabetic() || n == 0 {
         return None;
     }
     if n < 100 {
-        return Some(format!("{stem}.{}{n:02}", char::from(letter)));
+        return Some(format!("{stem}.{kind}{}{n:02}", char::from(letter)));
     }
-    let a = if letter.is_ascii_lowercase() {
-        b'a'
-    } else {
-        b'A'
+    let first_of = |like: u8| {
+        if like.is_ascii_lowercase() {
+            b'a'
+        } else {
+            b'A'
+        }
     };
-    let n = n - 100;
-    let char_of = |n: u32| Some(char::from(a + u8::try_from(n % 26).ok()?));
-    let top = u32::from(letter - a) + n / 676;
+    let (n, like) = (n - 100, first_of(end.as_bytes()[0]));
+    let char_of = |n: u32| Some(char::from(like + u8::try_from(n % 26).ok()?));
+    let top = u32::from(letter - first_of(letter)) + n / 676;
     (top < 26).then_some(())?;
+    let top = char::from(first_of(letter) + u8::try_from(top).ok()?);
     Some(format!(
-        "{stem}.{}{}{}",
-        char_of(top)?,
+        "{stem}.{kind}{top}{}{}",
         char_of(n / 26)?,
         char_of(n)?
     ))
 }
 
-fn u32_be(b: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(b.get(at..at + 4)?.try_into().ok()?))
+/// A big-endian number at a place, if there are bytes enough.
+fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
+    u32_at(bytes, at).map(u32::swap_bytes)
 }
 
 /// The name of the piece after this one of a split image: `disk.001` to `disk.002`, `xaa` to `xab`. `None` when the name does
@@ -334,25 +310,37 @@ mod tests {
             assert_eq!(name(n).as_deref(), Some(want));
         }
         assert_eq!(ewf_segment("d.e01", 100).as_deref(), Some("d.eaa"));
-        assert_eq!(ewf_segment("d.Ex01", 2), None);
+        for (n, want) in [(2, "d.Ex02"), (100, "d.ExAA"), (776, "d.EyAA")] {
+            assert_eq!(ewf_segment("d.Ex01", n).as_deref(), Some(want));
+        }
+        for other in ["d.dd", "d", "d.001", "d.E\u{e9}", "d.Exx01"] {
+            assert_eq!(ewf_segment(other, 2), None, "{other}");
+        }
     }
 
     #[test]
-    fn descriptors_lead_nowhere() {
-        let text =
-            |line: &str| format!("# Disk DescriptorFile\nCID=1\nparentCID=ffffffff\n{line}\n");
-        let extents = |line: &str| vmdk_extents(text(line).as_bytes());
-        assert_eq!(
-            extents("RW 100 FLAT \"a b-flat.vmdk\" 0"),
-            Ok(vec!["a b-flat.vmdk".into()])
-        );
-        assert_eq!(extents("RW 100 ZERO"), Ok(vec![]));
-        for bad in ["/etc/passwd", "../x", "nbd:host", "json:{}", "", ".."] {
-            let line = format!("rw 100 FLAT \"{bad}\" 0");
-            assert_eq!(extents(&line), Err(Refusal::Leads(bad.into())));
-        }
-        assert!(extents("parentFileNameHint=\"/etc/passwd\"").is_err());
-        assert!(vmdk_extents(b"parentCID = 12345678\n").is_err());
+    fn qcow2_names_no_other_file() {
+        let mut head = vec![0u8; 512];
+        head[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+        head[103] = 104;
+        assert_eq!(format(&head), Ok(Format::Qcow2));
+        let with = |at: usize, bytes: &[u8]| {
+            let mut head = head.clone();
+            head[at..at + bytes.len()].copy_from_slice(bytes);
+            format(&head)
+        };
+        // A backing file without a name, a data file by its bit, by its name, and behind another extension.
+        assert!(matches!(with(15, &[9]), Err(Refusal::Difference(_))));
+        assert!(matches!(with(79, &[4]), Err(Refusal::Leads(_))));
+        let named = b"DATA\0\0\0\x04/etc\0\0\0\0";
+        assert_eq!(with(104, named), Err(Refusal::Leads("/etc".into())));
+        let second = [
+            b"\x11\x22\x33\x44\0\0\0\x01a\0\0\0\0\0\0\0",
+            named.as_slice(),
+        ]
+        .concat();
+        assert_eq!(with(104, &second), Err(Refusal::Leads("/etc".into())));
+        assert_eq!(with(35, &[1]), Err(Refusal::Encrypted));
     }
 
     proptest! {
@@ -361,8 +349,6 @@ mod tests {
             let magic: &[u8] = [&b"QFI\xfb\0\0\0\x03"[..], b"KDMV", b"conectix", b"# Disk DescriptorFile\nRW 1 FLAT ", b"vhdxfile", b""][which];
             let bytes = [magic, &junk].concat();
             let _ = format(&bytes);
-            let _ = vmdk_descriptor(&bytes, 1 << 40);
-            let _ = vmdk_extents(&bytes);
             let _ = next_piece(&name);
             let _ = ewf_section(&bytes);
             let _ = ewf_segment(&name, bytes.len() as u32);

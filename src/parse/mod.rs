@@ -19,6 +19,7 @@ pub mod tar_split;
 pub mod time;
 pub mod unit;
 pub mod version;
+pub mod vmdk;
 
 /// A little-endian number at a place, if there are bytes enough.
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

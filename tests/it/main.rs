@@ -23,6 +23,7 @@ mod go;
 mod growth;
 mod handed_over;
 mod hashes;
+mod images;
 mod known_lists;
 mod live;
 mod log_times;
