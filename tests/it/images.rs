@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 /// Runs a program that must succeed.
@@ -827,12 +828,13 @@ fn names_that_change_meanwhile() {
         let [image, changed] = [image, changed].map(|name| place.image(name));
         let [good, bad] = ["good", "bad"].map(|name| place.image(name));
         symlink(to, &bad).unwrap();
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let stopped = || stop.load(std::sync::atomic::Ordering::Relaxed);
+        let (running, stopped) = std::sync::mpsc::channel::<()>();
         let mut shown = 0;
         std::thread::scope(|s| {
+            let running = running; // it ends with this closure, also when a check fails
             s.spawn(|| {
-                while !stopped() {
+                let stopped = stopped;
+                while stopped.try_recv() == Err(TryRecvError::Empty) {
                     for (from, to) in [
                         (&changed, &good),
                         (&bad, &changed),
@@ -872,7 +874,7 @@ fn names_that_change_meanwhile() {
                     }
                 }
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            drop(running);
         });
         assert!(shown > 0, "{}: it was never mounted", image.display());
         fs::remove_file(bad).unwrap();
