@@ -10,9 +10,10 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// An image as it was found, its files open.
@@ -31,8 +32,8 @@ pub struct Found {
 
 /// Most segments that are looked at.
 const MOST_SEGMENTS: u32 = 14_000;
-/// Most sections of a segment.
-const MOST_SECTIONS: usize = 100_000;
+/// Most sections of them all.
+const MOST_SECTIONS: usize = 1_000_000;
 
 /// Looks at an image and refuses what would lead elsewhere. `said` is what the analyst says it is, where its first bytes must
 /// not be believed: a guest may have written them.
@@ -44,11 +45,7 @@ pub fn find(image: &Path, said: Option<Format>) -> Result<Found, Error> {
     let path = image.canonicalize().map_err(step(shown()))?;
     let folder = Folder::open(path.parent().unwrap_or(Path::new("/")))?;
     let name = path.file_name().unwrap_or_default();
-    // A disk is opened where the analyst names it, not where a link in an image's folder leads to it.
-    let device = image.starts_with("/dev")
-        || image
-            .symlink_metadata()
-            .is_ok_and(|m| m.file_type().is_block_device());
+    let device = names_device(image);
     let first = folder
         .piece(name, device)?
         .ok_or_else(|| step(shown())(Errno::NOENT))?;
@@ -80,6 +77,16 @@ pub fn find(image: &Path, said: Option<Format>) -> Result<Found, Error> {
         Format::Qcow2 | Format::Vdi | Format::Vhd | Format::Vhdx => {}
     }
     Ok(found)
+}
+
+/// Whether the analyst may mean a disk: not where a link in an image's folder leads to one. Links that the system makes are
+/// in /dev, but not in what is mounted there.
+fn names_device(image: &Path) -> bool {
+    let kept_on = |path: &Path| path.metadata().ok().map(|m| m.dev());
+    let [system, root] = ["/dev", "/"].map(|path| kept_on(Path::new(path)));
+    let is = |m: Metadata| m.file_type().is_block_device();
+    image.symlink_metadata().is_ok_and(is)
+        || system.is_some() && system != root && image.parent().and_then(kept_on) == system
 }
 
 impl Found {
@@ -155,6 +162,7 @@ impl Found {
         }
         // A name that does not count is all there is.
         let counts = first.is_some_and(|first| first == name);
+        let mut sections = MOST_SECTIONS;
         for n in 1..MOST_SEGMENTS {
             let segment = match n {
                 1 => Some(name.clone()),
@@ -172,7 +180,7 @@ impl Found {
                 };
                 self.pieces.push(piece);
             }
-            match self.pieces.last().map(ewf_end) {
+            match self.pieces.last().map(|p| ewf_end(p, &mut sections)) {
                 Some(Some(true)) => return Ok(()),
                 Some(Some(false)) => {}
                 _ => {
@@ -320,10 +328,11 @@ fn gap_after(folder: &Folder, last: &str) -> Option<String> {
 }
 
 /// Whether a segment of an EWF image is the last one; `None` when it is cut off.
-fn ewf_end(segment: &Piece) -> Option<bool> {
+fn ewf_end(segment: &Piece, sections: &mut usize) -> Option<bool> {
     // Behind the segment's own header of 13 bytes.
     let mut at = 13;
-    for _ in 0..MOST_SECTIONS {
+    while *sections > 0 {
+        *sections -= 1;
         let bytes = segment.read(at, 76);
         let (kind, next) = header::ewf_section(&bytes)?;
         if matches!(kind, b"next" | b"done") {

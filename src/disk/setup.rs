@@ -139,10 +139,10 @@ impl Setup {
             .filter_map(|entry| {
                 let dir = entry.ok()?.path();
                 let Ok(record) = fs::read(dir.join(RECORD)) else {
-                    // Its dof ended before it started anything.
+                    // Its dof ended before there was anything to undo, or at the end of the undoing.
                     let mut setup = Setup::of(dir, Record::default());
                     if setup.try_lock().is_ok_and(|locked| locked) {
-                        let _ = fs::remove_dir_all(&setup.dir);
+                        let _ = setup.end();
                     }
                     return None;
                 };
@@ -518,20 +518,16 @@ impl Setup {
             let table = mounts::table().map_err(step("/proc/self/mountinfo"))?;
             let shown = table.iter().map(|m| &m.at);
             let shown: Vec<&PathBuf> = shown.filter(|at| at.starts_with(&self.dir)).collect();
+            let mut gone = Ok(());
             if tools.is_empty() && shown.is_empty() {
-                match fs::remove_dir_all(&self.dir) {
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(e) if e.kind() != io::ErrorKind::ResourceBusy => {
-                        return Err(made(&self.dir)(e));
-                    }
-                    _ => {}
-                }
+                gone = fs::remove_dir_all(&self.dir);
                 if tools::running(&self.dir).is_empty() && !self.dir.exists() {
                     return Ok(());
                 }
             }
             let [patience, end] = PATIENCE;
             if start.elapsed() > end {
+                gone.map_err(made(&self.dir))?;
                 let pids = tools.iter().map(|p| p.as_raw_nonzero().to_string());
                 let what = pids.chain(shown.iter().map(|at| at.display().to_string()));
                 return Err(Error::Stays(what.collect::<Vec<_>>().join(", ")));

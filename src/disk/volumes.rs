@@ -2,10 +2,10 @@
 
 use super::folder::Piece;
 use super::{Error, step};
-use crate::parse::lvm::{self, Group};
+use crate::parse::lvm::{self, Group, Physical};
 use crate::parse::partitions::{self as table, MbrEntry, Span};
 use crate::parse::superblock::{self, Kind, Superblock};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a sector as MBRs count; GPTs of disks with larger ones too.
@@ -394,8 +394,9 @@ impl Disk {
             volumes.push(volume);
             if let Some(group) = group.filter(|g| told.insert(g.name.clone())) {
                 let visible = group.logical.iter().filter(|l| l.visible);
+                let places = places(group, &physical);
                 volumes.extend(visible.enumerate().map(|(i, logical)| {
-                    self.logical_volume(format!("{slot}.{}", i + 1), group, logical, &physical)
+                    self.logical_volume(format!("{slot}.{}", i + 1), group, logical, &places)
                 }));
             }
         }
@@ -417,7 +418,7 @@ impl Disk {
         slot: String,
         group: &Group,
         logical: &lvm::Logical,
-        physical: &[(String, u64, Option<String>)],
+        places: &Places<'_>,
     ) -> Volume {
         let mut extents: Vec<(u64, u64)> = Vec::new();
         let mut obstacle = None;
@@ -426,15 +427,10 @@ impl Disk {
                 matches!(segment.kind.as_str(), "striped" | "linear") && segment.stripes.len() == 1;
             let run = if linear {
                 let (pv, first) = &segment.stripes[0];
-                let known = group.physical.iter().find(|p| p.name == *pv);
-                let here = known.and_then(|k| {
-                    physical
-                        .iter()
-                        .find(|(id, ..)| *id == k.id)
-                        .map(|p| (k, p.1))
-                });
+                let known = places.get(pv.as_str());
+                let here = known.and_then(|(k, at)| Some((k, (*at)?)));
                 if here.is_none() {
-                    let device = known.map_or("?", |k| k.device.as_str());
+                    let device = known.map_or("?", |(k, _)| k.device.as_str());
                     obstacle = Some(format!(
                         "a part of it lies on {device}, which is not on this image"
                     ));
@@ -489,6 +485,19 @@ impl Disk {
             obstacle,
         }
     }
+}
+
+/// The physical volumes of a group by their names, and where each begins if it is on this disk.
+type Places<'g> = HashMap<&'g str, (&'g Physical, Option<u64>)>;
+
+fn places<'g>(group: &'g Group, physical: &[(String, u64, Option<String>)]) -> Places<'g> {
+    let mut places = Places::new();
+    for known in &group.physical {
+        let here = physical.iter().find(|(id, ..)| *id == known.id);
+        let place = (known, here.map(|p| p.1));
+        places.entry(known.name.as_str()).or_insert(place);
+    }
+    places
 }
 
 /// A group in a line.

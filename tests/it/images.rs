@@ -771,9 +771,19 @@ fn what_an_image_can_be() {
     let through_link = dof(["mount-image", "--at", text(&place.at), text(&link)]);
     let itself = dof(["mount-image", "--at", text(&place.at), text(&device)]);
     let undone = dof(["unmount-image", text(&device)]);
+    // Links of the system's lead to disks, not those in a folder of everybody's.
+    let shared = Path::new("/dev/shm").join(place.images.parent().unwrap().file_name().unwrap());
+    let everybodys = symlink(&device, &shared).map(|()| {
+        let ran = dof(["mount-image", "--at", text(&place.at), text(&shared)]);
+        fs::remove_file(&shared).unwrap();
+        ran
+    });
     must("losetup", &["--detach", text(&device)]);
     assert!(through_link.err.contains("device"), "{}", through_link.err);
     through_link.with(2);
+    if let Ok(ran) = everybodys {
+        assert!(ran.with(2).err.contains("device"));
+    }
     assert!(
         itself.out.contains("Ext4 OWN"),
         "{}{}",
@@ -1102,4 +1112,69 @@ fn killed_while_a_tool_works() {
         assert_eq!(must("losetup", &["-j", text(&own)]), "");
     }
     assert!(busy > 2, "no tool was ever at work when dof was killed");
+}
+
+/// Whoever changes the image itself while it is opened does not get another file mounted either: dof looks at what the tool
+/// holds open.
+#[test]
+fn a_header_that_changes_meanwhile() {
+    if !has(NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let image = place.converted("changed.vmdk", "vmdk", "subformat=monolithicSparse");
+    let inner = descriptor(&format!(
+        "RW {SECTORS} FLAT \"{}\" 0",
+        place.canary().display()
+    ));
+    let evil = place.outside.join("evil.vmdk");
+    fs::write(&evil, sparse(0, 20, &inner)).unwrap();
+    // Between dof's look at the header and QEMU's.
+    let tools = place.outside.join("tools");
+    fs::create_dir(&tools).unwrap();
+    let real = must("sh", &["-c", "command -v qemu-storage-daemon"]);
+    let script = format!(
+        "#!/bin/sh\ncat {} > {}\nexec {} \"$@\"\n",
+        evil.display(),
+        image.display(),
+        real.trim()
+    );
+    let tool = tools.join("qemu-storage-daemon");
+    fs::write(&tool, script).unwrap();
+    must("chmod", &["755", text(&tool)]);
+    let path = std::env::var("PATH").unwrap();
+    let out = dof_command()
+        .env("PATH", format!("{}:{path}", tools.display()))
+        .args(["mount-image", "--at"])
+        .args([&place.at, &image])
+        .output()
+        .unwrap();
+    let [said, err] = [out.stdout, out.stderr].map(|b| String::from_utf8(b).unwrap());
+    let why = format!("led a tool to another file, {}", place.canary().display());
+    assert!(err.contains(&why), "{said}{err}");
+    assert_eq!((out.status.code(), said.as_str()), (Some(3), ""));
+    place.nothing_left(&image);
+    assert_eq!(must("losetup", &["-j", text(&place.canary())]), "");
+}
+
+/// Two dofs do not work on one mount at once.
+#[test]
+fn one_dof_at_a_time() {
+    if !has(NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let image = place.image("own.raw");
+    place.disk(&image, "OWN");
+    dof(["mount-image", "--at", text(&place.at), text(&image)]).with(0);
+    let [dir] = &setups(&image)[..] else {
+        panic!("one record");
+    };
+    let lock = fs::File::open(dir).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let refused = dof(["unmount-image", text(&image)]);
+    drop(lock);
+    dof(["unmount-image", text(&image)]).with(0);
+    assert!(refused.with(3).err.contains("still at work"));
+    place.nothing_left(&image);
 }
