@@ -30,6 +30,8 @@ pub struct Found {
     pub missing: Vec<String>,
 }
 
+/// What QEMU says of a VHDX that was not closed.
+const REPLAY: &str = "log that needs to be replayed";
 /// Most segments that are looked at.
 const MOST_SEGMENTS: u32 = 14_000;
 /// Most sections of them all.
@@ -353,7 +355,11 @@ fn damage(node: &Value, files: &[Piece], setup: &mut Setup) -> Option<String> {
     let image = format!("json:{node}");
     match setup.run(QEMU_IMG, ["check", "-q", &image], files) {
         Ok(_) => None,
-        Err(tools::Error::Failed { said, .. }) if said.contains("not support") => None,
+        Err(tools::Error::Failed { said, .. })
+            if said.contains("not support") || said.contains(REPLAY) =>
+        {
+            None
+        }
         // Clusters that nothing uses are no loss.
         Err(tools::Error::Failed { said, .. })
             if !said.to_lowercase().contains("error") && said.contains("leak") =>
@@ -361,7 +367,8 @@ fn damage(node: &Value, files: &[Piece], setup: &mut Setup) -> Option<String> {
             None
         }
         Err(tools::Error::Failed { said, .. }) if !said.contains("Cannot allocate memory") => {
-            let said = said.lines().next().unwrap_or_default().to_owned();
+            let said = said.replace(&image, &files[0].shown());
+            let said = said.lines().next().unwrap_or_default();
             Some(format!(
                 "it is damaged or cut off; what is missing reads as zeros (qemu-img check: {said})"
             ))
@@ -385,14 +392,15 @@ fn first_piece(folder: &Folder, name: &str) -> Option<String> {
     firsts.find(|first| first != name && folder.has(first.as_ref()))
 }
 
-/// The disk's bytes: the image itself, or what a tool shows of it. With what a tool says is wrong with the image.
+/// The disk's bytes: the image itself, or what a tool shows of it. Tells what a tool says is wrong with the image.
 ///
 /// # Errors
 /// When the tool is missing or fails.
 pub fn open(
     mut found: Found,
     setup: &mut Setup,
-) -> Result<(PathBuf, Piece, Option<String>), Error> {
+    mut tell: impl FnMut(&str),
+) -> Result<(PathBuf, Piece), Error> {
     let driver = match (found.format.qemu(), found.format) {
         (Some(driver), _) => driver,
         (None, Format::Ewf) => {
@@ -409,17 +417,21 @@ pub fn open(
                 .find(|f| header::ewf_segment(f, 1).as_ref() == Some(f));
             let first = first.cloned().unwrap_or_default();
             let names = (1..).map_while(|n| header::ewf_segment(&first, n));
-            let (path, shown) = setup.show_ewf(names, &found.pieces)?;
-            return Ok((path, shown, None));
+            return setup.show_ewf(names, &found.pieces);
         }
         _ if found.pieces.len() > 1 => "vmdk",
-        _ => return Ok((found.path, found.pieces.swap_remove(0), None)),
+        _ => return Ok((found.path, found.pieces.swap_remove(0))),
     };
     let node = found.node(driver, setup)?;
-    let wrong = match found.format {
-        Format::Raw => None,
-        _ => damage(&node, &found.pieces, setup),
-    };
-    let (path, shown) = setup.show(&node, &found.pieces)?;
-    Ok((path, shown, wrong))
+    if found.format != Format::Raw
+        && let Some(line) = damage(&node, &found.pieces, setup)
+    {
+        tell(&line);
+    }
+    match setup.show(&node, &found.pieces) {
+        Err(Error::Tool(tools::Error::Failed { said, .. })) if said.contains(REPLAY) => {
+            Err(found.refuse(Refusal::Log))
+        }
+        shown => shown,
+    }
 }

@@ -170,10 +170,8 @@ pub fn mount(
     let mut setup = Setup::new(&found.path)?;
     let name = found.path.file_stem().unwrap_or_default().to_string_lossy();
     let name = name.into_owned();
-    let opened = image::open(found, &mut setup).and_then(|(path, file, wrong)| {
-        wrong.iter().for_each(|line| tell(Told::Wrong(line)));
-        volumes::Disk::new(path, file)
-    });
+    let opened = image::open(found, &mut setup, |line| tell(Told::Wrong(line)))
+        .and_then(|(path, file)| volumes::Disk::new(path, file));
     let disk = match opened {
         Ok(disk) => disk,
         Err(e) => {

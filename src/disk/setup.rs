@@ -183,9 +183,9 @@ impl Setup {
         files: &[Piece],
     ) -> Result<String, tools::Error> {
         self.given.extend(files.iter().filter_map(|f| f.id().ok()));
-        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let open: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         let given = Given {
-            files: &files,
+            files: &open,
             setup: Some(&self.dir),
         };
         tool.run_with(arguments, given)

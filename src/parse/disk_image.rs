@@ -66,6 +66,11 @@ pub enum Refusal {
     /// Its header makes no sense.
     #[error("its header is damaged: {0}")]
     Damaged(&'static str),
+    /// It was in use when it was copied.
+    #[error(
+        "its log holds changes that are not in their place yet; replay them in a copy of it (qemu-img check -r all COPY)"
+    )]
+    Log,
     /// dof reads a line of its descriptor only if it understands the whole line.
     #[error("its descriptor has a line that dof does not understand: {0:?}")]
     Line(String),
