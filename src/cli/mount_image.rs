@@ -43,11 +43,13 @@ pub struct UnmountImage {
 impl From<disk::Error> for Failure {
     fn from(e: disk::Error) -> Self {
         use disk::Error as E;
+        // Names in it are the image's.
+        let text = printable(&e.to_string()).into_owned();
         match e {
             E::Image { .. } | E::NotFirst { .. } | E::NotPlain { .. } | E::NotOurs(_) => {
-                Failure::usage(e.to_string())
+                Failure::usage(text)
             }
-            _ => Failure::io(e.to_string()),
+            _ => Failure::io(text),
         }
     }
 }
@@ -183,7 +185,7 @@ impl UnmountImage {
         }
         lines.end()?;
         for e in &failed {
-            stderr::line(format_args!("dof: {e}"));
+            stderr::line(format_args!("dof: {}", printable(&e.to_string())));
         }
         if failed.is_empty() {
             Ok(exit::OK)

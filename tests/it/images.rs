@@ -379,6 +379,14 @@ fn vmdk_descriptors_lead_nowhere() {
         }
     }
     let _ = fs::remove_file(place.image("e.vmdk"));
+    // Names that would speak to a terminal.
+    for name in ["a\u{9b}31m", "a\u{202e}b"] {
+        let image = place.write("speaks.vmdk", flat(name));
+        let (code, said) = place.attack(&image);
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains("No such file"), "{said}");
+        assert!(!said.contains(['\u{9b}', '\u{202e}']), "{said}");
+    }
     let image = place.write("gone.vmdk", flat("gone"));
     place.refused(&image, 3, "gone: No such file");
 }
