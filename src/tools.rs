@@ -90,8 +90,8 @@ pub const QEMU: Tool = tool(
 );
 /// Whether an image QEMU reads is whole.
 pub const QEMU_IMG: Tool = tool("qemu-img", "qemu-utils", 512, 120);
-/// EWF images, shown by FUSE. libewf keeps a table of all chunks of 32 KiB.
-pub const EWFMOUNT: Tool = tool("ewfmount", "ewf-tools", 8192, 600);
+/// EWF images, shown by FUSE. libewf keeps some 150 bytes for each 32 KiB that were read.
+pub const EWFMOUNT: Tool = tool("ewfmount", "ewf-tools", 4096, 600);
 /// Layers whose deletions are marked by names, which the kernel's overlayfs does not know.
 pub const FUSE_OVERLAYFS: Tool = tool("fuse-overlayfs", "fuse-overlayfs", 4096, 120);
 
