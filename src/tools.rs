@@ -117,6 +117,15 @@ pub fn by_number(file: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
+/// Those of [`running`] that are this tool.
+pub fn running_as(tool: Tool, setup: &Path) -> Vec<Pid> {
+    let is = |pid: &Pid| {
+        let name = fs::read(format!("/proc/{}/comm", pid.as_raw_nonzero()));
+        name.is_ok_and(|name| name.trim_ascii_end() == tool.name.as_bytes())
+    };
+    running(setup).into_iter().filter(is).collect()
+}
+
 /// The processes that tools became which were run for a setup.
 pub fn running(setup: &Path) -> Vec<Pid> {
     let mark = [MARK.as_bytes(), b"=", setup.as_os_str().as_bytes()].concat();

@@ -484,6 +484,18 @@ impl Setup {
 
     /// Gives the loop devices free, and waits a moment for their last users.
     fn give_free(&mut self) -> Result<(), Error> {
+        // One that a killed dof left may make a device yet.
+        let start = Instant::now();
+        while let [pid, ..] = tools::running_as(LOSETUP, &self.dir)[..] {
+            let [patience, end] = PATIENCE;
+            if start.elapsed() > end {
+                return Err(Error::Stays(pid.as_raw_nonzero().to_string()));
+            }
+            if start.elapsed() > patience {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         for tries in 0..50 {
             if self.record.loops.is_empty() {
                 return Ok(());

@@ -1185,3 +1185,56 @@ fn one_dof_at_a_time() {
     assert!(refused.with(3).err.contains("still at work"));
     place.nothing_left(&image);
 }
+
+/// A losetup that goes on after dof was killed, and cannot be asked to end: its device does not stay.
+#[test]
+fn a_loop_device_that_comes_late() {
+    if !has(NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let image = place.image("own.raw");
+    place.disk(&image, "OWN");
+    let tools = place.outside.join("tools");
+    fs::create_dir(&tools).unwrap();
+    let real = must(
+        "sh",
+        &["-c", "PATH=$PATH:/usr/sbin:/sbin command -v losetup"],
+    );
+    let script = format!(
+        "#!/bin/sh\ntrap '' TERM\ncase \"$*\" in *--read-only*) sleep 1;; esac\nexec {} \"$@\"\n",
+        real.trim()
+    );
+    fs::write(tools.join("losetup"), script).unwrap();
+    must("chmod", &["755", text(&tools.join("losetup"))]);
+    let path = std::env::var("PATH").unwrap();
+    let mut child = dof_command()
+        .env("PATH", format!("{}:{path}", tools.display()))
+        .args(["mount-image", "--at"])
+        .args([&place.at, &image])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let recorded = || {
+        let [dir] = &setups(&image)[..] else {
+            return false;
+        };
+        let record = fs::read_to_string(dir.join("setup.json")).unwrap_or_default();
+        record.contains("/dev/loop")
+    };
+    let start = Instant::now();
+    while !recorded() {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    dof(["unmount-image", text(&image)]).with(0);
+    let left = must("losetup", &["-j", text(&image)]);
+    if let Some((device, _)) = left.split_once(':') {
+        run("losetup", &["-d", device]);
+    }
+    assert_eq!(left, "");
+    place.nothing_left(&image);
+}
