@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::mactime::mactime;
-use crate::support::{Need, Ran, dof, dof_command, evidence, folder, has, run};
+use crate::support::{Need, Ran, dof, dof_command, evidence, folder, has, must, run, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,18 +38,6 @@ const EWF: &[Need] = &[
 ];
 /// An engine, and mounting its containers.
 const ENGINE: &[Need] = &[Need::Engine, Need::Mounts("overlay")];
-
-/// Runs a program that must succeed.
-#[track_caller]
-fn must(program: &str, args: &[&str]) -> String {
-    let ran = run(program, args).unwrap_or_else(|| panic!("{program} is not installed"));
-    assert_eq!(ran.code, 0, "{program} {args:?}: {}{}", ran.out, ran.err);
-    ran.out
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A file's SHA-256, by a program that is fast in a debug build too.
 fn digest(path: &Path) -> String {

@@ -4,7 +4,7 @@
 //! Truths: the calls that strace saw of dof and of every tool it ran; names, contents and times of the folders before and
 //! after; the kernel's own lists of processes, mounts and loop devices.
 
-use crate::support::{Need, dof, dof_command, folder, has, run};
+use crate::support::{Need, dof, dof_command, folder, has, must, run, text};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -12,18 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
-
-/// Runs a program that must succeed.
-#[track_caller]
-fn must(program: &str, args: &[&str]) -> String {
-    let ran = run(program, args).unwrap_or_else(|| panic!("{program} is not installed"));
-    assert_eq!(ran.code, 0, "{program} {args:?}: {}{}", ran.out, ran.err);
-    ran.out
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 const NEEDS: &[Need] = &[
     Need::Root,

@@ -234,6 +234,19 @@ pub fn run(program: &str, args: &[&str]) -> Option<Ran> {
     Some(Ran::new(Command::new(program).args(args).output().ok()?))
 }
 
+/// Runs a program that must succeed.
+#[track_caller]
+pub fn must(program: &str, args: &[&str]) -> String {
+    let ran = run(program, args).unwrap_or_else(|| panic!("{program} is not installed"));
+    assert_eq!(ran.code, 0, "{program} {args:?}: {}{}", ran.out, ran.err);
+    ran.out
+}
+
+/// A path without anything odd.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 /// A folder for one test.
 pub fn folder() -> TempDir {
     tempfile::Builder::new()
