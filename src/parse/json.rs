@@ -281,6 +281,7 @@ pub fn push_lossy(out: &mut String, bytes: &[u8]) -> bool {
 }
 
 /// The character of the escape whose backslash is the byte before `at`, and where what follows it begins.
+#[inline]
 pub fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), &'static str> {
     let unit = |at: usize| -> Option<u16> {
         let digits = bytes.get(at..)?.first_chunk::<4>()?;

@@ -217,6 +217,7 @@ const NAMES: [&str; 4] = ["log", "stream", "attrs", "time"];
 const KEYS: [&[u8]; 4] = [b"\"log\":", b"\"stream\":", b"\"attrs\":", b"\"time\":"];
 
 /// Makes one object of several, a later key over an earlier one.
+#[cold]
 fn merge(entry: &mut Entry<'_>, parts: &[&[u8]]) {
     let mut all = serde_json::Map::new();
     for part in parts {
@@ -256,7 +257,7 @@ impl<'a> Reader<'a> {
             canonical: false,
         };
         let mut decoded = false;
-        let mut seen = [false; 4];
+        let mut seen = 0u8;
         let mut attrs = Vec::new();
         self.expect(b'{', "not a JSON object")?;
         if self.peek() == Some(b'}') {
@@ -269,53 +270,37 @@ impl<'a> Reader<'a> {
             let (key, exact) = self.key()?;
             self.canonical &= key > before; // none is less than any
             before = key;
-            if let Some(n) = key
-                && (std::mem::replace(&mut seen[n], true) || !exact)
-            {
-                self.canonical = false;
-                entry.odd = Some(NAMES[n]);
-            }
-            match key {
-                // Go empties a map, and leaves a string and a time as they were.
-                Some(n) if self.null() => {
-                    if n == 2 {
-                        entry.attrs = None;
-                        attrs.clear();
-                    }
+            if let Some(n) = key {
+                if seen & 1 << n != 0 || !exact {
+                    self.canonical = false;
+                    entry.odd = Some(NAMES[n]);
                 }
-                Some(0) => {
-                    if self.peek().is_some_and(|b| b != b'"') {
-                        return Err("`log` is not a string");
-                    }
+                seen |= 1 << n;
+            }
+            match (key, self.peek()) {
+                (Some(0), Some(b'"')) => {
                     scratch.clear();
                     let text = self.string(scratch)?;
                     decoded = text.is_none();
                     self.canonical &= text != Some("");
                     entry.line = text.unwrap_or_default();
                 }
-                Some(1) => match self.owned()? {
-                    Some(stream) => {
-                        self.canonical &= !stream.is_empty();
-                        entry.stream = stream;
+                (Some(1), Some(b'"')) => {
+                    entry.stream = self.owned()?;
+                    self.canonical &= !entry.stream.is_empty();
+                }
+                (Some(3), Some(b'"')) => {
+                    let text = self.owned()?;
+                    self.canonical &= time::is_nano(text.as_bytes());
+                    entry.time_ns = time::rfc3339(text.as_bytes());
+                    if entry.time_ns.is_none() {
+                        self.canonical = false;
+                        entry.time_ns = time::go(text.as_bytes()).ns();
                     }
-                    None => entry.wrong = Some("`stream` is not a string"),
-                },
-                Some(2) => self.attrs(&mut entry, &mut attrs)?,
-                Some(_) => match self.owned()? {
-                    Some(text) => {
-                        let nano = time::is_nano(text.as_bytes());
-                        self.canonical &= nano;
-                        entry.time_ns = time::rfc3339(text.as_bytes());
-                        if entry.time_ns.is_none() {
-                            entry.time_ns = time::go(text.as_bytes()).ns();
-                        }
-                    }
-                    None => {
-                        entry.wrong = Some("`time` is not a string");
-                        entry.time_ns = None;
-                    }
-                },
-                None => {
+                }
+                (Some(2), Some(b'{')) => self.attrs(&mut entry, &mut attrs)?,
+                (Some(n), _) => self.other(n, &mut entry, &mut attrs)?,
+                (None, _) => {
                     self.skip()?;
                 }
             }
@@ -335,6 +320,46 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A field's value that Docker does not write: `null`, with which Go empties a map and leaves a string and a time as they
+    /// were, or one of the wrong type.
+    #[cold]
+    #[inline(never)]
+    fn other(
+        &mut self,
+        field: usize,
+        entry: &mut Entry<'a>,
+        attrs: &mut Vec<&'a [u8]>,
+    ) -> Result<(), &'static str> {
+        self.canonical = false;
+        if self.bytes[self.at..].starts_with(b"null") {
+            self.at += 4;
+            if field == 2 {
+                // A wrong value among them is an error all the same.
+                merge(entry, attrs);
+                attrs.clear();
+                entry.attrs = None;
+            }
+            return Ok(());
+        }
+        if field == 0 {
+            return Err(if self.at < self.bytes.len() {
+                "`log` is not a string"
+            } else {
+                "the line is cut short"
+            });
+        }
+        self.skip()?;
+        entry.wrong = Some(match field {
+            1 => "`stream` is not a string",
+            2 => "`attrs` is not an object",
+            _ => "`time` is not a string",
+        });
+        if field == 3 {
+            entry.time_ns = None;
+        }
+        Ok(())
+    }
+
     /// A key and its colon: the number of one Docker reads, and whether Docker writes it so.
     fn key(&mut self) -> Result<(Option<usize>, bool), &'static str> {
         let rest = &self.bytes[self.at..];
@@ -342,6 +367,12 @@ impl<'a> Reader<'a> {
             self.at += KEYS[n].len();
             return Ok((Some(n), true));
         }
+        self.odd_key()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn odd_key(&mut self) -> Result<(Option<usize>, bool), &'static str> {
         self.canonical = false;
         let mut decoded = String::new();
         let key = self.string(&mut decoded)?.unwrap_or(&decoded);
@@ -381,18 +412,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string with space of its own, for texts that seldom have an escape; `None` and passed over when it is another value.
-    fn owned(&mut self) -> Result<Option<Cow<'a, str>>, &'static str> {
-        if self.peek().is_some_and(|b| b != b'"') {
-            self.canonical = false;
-            self.skip()?;
-            return Ok(None);
-        }
+    /// A string with space of its own, for texts that seldom have an escape.
+    fn owned(&mut self) -> Result<Cow<'a, str>, &'static str> {
         let mut scratch = String::new();
-        Ok(Some(match self.string(&mut scratch)? {
+        Ok(match self.string(&mut scratch)? {
             Some(text) => Cow::Borrowed(text),
             None => Cow::Owned(scratch),
-        }))
+        })
     }
 
     /// Attributes: of the only object the text as it is, if it has strings and no key twice. All others go to `parts`.
@@ -401,7 +427,6 @@ impl<'a> Reader<'a> {
         entry: &mut Entry<'a>,
         parts: &mut Vec<&'a [u8]>,
     ) -> Result<(), &'static str> {
-        self.peek();
         let start = self.at;
         if entry.attrs.is_none()
             && parts.is_empty()
@@ -413,10 +438,6 @@ impl<'a> Reader<'a> {
         self.canonical = false;
         self.at = start;
         let text = self.skip()?;
-        if text.first() != Some(&b'{') {
-            entry.wrong = Some("`attrs` is not an object");
-            return Ok(());
-        }
         if let Some(Cow::Borrowed(before)) = entry.attrs.take() {
             parts.push(before.as_bytes());
         }
@@ -464,16 +485,6 @@ impl<'a> Reader<'a> {
         let text = &self.bytes[start..self.at];
         let blanks = text.iter().any(|&b| b < 0x20);
         std::str::from_utf8(text).ok().filter(|_| !blanks)
-    }
-
-    /// Passes over `null`.
-    fn null(&mut self) -> bool {
-        if self.peek() != Some(b'n') || !self.bytes[self.at..].starts_with(b"null") {
-            return false;
-        }
-        self.at += 4;
-        self.canonical = false;
-        true
     }
 
     /// Passes over one value of any kind and gives its text.
@@ -597,6 +608,7 @@ mod tests {
                 "\"attrs\":{\"k\":\"v\"},\"x\":1,",
             ),
             (r#""stdout""#, r#""""#),
+            ("T23:31", "T3:31"),
             ("46.5Z", "46.50Z"),
             ("}", "} "),
         ] {
