@@ -375,7 +375,7 @@ impl<'a> Reader<'a> {
     fn odd_key(&mut self) -> Result<(Option<usize>, bool), &'static str> {
         self.canonical = false;
         let mut decoded = String::new();
-        let key = self.string(&mut decoded)?.unwrap_or(&decoded);
+        let key = self.string_apart(&mut decoded)?.unwrap_or(&decoded);
         self.expect(b':', "no `:` after a key")?;
         let exact = NAMES.iter().position(|name| *name == key);
         let found = exact.or_else(|| NAMES.iter().position(|name| json::folds(name, key)));
@@ -457,7 +457,7 @@ impl<'a> Reader<'a> {
         } else {
             loop {
                 let mut scratch = String::new();
-                let key = self.string(&mut scratch).ok()??.as_bytes(); // none with an escape
+                let key = self.string_apart(&mut scratch).ok()??.as_bytes(); // none with an escape
                 if n == FEW || keys[..n].contains(&key) {
                     return None;
                 }
@@ -465,7 +465,7 @@ impl<'a> Reader<'a> {
                 n += 1;
                 self.expect(b':', "").ok()?;
                 scratch.clear();
-                self.string(&mut scratch).ok()?;
+                self.string_apart(&mut scratch).ok()?;
                 // An escape without a character.
                 if scratch.contains(char::REPLACEMENT_CHARACTER) {
                     return None;
@@ -498,7 +498,14 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
+    /// [`Reader::string`] where it is not in the way of the others, which it is faster in.
+    #[inline(never)]
+    fn string_apart(&mut self, scratch: &mut String) -> Result<Option<&'a str>, &'static str> {
+        self.string(scratch)
+    }
+
     /// A string: borrowed when it has no escape and is Unicode, else `None` and decoded into `scratch`, which is empty.
+    #[inline]
     fn string(&mut self, scratch: &mut String) -> Result<Option<&'a str>, &'static str> {
         self.expect(b'"', "no string where one belongs")?;
         let mut borrowed = true;
@@ -525,7 +532,10 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             }
             let begin = self.at - 1;
-            let (c, next) = json::escape(self.bytes, self.at)?;
+            let (c, next) = match self.bytes.get(self.at) {
+                Some(b'n') => ('\n', self.at + 1), // nearly all there are
+                _ => json::escape(self.bytes, self.at)?,
+            };
             self.at = next;
             scratch.push(c);
             let own = escape_of(c);
