@@ -74,8 +74,13 @@ pub fn case_opener(data: &[u8]) {
         target.seal().expect("sealed");
         fs::read(path).expect("its bytes")
     });
-    use dof::parse::sqlite_file::{header, journal, wal};
-    let _ = (header(data), journal(data, data, 32768), wal(data, 32768));
+    use dof::parse::sqlite_file::{header, journal, leads, next_overflow, wal};
+    let _ = (leads(data, 0), leads(data, 100), next_overflow(data));
+    let _ = (
+        header(data),
+        journal(data, data, 32768, 60),
+        wal(data, 32768),
+    );
     let [what, low, high, data @ ..] = data else {
         return;
     };

@@ -3,7 +3,7 @@
 
 CREATE TABLE host (
   id            INTEGER PRIMARY KEY,
-  identity      TEXT NOT NULL UNIQUE, -- SHA-256 over machine id, host name and engine ids: the same host again replaces its rows
+  identity      TEXT NOT NULL,        -- SHA-256 over machine id, host name and engine ids: the same host again replaces its rows
   mount         TEXT NOT NULL,        -- where the host was mounted when it was ingested, absolute
   name          TEXT,                 -- /etc/hostname
   machine_id    TEXT,                 -- /etc/machine-id

@@ -4,11 +4,12 @@
 //! these files first. Only [`roll_back`] lets SQLite use a journal, after it was held to what dof itself writes and was
 //! tried on a copy.
 
-use super::{Error, connection, seal};
+use super::{Error, connection, objects, seal};
 use crate::parse::sqlite_file::{self, Header};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Flock, FlockOffsetType, FlockType, Pid, fcntl_getlk};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -37,6 +38,8 @@ pub struct Seen {
     pub file: File,
     /// Its header.
     pub header: Header,
+    /// How many pages it has.
+    pages: u64,
     /// A journal that SQLite would play back.
     journal: Option<Neighbour>,
     /// A `-wal` file.
@@ -50,22 +53,24 @@ fn plain(path: &Path) -> Result<Option<Neighbour>, Error> {
         source,
     };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let foreign = || {
+    let foreign = |kind: &str| {
         Err(Error::Beside {
             path: path.to_path_buf(),
-            what: "SQLite would write to it, and it is no plain file of its own: move it away"
-                .into(),
+            what: format!("{kind}, which SQLite would write to or wait for; move it away"),
         })
     };
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
         Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return foreign(),
+        Err(rustix::io::Errno::LOOP) => return foreign("a symbolic link"),
+        Err(rustix::io::Errno::NXIO) => return foreign("a socket or device"),
         Err(e) => return Err(io(e.into())),
     };
     let meta = file.metadata().map_err(io)?;
-    if !meta.is_file() || meta.nlink() != 1 {
-        return foreign();
+    match meta.is_file() {
+        false => return foreign("a folder, FIFO or device"),
+        true if meta.nlink() != 1 => return foreign("a file with another name elsewhere"),
+        true => {}
     }
     Ok(Some(Neighbour {
         path: path.to_path_buf(),
@@ -114,6 +119,19 @@ pub fn alone(path: &Path) -> Result<(), Error> {
         })
 }
 
+/// Whether SQLite would take a file of this name for a part of a file that is there.
+pub fn is_beside_a_case(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
+    let of = |end| Some(path.with_file_name(name.strip_suffix(end)?));
+    ["-journal", "-wal", "-shm"]
+        .iter()
+        .filter_map(of)
+        .any(|case| case.is_file())
+}
+
 /// The path of a file beside a case.
 fn named(case: &Path, end: &str) -> PathBuf {
     let mut name = case.as_os_str().to_owned();
@@ -153,27 +171,42 @@ pub fn look(path: &Path) -> Result<Seen, Error> {
     if !header.usual {
         return Err(Error::Altered {
             path: path.to_path_buf(),
+            hint: "ingest the host into a new case",
             what: vec!["the header of the file is not as dof writes it".into()],
         });
     }
     let beside = |end: &str| plain(&named(&case.path, end));
-    let (journal, wal) = (beside("-journal")?, beside("-wal")?);
-    beside("-shm")?;
-    let journal = match journal {
-        Some(journal) if sqlite_file::is_hot(&journal.bytes::<1>(0)?) => {
-            // Who is writing right now has its journal there, too.
-            let writing = locked(&case.file, RESERVED, FlockType::WriteLock);
-            writing.is_none().then_some(journal)
+    let hot = |journal: Option<Neighbour>| -> Result<Option<Neighbour>, Error> {
+        match journal {
+            Some(journal) if sqlite_file::is_hot(&journal.bytes::<1>(0)?) => Ok(Some(journal)),
+            _ => Ok(None),
         }
-        _ => None,
     };
-    Ok(Seen {
+    let mut journal = hot(beside("-journal")?)?;
+    let wal = beside("-wal")?;
+    beside("-shm")?;
+    if journal.is_some() {
+        // Who is writing right now has its journal there, too, and may have been done a moment ago.
+        let writing = locked(&case.file, RESERVED, FlockType::WriteLock).is_some();
+        journal = if writing {
+            None
+        } else {
+            hot(beside("-journal")?)?
+        };
+    }
+    let size = case.file.metadata().map_err(io)?.len();
+    let seen = Seen {
         path: case.path,
         file: case.file,
         header,
+        pages: size.div_ceil(u64::from(header.page_size)),
         journal,
         wal,
-    })
+    };
+    if seen.settled().is_ok() {
+        seen.wait_for_a_sound_schema()?;
+    }
+    Ok(seen)
 }
 
 /// Whether another process holds a lock there that a lock of this type would have to wait for: its pid.
@@ -194,13 +227,84 @@ impl Seen {
     /// # Errors
     /// [`Error::Unfinished`] where there is a hot journal, or a `-wal` that holds frames.
     pub fn settled(&self) -> Result<(), Error> {
-        let left = self.journal.as_ref().or(self.frames());
-        left.map_or(Ok(()), |n| {
+        let refuse = |n: &Neighbour, what| {
             Err(Error::Unfinished {
                 case: self.path.clone(),
                 beside: n.path.clone(),
+                what,
             })
-        })
+        };
+        match (&self.journal, self.frames()) {
+            (Some(journal), _) => refuse(
+                journal,
+                "a write to the case was cut off, and this is how the case was before",
+            ),
+            (None, Some(wal)) => refuse(
+                wal,
+                "it holds changes by another program that are not in the case yet",
+            ),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Refuses a case whose schema would keep SQLite busy, unless somebody is writing it right now.
+    fn wait_for_a_sound_schema(&self) -> Result<(), Error> {
+        let io = |source: io::Error| Error::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let begun = Instant::now();
+        while !self.schema_is_sound().map_err(io)? {
+            let writing = locked(&self.file, RESERVED, FlockType::WriteLock).is_some();
+            match begun.elapsed().as_secs() {
+                10.. if writing => return Err(Error::Busy(self.path.clone())),
+                1.. if !writing => {
+                    return Err(Error::Altered {
+                        path: self.path.clone(),
+                        hint: "it is damaged; ingest the host into a new case",
+                        what: vec!["the pages of its schema are not sound".into()],
+                    });
+                }
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the tree of the schema, which SQLite reads whole as soon as it opens the case, meets no page twice.
+    fn schema_is_sound(&self) -> io::Result<bool> {
+        let size = self.header.page_size as usize;
+        let mut page = vec![0; size];
+        let (mut met, mut of_tree, mut overflow) = (HashSet::new(), vec![1u32], Vec::new());
+        loop {
+            let (number, in_tree) = match of_tree.pop() {
+                Some(number) => (number, true),
+                None => match overflow.pop() {
+                    Some(number) => (number, false),
+                    None => return Ok(true),
+                },
+            };
+            if number == 0 || u64::from(number) > self.pages || !met.insert(number) {
+                return Ok(false);
+            }
+            let read = self
+                .file
+                .read_exact_at(&mut page, u64::from(number - 1) * size as u64);
+            match read {
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+                read => read?,
+            }
+            if in_tree {
+                let before = if number == 1 { sqlite_file::HEADER } else { 0 };
+                let Some(leads) = sqlite_file::leads(&page, before) else {
+                    return Ok(false);
+                };
+                of_tree.extend(leads.children);
+                overflow.extend(leads.overflow);
+            } else {
+                overflow.extend(sqlite_file::next_overflow(&page).filter(|next| *next != 0));
+            }
+        }
     }
 
     fn frames(&self) -> Option<&Neighbour> {
@@ -294,24 +398,29 @@ pub enum RolledBack {
 pub fn roll_back(seen: Seen, wal: bool, accept: bool) -> Result<RolledBack, Error> {
     let refuse = |n: &Neighbour, what: &str| Error::Beside {
         path: n.path.clone(),
-        what: format!("dof does not use it: {what}"),
+        what: format!(
+            "dof does not use it: {what}; move it away (it may be evidence), and try again"
+        ),
     };
     let page = seen.header.page_size;
     let sqlite = super::sqlite(&seen.path);
     if let Some(journal) = &seen.journal {
+        if let Some(wal) = &seen.wal {
+            return Err(refuse(
+                wal,
+                "dof never makes one, and there is a journal too",
+            ));
+        }
         let head = journal.bytes::<{ sqlite_file::JOURNAL_HEADER }>(0)?;
         let tail = journal.bytes::<8>(journal.size.saturating_sub(8))?;
-        sqlite_file::journal(&head, &tail, page).map_err(|what| refuse(journal, what))?;
+        sqlite_file::journal(&head, &tail, page, seen.pages)
+            .map_err(|what| refuse(journal, what))?;
         if !accept {
             let faults = tried(&seen, journal)?;
             if !faults.is_empty() {
-                return Err(Error::Beside {
-                    path: journal.path.clone(),
-                    what: format!(
-                        "dof does not use it: it does not lead back to a case as dof sealed it: {}",
-                        faults.join("; ")
-                    ),
-                });
+                let faults = faults.join("; ");
+                let what = format!("it does not lead back to a case as dof sealed it ({faults})");
+                return Err(refuse(journal, &what));
             }
         }
     } else if let (Some(frames), true) = (seen.frames(), wal) {
@@ -360,9 +469,27 @@ fn tried(seen: &Seen, journal: &Neighbour) -> Result<Vec<String>, Error> {
     let db =
         Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(&sqlite)?;
     connection::guard(&db).map_err(&sqlite)?;
-    let check = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-        .map_err(&sqlite)
-        .and_then(|()| seal::hold(&db, &file, &copy));
-    Ok(check.map_or_else(|e| vec![e.to_string()], |check| check.faults))
+    let rolled_back = || -> Result<Vec<String>, Error> {
+        connection::limit(&db, connection::OPENING).map_err(&sqlite)?;
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+            .map_err(&sqlite)?;
+        connection::unlimited(&db).map_err(&sqlite)?;
+        let mut faults = seal::hold(&db, &file, &copy)?.faults;
+        if faults.is_empty() {
+            // What is not dof's no write of dof's touches.
+            let own = objects::own_roots(&db).map_err(&sqlite)?;
+            let roots: Vec<u32> = own.iter().map(|(_, root)| *root).collect();
+            let now = seal::trees(&seen.file, seen.header.page_size, &roots).map_err(io)?;
+            let then = seal::trees(&file, seen.header.page_size, &roots).map_err(io)?;
+            let changed = own
+                .iter()
+                .zip(now.iter().zip(&then))
+                .filter(|(_, (a, b))| a != b);
+            faults.extend(
+                changed.map(|((name, _), _)| format!("{name} would change, which is not dof's")),
+            );
+        }
+        Ok(faults)
+    };
+    Ok(rolled_back().unwrap_or_else(|e| vec![e.to_string()]))
 }

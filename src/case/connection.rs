@@ -13,6 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const STATEMENT: i32 = 1 << 20;
 /// How long a query of a case that dof does not trust may take.
 pub const UNTRUSTED: Duration = Duration::from_secs(60);
+/// How long SQLite may take to read the schema and the statistics of a case.
+pub const OPENING: Duration = Duration::from_secs(20);
+/// Bytes of a value; the largest of dof's have 16 MiB.
+const VALUE: i32 = 256 << 20;
 
 /// Sets what every connection to a case has (sqlite.org/security.html): no triggers, no functions with side effects in
 /// views, no writing past SQL, damaged cells noticed, and no file mapped into memory, which may shrink meanwhile.
@@ -26,6 +30,7 @@ pub fn guard(db: &Connection) -> rusqlite::Result<()> {
         db.set_db_config(option, on)?;
     }
     db.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, STATEMENT)?;
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE)?;
     db.busy_timeout(PATIENCE)?;
     db.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
 }
@@ -38,10 +43,12 @@ pub fn reading(file: &Path, path: &Path) -> Result<Connection, Error> {
     let db = Connection::open_with_flags(file, flags).map_err(&err)?;
     let begin = || -> rusqlite::Result<()> {
         guard(&db)?;
+        limit(&db, OPENING)?;
         db.execute_batch(
             "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON; BEGIN",
         )?;
-        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        unlimited(&db)
     };
     begin().map_err(&err)?;
     Ok(db)
@@ -51,6 +58,11 @@ pub fn reading(file: &Path, path: &Path) -> Result<Connection, Error> {
 pub fn limit(db: &Connection, most: Duration) -> rusqlite::Result<()> {
     let begun = Instant::now();
     db.progress_handler(10_000, Some(move || begun.elapsed() > most))
+}
+
+/// Lets queries take as long as they take.
+pub fn unlimited(db: &Connection) -> rusqlite::Result<()> {
+    db.progress_handler(0, None::<fn() -> bool>)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod schema;
 mod seal;
 mod writer;
 
-pub use beside::RolledBack;
+pub use beside::{RolledBack, is_beside_a_case};
 pub use chosen::Chosen;
 pub use counted::{Counted, Firsts};
 pub use known::Imported;
@@ -74,21 +74,23 @@ pub enum Error {
         /// What it is, and what to do.
         what: String,
     },
-    /// A transaction was cut off.
-    #[error(
-        "{beside}: what was being written to the case was cut off; run dof check --recover {case}"
-    )]
+    /// A transaction was cut off, or another program's changes are not in the case yet.
+    #[error("{beside}: {what}; run dof check --recover {case}")]
     Unfinished {
         /// The case.
         case: PathBuf,
         /// The file beside it.
         beside: PathBuf,
+        /// What it holds, and what becomes of that.
+        what: &'static str,
     },
     /// It is not made as dof makes cases.
-    #[error("{path}: not as dof makes cases; --untrusted reads it all the same:")]
+    #[error("{path}: not as dof makes cases; {hint}:")]
     Altered {
         /// The case.
         path: PathBuf,
+        /// What to do.
+        hint: &'static str,
         /// What differs, a line each.
         what: Vec<String>,
     },
@@ -163,6 +165,7 @@ impl Case {
             true => Ok(case),
             false => Err(Error::Altered {
                 path: path.to_path_buf(),
+                hint: "--untrusted reads it all the same",
                 what: found.faults,
             }),
         }
@@ -343,7 +346,7 @@ impl Target {
         let mut seen = beside::look(path)?;
         if beside::roll_back(seen, false, how.accept)? != RolledBack::Nothing {
             (how.tell)(&format!(
-                "{}: an ingest into it had been cut off; what it had written is undone",
+                "{}: a write to it had been cut off; what it had written is undone",
                 path.display()
             ));
         }
@@ -354,14 +357,18 @@ impl Target {
         let db = Connection::open_with_flags(&seen.path, flags).map_err(&err)?;
         let begin = || -> rusqlite::Result<()> {
             connection::guard(&db)?;
+            connection::limit(&db, connection::OPENING)?;
             // Nobody can begin to read while dof works: that could keep it from ending.
-            db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; BEGIN EXCLUSIVE;"))
+            db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE; {DURABLE} PRAGMA cache_size = -65536; BEGIN EXCLUSIVE;"))?;
+            db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            connection::unlimited(&db)
         };
         begin().map_err(&err)?;
         let found = objects::find(&db).map_err(&err)?;
         if !found.faults.is_empty() {
             return Err(Error::Altered {
                 path: path.to_path_buf(),
+                hint: "nothing was written, and --accept-changes does not cover this; ingest the host into a new case",
                 what: found.faults,
             });
         }
@@ -376,6 +383,12 @@ impl Target {
                 });
             }
             seal::accept(&db, &what, now()).map_err(&err)?;
+            for line in &what {
+                (how.tell)(&format!(
+                    "{}: accepted, and recorded: {line}",
+                    path.display()
+                ));
+            }
         }
         Ok(Target {
             db,

@@ -3,6 +3,7 @@
 
 use super::objects::{self, Found};
 use super::{Error, beside, connection, sqlite};
+use crate::parse::sqlite_file::{self, Leads};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,7 @@ struct Seal {
 impl Seal {
     /// The seal of a case, if it has one.
     fn read(db: &Connection) -> rusqlite::Result<Option<Seal>> {
-        let sql =
-            "SELECT serial, sealed_at, dof_version, arguments, objects, own, digest FROM main.seal";
+        let sql = "SELECT serial, sealed_at, dof_version, arguments, objects, own, digest FROM main.seal WHERE id = 1";
         db.query_row(sql, [], |r| {
             Ok(Seal {
                 serial: r.get(0)?,
@@ -103,12 +103,23 @@ pub(super) fn write(db: &Connection, file: &File, path: &Path, now: i64) -> Resu
         })
         .map_err(&err)?;
     db.cache_flush().map_err(&err)?;
+    // The disk has time to write while the digests are worked out.
+    let (objects, synced) = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| file.sync_all());
+        (measure(db, file, path), synced.join())
+    });
+    if let Ok(Err(source)) = synced {
+        return Err(Error::Io {
+            path: path.to_path_buf(),
+            source,
+        });
+    }
     let mut seal = Seal {
         serial,
         sealed_at: now,
         dof_version: env!("CARGO_PKG_VERSION").into(),
         arguments: arguments(),
-        objects: json(&measure(db, file, path)?),
+        objects: json(&objects?),
         own: json(&objects::find(db).map_err(&err)?.own),
         digest: None,
     };
@@ -124,90 +135,105 @@ pub(super) fn write(db: &Connection, file: &File, path: &Path, now: i64) -> Resu
 /// Counts the rows and digests the pages of each table and index of dof's that is there, but for the seal's own.
 fn measure(db: &Connection, file: &File, path: &Path) -> Result<Objects, Error> {
     let err = sqlite(path);
-    let page_size: usize = db
-        .query_row("PRAGMA page_size", [], |r| r.get::<_, u32>(0))
-        .map_err(&err)? as usize;
-    let mut found = Objects::new();
-    let mut pages: Vec<(u32, usize)> = Vec::new();
-    let names: Vec<(&str, bool)> = objects::stored()
-        .map_err(&err)?
-        .filter(|o| o.0 != "seal")
-        .collect();
     let io = |source| Error::Io {
         path: path.to_path_buf(),
         source,
     };
-    // In a sound file no page is met twice; in others trees may share theirs, and have more paths than there is time for.
-    let mut left = file.metadata().map_err(io)?.len() / page_size as u64;
-    let mut list = || -> rusqlite::Result<bool> {
-        let mut stmt = db.prepare("SELECT name, pageno FROM dbstat('main')")?;
-        let mut rows = stmt.query([])?;
-        while let Some(row) = rows.next()? {
-            if left == 0 {
-                return Ok(false);
-            }
-            left -= 1;
-            let name = row.get_ref(0)?.as_str()?;
-            if let Ok(at) = names.binary_search_by(|n| n.0.cmp(name)) {
-                pages.push((row.get(1)?, at));
-            }
-        }
-        Ok(true)
-    };
-    if !list().map_err(&err)? {
-        return Err(io(io::Error::other(
-            "damaged: its pages are used more than once",
-        )));
-    }
-    pages.sort_unstable();
-    let digests = digests(file, &pages, page_size).map_err(io)?;
-    let mut sums = vec![Sha256::new(); names.len()];
-    let mut there = vec![false; names.len()];
-    for ((number, at), digest) in pages.iter().zip(&digests) {
-        sums[*at].update(number.to_be_bytes());
-        sums[*at].update(digest);
-        there[*at] = true;
-    }
-    for (((name, is_table), sum), _) in names
-        .iter()
-        .zip(sums)
-        .zip(there)
-        .filter(|(_, there)| *there)
-    {
+    let page_size: usize = db
+        .query_row("PRAGMA page_size", [], |r| r.get::<_, u32>(0))
+        .map_err(&err)? as usize;
+    let mut roots = db
+        .prepare("SELECT rootpage FROM main.sqlite_schema WHERE name = ?")
+        .map_err(&err)?;
+    let mut pages = Pages::read(file, page_size).map_err(io)?;
+    let mut found = Objects::new();
+    for (name, is_table) in objects::stored().filter(|o| o.0 != "seal") {
+        let root = roots.query_row([name], |r| r.get(0)).optional();
+        let Some(root) = root.map_err(&err)? else {
+            continue;
+        };
+        let sha256 = pages.tree(root).map_err(io)?;
         let count = format!("SELECT count(*) FROM main.\"{name}\"");
         let rows = is_table.then(|| db.query_row(&count, [], |r| r.get(0)));
-        let object = Object {
-            rows: rows.transpose().map_err(&err)?,
-            sha256: format!("{:x}", sum.finalize()),
-        };
-        found.insert((*name).to_owned(), object);
+        let rows = rows.transpose().map_err(&err)?;
+        found.insert(name.to_owned(), Object { rows, sha256 });
     }
     Ok(found)
 }
 
-/// The SHA-256 of each of these pages, in parallel.
-fn digests(file: &File, pages: &[(u32, usize)], page_size: usize) -> io::Result<Vec<[u8; 32]>> {
-    let most = (PIECE / page_size).max(1);
-    // Runs of pages that follow one another.
-    let mut runs: Vec<(u64, usize)> = Vec::new();
-    for &(number, _) in pages {
-        let number = u64::from(number);
-        match runs.last_mut() {
-            Some((first, n)) if *first + *n as u64 == number && *n < most => *n += 1,
-            _ => runs.push((number, 1)),
-        }
+/// A page of a case's file.
+struct Page {
+    sha256: [u8; 32],
+    /// Where it leads as a page of a tree.
+    leads: Option<Leads>,
+    /// Where it leads as one of overflow.
+    next: u32,
+    /// Whether a tree had it already: no page is in two places of a sound file.
+    met: bool,
+}
+
+/// All pages of a case's file.
+struct Pages(Vec<Page>);
+
+impl Pages {
+    /// Reads and digests them, in parallel.
+    fn read(file: &File, size: usize) -> io::Result<Pages> {
+        let count = file.metadata()?.len() / size as u64;
+        let at_once = (PIECE / size).max(1) as u64;
+        let piece = |buffer: &mut Vec<u8>, n: u64| -> io::Result<Vec<Page>> {
+            let first = n * at_once;
+            buffer.resize((count - first).min(at_once) as usize * size, 0);
+            file.read_exact_at(buffer, first * size as u64)?;
+            let page = |bytes: &[u8]| Page {
+                sha256: Sha256::digest(bytes).into(),
+                leads: sqlite_file::leads(bytes, 0),
+                next: sqlite_file::next_overflow(bytes).unwrap_or(0),
+                met: false,
+            };
+            Ok(buffer.chunks(size).map(page).collect())
+        };
+        let pieces = (0..count.div_ceil(at_once)).into_par_iter();
+        let pages: io::Result<Vec<Vec<Page>>> = pieces.map_init(Vec::new, piece).collect();
+        Ok(Pages(pages?.into_iter().flatten().collect()))
     }
-    let run = |buffer: &mut Vec<u8>, (first, n): (u64, usize)| -> io::Result<Vec<[u8; 32]>> {
-        buffer.resize(n * page_size, 0);
-        file.read_exact_at(buffer, first.saturating_sub(1) * page_size as u64)?;
-        let pages = buffer.chunks(page_size);
-        Ok(pages.map(|page| Sha256::digest(page).into()).collect())
-    };
-    let all: Vec<Vec<[u8; 32]>> = runs
-        .into_par_iter()
-        .map_init(Vec::new, run)
-        .collect::<io::Result<_>>()?;
-    Ok(all.concat())
+
+    /// The digest of the tree with this root.
+    fn tree(&mut self, root: u32) -> io::Result<String> {
+        let damaged = || io::Error::other("damaged: the trees of its pages are not sound");
+        let (mut of_tree, mut overflow, mut all) = (vec![root], Vec::new(), Vec::new());
+        loop {
+            let (number, in_tree) = match (of_tree.pop(), overflow.pop()) {
+                (Some(number), more) => {
+                    overflow.extend(more);
+                    (number, true)
+                }
+                (None, Some(number)) => (number, false),
+                (None, None) => break,
+            };
+            let at = (number as usize).checked_sub(1).ok_or_else(damaged)?;
+            let page = self
+                .0
+                .get_mut(at)
+                .filter(|page| !page.met)
+                .ok_or_else(damaged)?;
+            page.met = true;
+            all.push(number);
+            if in_tree {
+                let leads = page.leads.as_ref().ok_or_else(damaged)?;
+                of_tree.extend(&leads.children);
+                overflow.extend(&leads.overflow);
+            } else if page.next != 0 {
+                overflow.push(page.next);
+            }
+        }
+        all.sort_unstable();
+        let mut sum = Sha256::new();
+        for number in all {
+            sum.update(number.to_be_bytes());
+            sum.update(self.0[number as usize - 1].sha256);
+        }
+        Ok(format!("{:x}", sum.finalize()))
+    }
 }
 
 /// What holding a case against its seal gave.
@@ -245,6 +271,7 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
         own: own.keys().cloned().collect(),
         ..Check::default()
     };
+    let is_made_by_dof = check.faults.is_empty();
     let words = |fault: &String| {
         let what = fault.split(": ").next().unwrap_or_default();
         what.ends_with(" seal") || what.ends_with(" accepted_change")
@@ -257,6 +284,14 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
         check.faults.push("it has no seal".into());
         return Ok(check);
     };
+    let seals: i64 = db
+        .query_row("SELECT count(*) FROM main.seal", [], |r| r.get(0))
+        .map_err(&err)?;
+    if seals != 1 {
+        check
+            .faults
+            .push(format!("it has {seals} seals, where dof makes one"));
+    }
     check.sealed_at = seal.sealed_at;
     check.dof_version.clone_from(&seal.dof_version);
     check.sealed.clone_from(&seal.digest);
@@ -272,8 +307,11 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
         .filter(|(name, sql)| known.get(*name) != Some(sql));
     check.new = new.map(|(name, _)| name.clone()).collect();
     match measure(db, file, path) {
-        // A damaged file may stop the counting.
-        Err(e) => check.faults.push(e.to_string()),
+        // Nor is there more to say where pages are not sound, and SQLite might go through them for ever.
+        Err(e) => {
+            check.faults.push(e.to_string());
+            return Ok(check);
+        }
         Ok(now) => {
             check.rows = now.values().filter_map(|o| o.rows).sum();
             check.faults.extend(differences(&sealed, &now));
@@ -281,8 +319,11 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
             check.found = seal.digest();
         }
     }
-    if !check.faults.is_empty() {
+    // Not where there are objects that act on dof's: SQLite would evaluate them.
+    if is_made_by_dof && !check.faults.is_empty() {
+        connection::limit(db, connection::UNTRUSTED).map_err(&err)?;
         check.faults.extend(structure(db));
+        connection::unlimited(db).map_err(&err)?;
     }
     Ok(check)
 }
@@ -314,19 +355,31 @@ fn differences(sealed: &Objects, now: &Objects) -> Vec<String> {
         .collect()
 }
 
-/// What SQLite itself finds wrong.
+/// What SQLite itself finds wrong with dof's tables.
 fn structure(db: &Connection) -> Vec<String> {
-    let lines = |sql: &str| -> rusqlite::Result<Vec<String>> {
+    let lines = |sql: &str, table: &str| -> rusqlite::Result<Vec<String>> {
         let mut stmt = db.prepare(sql)?;
-        let rows = stmt.query_map([], |r| r.get(0))?;
+        let rows = stmt.query_map([table], |r| r.get(0))?;
         rows.take(MOST_FAULTS).collect()
     };
-    // A file that is damaged may stop the check itself.
-    let ask = |sql| lines(sql).unwrap_or_else(|e| vec![e.to_string()]);
-    let mut all =
-        ask("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'");
-    all.extend(ask("SELECT format('%s row %s refers to no row of %s', \"table\", rowid, parent) FROM pragma_foreign_key_check"));
+    let mut all = Vec::new();
+    for (table, _) in objects::stored().filter(|o| o.1) {
+        for sql in [
+            "SELECT integrity_check FROM pragma_integrity_check(?) WHERE integrity_check <> 'ok'",
+            "SELECT format('%s row %s refers to no row of %s', \"table\", rowid, parent) FROM pragma_foreign_key_check(?)",
+        ] {
+            // A file that is damaged may stop the check itself.
+            all.extend(lines(sql, table).unwrap_or_else(|e| vec![e.to_string()]));
+        }
+    }
+    all.truncate(2 * MOST_FAULTS);
     all
+}
+
+/// The digests of the trees of these root pages; `None` of one that is not sound.
+pub(super) fn trees(file: &File, page_size: u32, roots: &[u32]) -> io::Result<Vec<Option<String>>> {
+    let mut pages = Pages::read(file, page_size as usize)?;
+    Ok(roots.iter().map(|root| pages.tree(*root).ok()).collect())
 }
 
 fn accepted(db: &Connection) -> rusqlite::Result<Vec<String>> {
@@ -353,12 +406,9 @@ pub(super) fn accept(db: &Connection, what: &[String], now: i64) -> rusqlite::Re
         ))
     });
     let machine = rustix::system::uname();
-    let by = format!(
-        "uid {} ({}) on {}",
-        rustix::process::getuid().as_raw(),
-        names.collect::<Vec<_>>().join(" "),
-        machine.nodename().to_string_lossy()
-    );
+    let mut by = format!("uid {}", rustix::process::getuid().as_raw());
+    names.for_each(|name| by.push_str(&format!(" {name}")));
+    by.push_str(&format!(" on {}", machine.nodename().to_string_lossy()));
     db.execute(
         "INSERT INTO accepted_change (accepted_at, accepted_by, dof_version, arguments, what) VALUES (?, ?, ?, ?, ?)",
         rusqlite::params![now, by, env!("CARGO_PKG_VERSION"), arguments(), json(&what)],

@@ -67,15 +67,12 @@ impl Check {
         for fault in &check.faults {
             writeln!(out, "{}", printable(fault))?;
         }
+        let shown = crate::text::shown(&path);
         if !check.faults.is_empty() {
+            writeln!(out, "{shown} is NOT as it was sealed")?;
             return Ok(exit::PROBLEMS);
         }
-        writeln!(
-            out,
-            "{} is as it was sealed, {} rows",
-            crate::text::shown(&path),
-            check.rows
-        )?;
+        writeln!(out, "{shown} is as it was sealed, {} rows", check.rows)?;
         Ok(exit::OK)
     }
 }

@@ -152,6 +152,11 @@ impl Output {
             crate::rootfs::outside(mount, at)?;
         }
         let shown = path.display();
+        if crate::case::is_beside_a_case(path) {
+            return Err(Failure::usage(format!(
+                "{shown}: SQLite would take it for a part of the case beside it; choose another name"
+            )));
+        }
         // A link to nothing is there, too.
         let mut file = None;
         match path.metadata() {

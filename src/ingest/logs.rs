@@ -600,7 +600,7 @@ impl UntimedFile {
         self.file = file;
         let Untimed { path, first, count } = ended?;
         let what = format!("{count} entries without a usable time, the first here");
-        let kept = "the entries, listed at the time of the one before";
+        let kept = "the entries, listed at their time_near";
         Some(Defect::at(first, what, kept).in_file(Severity::Warning, path))
     }
 }

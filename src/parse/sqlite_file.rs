@@ -24,7 +24,8 @@ pub struct Header {
     pub user_version: i32,
     /// `PRAGMA application_id`.
     pub application_id: i32,
-    /// Whether text is UTF-8, pages are used whole, and the schema is of format 4, as in each database that dof makes.
+    /// Whether text is UTF-8, pages are used whole, none is a map of others (auto-vacuum), and the schema is of format 4, as in
+    /// each database that dof makes.
     pub usual: bool,
 }
 
@@ -49,7 +50,11 @@ pub fn header(bytes: &[u8]) -> Option<Header> {
         wal: bytes[18] == 2 || bytes[19] == 2,
         user_version: number(60)?.cast_signed(),
         application_id: number(68)?.cast_signed(),
-        usual: matches!(bytes[18..21], [1 | 2, 1 | 2, 0]) && number(44)? == 4 && number(56)? == 1,
+        usual: matches!(bytes[18..21], [1 | 2, 1 | 2, 0])
+            && number(44)? == 4
+            && number(52)? == 0
+            && number(56)? == 1
+            && number(64)? == 0,
     })
 }
 
@@ -58,21 +63,25 @@ pub fn is_hot(head: &[u8]) -> bool {
     head.first().is_some_and(|&b| b != 0)
 }
 
-/// Holds a journal to what dof's own SQLite writes beside a case with pages of this size: `head` are its first
+/// Holds a journal to what dof's own SQLite writes beside a case with so many pages of this size: `head` are its first
 /// [`JOURNAL_HEADER`] bytes, `tail` its last 8.
 ///
 /// # Errors
 /// What is not so.
-pub fn journal(head: &[u8], tail: &[u8], page_size: u32) -> Result<(), &'static str> {
+pub fn journal(head: &[u8], tail: &[u8], page_size: u32, pages: u64) -> Result<(), &'static str> {
     if tail.ends_with(&JOURNAL) {
         return Err("it names a super-journal, a file that SQLite would delete");
     }
     if !head.starts_with(&JOURNAL) {
         return Err("it does not begin as a journal does");
     }
-    let (Some(sector), Some(page)) = (u32_be(head, 20), u32_be(head, 24)) else {
+    let numbers = (u32_be(head, 16), u32_be(head, 20), u32_be(head, 24));
+    let (Some(before), Some(sector), Some(page)) = numbers else {
         return Err("it is cut short");
     };
+    if u64::from(before) > pages {
+        return Err("the case had more pages before than it has now, and dof's cases never shrink");
+    }
     if page != page_size {
         return Err("its pages are not as large as the case's");
     }
@@ -95,6 +104,87 @@ pub fn wal(head: &[u8], page_size: u32) -> Result<(), &'static str> {
     }
 }
 
+/// A variable-length integer (section 1.6), and how many bytes it has.
+fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0u64;
+    for (i, &b) in bytes.iter().take(9).enumerate() {
+        if i == 8 {
+            return Some((value << 8 | u64::from(b), 9));
+        }
+        value = value << 7 | u64::from(b & 0x7f);
+        if b < 0x80 {
+            return Some((value, i + 1));
+        }
+    }
+    None
+}
+
+/// Where a page of a b-tree leads (section 1.6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leads {
+    /// Pages of the tree below it.
+    pub children: Vec<u32>,
+    /// First pages of what did not fit into its cells.
+    pub overflow: Vec<u32>,
+}
+
+/// Reads where a page leads, all of whose bytes are used; `None` when it is no page of a b-tree. On the first page of a
+/// database, the file's header comes `before`.
+pub fn leads(page: &[u8], before: usize) -> Option<Leads> {
+    let (interior, index) = match page.get(before)? {
+        0x02 => (true, true),
+        0x05 => (true, false),
+        0x0a => (false, true),
+        0x0d => (false, false),
+        _ => return None,
+    };
+    // Pages have 512 bytes at least.
+    let usable = page.len();
+    let room = usable.checked_sub(12).filter(|_| usable >= 512)?;
+    let least = room * 32 / 255 - 23;
+    let most = if index {
+        room * 64 / 255 - 23
+    } else {
+        usable - 35
+    };
+    let cells = usize::from(u16::from_be_bytes([
+        *page.get(before + 3)?,
+        *page.get(before + 4)?,
+    ]));
+    let mut found = Leads::default();
+    let pointers = if interior {
+        found.children.push(u32_be(page, before + 8)?);
+        before + 12
+    } else {
+        before + 8
+    };
+    for pointer in page.get(pointers..pointers + 2 * cells)?.chunks_exact(2) {
+        let mut cell = page.get(usize::from(u16::from_be_bytes([pointer[0], pointer[1]]))..)?;
+        if interior {
+            found.children.push(u32_be(cell, 0)?);
+            cell = &cell[4..];
+            if !index {
+                continue;
+            }
+        }
+        let (payload, n) = varint(cell)?;
+        let payload = usize::try_from(payload).ok()?;
+        if payload <= most {
+            continue;
+        }
+        let row = if index { 0 } else { varint(&cell[n..])?.1 };
+        let kept = least + (payload - least) % (usable - 4);
+        let kept = if kept <= most { kept } else { least };
+        found.overflow.push(u32_be(cell, n + row + kept)?);
+    }
+    Some(found)
+}
+
+/// The page that a page of overflow leads to; 0 behind the last.
+pub fn next_overflow(page: &[u8]) -> Option<u32> {
+    u32_be(page, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +197,14 @@ mod tests {
             let bytes = [magics[magic], &bytes].concat();
             let _ = header(&bytes);
             let _ = is_hot(&bytes);
-            let _ = journal(&bytes, &bytes, 4096);
+            let _ = journal(&bytes, &bytes, 4096, 9);
             let _ = wal(&bytes, 4096);
+        }
+
+        #[test]
+        fn pages_are_total(kind in prop::sample::select(vec![0u8, 2, 5, 10, 13]), bytes in proptest::collection::vec(any::<u8>(), 0..1100), long in 0usize..600) {
+            let page = [&[kind], &bytes[..], &vec![0; long]].concat();
+            let _ = (leads(&page, 0), leads(&page, 100), next_overflow(&page), varint(&page));
         }
     }
 }

@@ -766,6 +766,125 @@ fn tables_of_ones_own_are_no_fault() {
     );
 }
 
+/// Headers that make SQLite take pages of evidence for something else, and rows of the schema that lead a table to others.
+#[test]
+fn headers_and_rows_that_mislead_sqlite() {
+    let it = handed();
+    let sealed = fs::read(&it.case).unwrap();
+    let all: Vec<_> = it.reading().into_iter().chain(it.writing()).collect();
+    // The largest root page and the incremental mode of auto-vacuum.
+    for at in [55, 67] {
+        let mut bytes = sealed.clone();
+        bytes[at] = 2;
+        fs::write(&it.case, &bytes).unwrap();
+        it.refused(&all, "header of the file");
+    }
+    // The table itself, to SQLite: it is WITHOUT ROWID.
+    fs::write(&it.case, &sealed).unwrap();
+    it.change(
+        "CREATE TABLE notes (container_id INTEGER NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, value TEXT, PRIMARY KEY (container_id, position)) STRICT, WITHOUT ROWID;
+         INSERT INTO notes SELECT container_id, position, 'HARMLESS', '' FROM container_env;
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET type = 'index', name = 'sqlite_autoindex_container_env_1', tbl_name = 'notes', sql = NULL WHERE name = 'notes'",
+    );
+    let says = "index sqlite_autoindex_container_env_1: its text makes something else";
+    it.refused(
+        &[it.words("query env --case CASE"), it.words("status CASE")],
+        says,
+    );
+    it.refused(&it.writing(), says);
+    assert!(it.check().with(1).out.contains(says));
+    // A second seal.
+    fs::write(&it.case, &sealed).unwrap();
+    it.change("PRAGMA ignore_check_constraints = ON; INSERT INTO seal SELECT -7, serial, sealed_at, dof_version, arguments, objects, own, digest FROM seal");
+    it.refused(&it.writing(), "it has 2 seals");
+    assert!(it.check().with(1).out.contains("it has 2 seals"));
+}
+
+/// Journals that are like dof's own, and change what the seal does not see.
+#[test]
+fn journals_that_change_what_is_not_sealed() {
+    let it = handed();
+    let sealed = fs::read(&it.case).unwrap();
+    // More pages than the case has.
+    let mut header = journal_header(&it.case);
+    header[16..20].copy_from_slice(&30_000_000u32.to_be_bytes());
+    fs::write(it.beside("-journal"), &header).unwrap();
+    it.refused(&[it.words("check --recover CASE")], "more pages before");
+    it.refused(&it.writing(), "more pages before");
+    fs::remove_file(it.beside("-journal")).unwrap();
+    // A table of the investigator's own.
+    it.change("CREATE TABLE notes (what TEXT); INSERT INTO notes VALUES ('my finding')");
+    let other = folder();
+    let twin = other.path().join("twin.db");
+    fs::copy(&it.case, &twin).unwrap();
+    let db = Connection::open(&twin).unwrap();
+    db.execute_batch("UPDATE notes SET what = 'nothing found'")
+        .unwrap();
+    db.close().unwrap();
+    journal_of(&twin, "UPDATE notes SET what = 'x'", &it.beside("-journal"));
+    it.refused(
+        &[it.words("check --recover CASE")],
+        "notes would change, which is not dof's",
+    );
+    // A journal that is in order, and a -wal that is not dof's.
+    fs::write(&it.case, &sealed).unwrap();
+    fs::copy(&it.case, &twin).unwrap();
+    journal_of(
+        &twin,
+        "UPDATE container SET name = 'x'",
+        &it.beside("-journal"),
+    );
+    let db = Connection::open(&twin).unwrap();
+    db.execute_batch("PRAGMA journal_mode = WAL; DELETE FROM log_entry")
+        .unwrap();
+    fs::copy(other.path().join("twin.db-wal"), it.beside("-wal")).unwrap();
+    it.refused(&it.reading(), "dof check --recover");
+    it.refused(&it.writing(), "there is a journal too");
+    it.refused(
+        &[it.words("check --recover CASE")],
+        "there is a journal too",
+    );
+    fs::remove_file(it.beside("-wal")).unwrap();
+    dof(it.words("check --recover CASE")).with(0);
+    // dof itself writes nothing there.
+    let listing = ["query", "hosts", "--case", it.case.to_str().unwrap(), "-o"];
+    for end in ["-journal", "-wal", "-shm"] {
+        let at = it.beside(end);
+        let refused = dof(listing.iter().map(Path::new).chain([at.as_path()]))
+            .with(2)
+            .err;
+        assert!(refused.contains("a part of the case"), "{refused}");
+        assert!(!at.exists());
+    }
+}
+
+/// Statistics whose pages are shared: SQLite reads them as soon as it opens the case. It stops.
+#[test]
+fn statistics_without_an_end() {
+    let it = handed();
+    it.change("ANALYZE");
+    let root = one::<u32>(
+        &open(&it.case),
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_stat1'",
+    );
+    let mut bytes = fs::read(&it.case).unwrap();
+    let pages = (bytes.len() / 32768) as u32;
+    let old = bytes[(root as usize - 1) * 32768..][..32768].to_vec();
+    bytes[(root as usize - 1) * 32768..][..32768].copy_from_slice(&interior(pages + 1));
+    bytes.extend([interior(pages + 2), interior(pages + 3), old].concat());
+    bytes[28..32].copy_from_slice(&(pages + 3).to_be_bytes());
+    fs::write(&it.case, bytes).unwrap();
+    let begun = Instant::now();
+    // They are not needed for an answer.
+    let before = state(it.dir.path());
+    let status = dof(it.words("status CASE"));
+    assert!([0, 3].contains(&status.code), "{}", status.err);
+    assert_eq!(state(it.dir.path()), before);
+    it.refused(&[it.words("ingest HOST CASE")], "");
+    assert!(begun.elapsed() < Duration::from_secs(90));
+}
+
 /// A page of a table's tree, of which each of many cells leads to `child` (sqlite.org/fileformat2.html, section 1.6).
 fn interior(child: u32) -> Vec<u8> {
     let (size, cells) = (32768, 4000u16);
@@ -786,10 +905,9 @@ fn interior(child: u32) -> Vec<u8> {
 #[test]
 fn pages_that_are_used_many_times() {
     let it = handed();
-    it.change("CREATE TABLE mine (x)");
     let root = one::<u32>(
         &open(&it.case),
-        "SELECT rootpage FROM sqlite_schema WHERE name = 'mine'",
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'volume'",
     );
     let mut bytes = fs::read(&it.case).unwrap();
     let pages = (bytes.len() / 32768) as u32;
@@ -801,10 +919,10 @@ fn pages_that_are_used_many_times() {
     let begun = Instant::now();
     let check = it.check().with(1).out;
     assert!(
-        check.contains("its pages are used more than once"),
+        check.contains("the trees of its pages are not sound"),
         "{check}"
     );
-    it.refused(&it.writing(), "its pages are used more than once");
+    it.refused(&it.writing(), "the trees of its pages are not sound");
     assert!(begun.elapsed() < Duration::from_secs(60));
 }
 
