@@ -378,7 +378,7 @@ fn name(pid: Option<Pid>) -> String {
     }
 }
 
-/// What [`roll_back`] did.
+/// What [`recover`](super::recover) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolledBack {
     /// There was nothing to do.

@@ -1,7 +1,7 @@
 //! VMware's images: the header of a sparse extent, and the descriptor that says which extents make up the disk.
 //!
 //! QEMU reads a descriptor loosely and follows what it says. dof reads it whole and strictly, opens the extents itself and
-//! gives QEMU a descriptor of its own ([`write`]). Sources: VMware's Virtual Disk Format 5.0; QEMU's block/vmdk.c for how it
+//! gives QEMU a descriptor of its own ([`write()`]). Sources: VMware's Virtual Disk Format 5.0; QEMU's block/vmdk.c for how it
 //! decides.
 
 use super::disk_image::Refusal;
