@@ -175,9 +175,22 @@ impl Tool {
         let memory = rustix::fs::memfd_create("printed", rustix::fs::MemfdFlags::CLOEXEC);
         let mut printed = File::from(memory.map_err(|e| start(e.into()))?);
         let (out, err) = (printed.try_clone(), printed.try_clone());
+        let found = std::env::split_paths(&path)
+            .map(|folder| folder.join(program))
+            .find(|path| path.is_file());
+        let Some(found) = found else {
+            let package = self.package;
+            return Err(Error::Missing { program, package });
+        };
+        // The shell takes the bounds and becomes the tool: it has them from the first, and so has what it starts. An image must
+        // not lie down beside the evidence as a core.
+        let kib = self.mib << 10;
+        let bounds = format!("ulimit -c 0; ulimit -d {kib}; exec \"$0\" \"$@\"");
         #[expect(clippy::disallowed_methods, reason = "the one place")]
-        let mut command = Command::new(program);
+        let mut command = Command::new("/bin/sh");
         command
+            .args(["-c", &bounds])
+            .arg(found)
             .args(arguments)
             .env("PATH", path)
             .env("LC_ALL", "C")
@@ -210,7 +223,7 @@ impl Tool {
         }
     }
 
-    /// Starts it within its bounds.
+    /// Starts it with these files, and with a bound of what it may print.
     fn spawn(self, command: &mut Command, files: &[BorrowedFd<'_>]) -> Result<Child, Error> {
         let program = self.name;
         let start = |source| Error::Start { program, source };
@@ -218,37 +231,12 @@ impl Tool {
             let set = |file| rustix::io::fcntl_setfd(file, flags);
             files.iter().try_for_each(set)
         };
-        // dof takes the bounds itself for a moment: what it starts has them from the first, and so has what that starts.
-        let bounds = [
-            (Resource::Data, self.mib << 20),
-            // An image must not lie down beside the evidence as a core.
-            (Resource::Core, 0),
-        ];
-        let before = bounds.map(|(what, most)| {
-            let before = rustix::process::getrlimit(what);
-            let current = before.current.map_or(most, |c| c.min(most));
-            let lower = Rlimit {
-                current: Some(current),
-                ..before
-            };
-            let _ = rustix::process::setrlimit(what, lower);
-            (what, before)
-        });
         let spawned = match inherit(FdFlags::empty()) {
             Ok(()) => command.spawn(),
             Err(e) => Err(e.into()),
         };
         let _ = inherit(FdFlags::CLOEXEC);
-        for (what, limit) in before {
-            let _ = rustix::process::setrlimit(what, limit);
-        }
-        let child = spawned.map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => Error::Missing {
-                program,
-                package: self.package,
-            },
-            _ => start(e),
-        })?;
+        let child = spawned.map_err(start)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let limit = Rlimit {
             current: Some(MOST_PRINTED),

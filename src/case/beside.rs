@@ -10,8 +10,10 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Flock, FlockOffsetType, FlockType, Pid, fcntl_getlk};
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -121,11 +123,11 @@ pub fn alone(path: &Path) -> Result<(), Error> {
 
 /// Whether SQLite would take a file of this name for a part of a file that is there.
 pub fn is_beside_a_case(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .and_then(|n| n.to_str())
-        .unwrap_or_default();
-    let of = |end| Some(path.with_file_name(name.strip_suffix(end)?));
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let of = |end: &&str| {
+        let case = name.strip_suffix(end.as_bytes())?;
+        Some(path.with_file_name(OsStr::from_bytes(case)))
+    };
     ["-journal", "-wal", "-shm"]
         .iter()
         .filter_map(of)
@@ -379,12 +381,12 @@ fn name(pid: Option<Pid>) -> String {
 }
 
 /// What [`recover`](super::recover) did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolledBack {
     /// There was nothing to do.
     Nothing,
-    /// A transaction that was cut off was undone.
-    Journal,
+    /// A transaction that was cut off was undone. With what the analyst accepted: why it is not one of dof's, a line each.
+    Journal(Vec<String>),
     /// Frames of a `-wal` file, which another program wrote, were moved into the case.
     Wal,
 }
@@ -404,6 +406,7 @@ pub fn roll_back(seen: Seen, wal: bool, accept: bool) -> Result<RolledBack, Erro
     };
     let page = seen.header.page_size;
     let sqlite = super::sqlite(&seen.path);
+    let mut faults = Vec::new();
     if let Some(journal) = &seen.journal {
         if let Some(wal) = &seen.wal {
             return Err(refuse(
@@ -415,13 +418,11 @@ pub fn roll_back(seen: Seen, wal: bool, accept: bool) -> Result<RolledBack, Erro
         let tail = journal.bytes::<8>(journal.size.saturating_sub(8))?;
         sqlite_file::journal(&head, &tail, page, seen.pages)
             .map_err(|what| refuse(journal, what))?;
-        if !accept {
-            let faults = tried(&seen, journal)?;
-            if !faults.is_empty() {
-                let faults = faults.join("; ");
-                let what = format!("it does not lead back to a case as dof sealed it ({faults})");
-                return Err(refuse(journal, &what));
-            }
+        faults = tried(&seen, journal)?;
+        if !faults.is_empty() && !accept {
+            let faults = faults.join("; ");
+            let what = format!("it does not lead back to a case as dof sealed it ({faults})");
+            return Err(refuse(journal, &what));
         }
     } else if let (Some(frames), true) = (seen.frames(), wal) {
         sqlite_file::wal(&frames.bytes::<32>(0)?, page).map_err(|what| refuse(frames, what))?;
@@ -429,7 +430,7 @@ pub fn roll_back(seen: Seen, wal: bool, accept: bool) -> Result<RolledBack, Erro
         return Ok(RolledBack::Nothing);
     }
     let done = match seen.journal {
-        Some(_) => RolledBack::Journal,
+        Some(_) => RolledBack::Journal(faults),
         None => RolledBack::Wal,
     };
     let path = seen.path.clone();
@@ -445,6 +446,22 @@ pub fn roll_back(seen: Seen, wal: bool, accept: bool) -> Result<RolledBack, Erro
     }
     db.close().map_err(|(_, e)| sqlite(e))?;
     Ok(done)
+}
+
+/// What is not dof's in the case as it lies there, without the journal.
+fn before(seen: &Seen, copy: &Path) -> Result<objects::Own, Error> {
+    let at = copy.with_file_name("before.db");
+    let read = || -> io::Result<()> {
+        let mut to = File::create_new(&at)?;
+        (&seen.file).seek(SeekFrom::Start(0))?;
+        io::copy(&mut &seen.file, &mut to).map(drop)
+    };
+    read().map_err(|source| Error::Io {
+        path: at.clone(),
+        source,
+    })?;
+    let db = connection::reading(&at, &seen.path)?;
+    objects::own(&db).map_err(super::sqlite(&seen.path))
 }
 
 /// Rolls a copy of the case back: what is then not as dof sealed it.
@@ -477,17 +494,13 @@ fn tried(seen: &Seen, journal: &Neighbour) -> Result<Vec<String>, Error> {
         let mut faults = seal::hold(&db, &file, &copy)?.faults;
         if faults.is_empty() {
             // What is not dof's no write of dof's touches.
-            let own = objects::own_roots(&db).map_err(&sqlite)?;
-            let roots: Vec<u32> = own.iter().map(|(_, root)| *root).collect();
-            let now = seal::trees(&seen.file, seen.header.page_size, &roots).map_err(io)?;
-            let then = seal::trees(&file, seen.header.page_size, &roots).map_err(io)?;
-            let changed = own
-                .iter()
-                .zip(now.iter().zip(&then))
-                .filter(|(_, (a, b))| a != b);
-            faults.extend(
-                changed.map(|((name, _), _)| format!("{name} would change, which is not dof's")),
-            );
+            let (now, then) = (before(seen, &copy)?, objects::own(&db).map_err(&sqlite)?);
+            let roots = then.iter().map(|(_, root)| *root).filter(|root| *root != 0);
+            let roots: Vec<u32> = roots.collect();
+            let trees = |file: &File| seal::trees(file, seen.header.page_size, &roots);
+            if now != then || trees(&seen.file).map_err(io)? != trees(&file).map_err(io)? {
+                faults.push("tables or views that are not dof's would change".into());
+            }
         }
         Ok(faults)
     };

@@ -344,11 +344,14 @@ impl Target {
     fn existing(path: &Path, how: Existing<'_>) -> Result<Target, Error> {
         let err = sqlite(path);
         let mut seen = beside::look(path)?;
-        if beside::roll_back(seen, false, how.accept)? != RolledBack::Nothing {
+        let mut what = Vec::new();
+        if let RolledBack::Journal(faults) = beside::roll_back(seen, false, how.accept)? {
             (how.tell)(&format!(
                 "{}: a write to it had been cut off; what it had written is undone",
                 path.display()
             ));
+            let back = |fault| format!("a journal that is not of dof's making was used: {fault}");
+            what.extend(faults.into_iter().map(back));
         }
         seen = beside::look(path)?;
         seen.settled()?;
@@ -373,7 +376,7 @@ impl Target {
             });
         }
         let check = seal::hold(&db, &seen.file, path)?;
-        let mut what = check.faults;
+        what.extend(check.faults);
         what.extend(check.new.iter().map(|name| format!("{name}: not dof's")));
         if !what.is_empty() {
             if !how.accept {

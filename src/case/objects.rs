@@ -154,13 +154,34 @@ pub(super) fn find(db: &Connection) -> rusqlite::Result<Found> {
     Ok(found)
 }
 
-/// Tables and indexes that are not dof's, with their first pages.
-pub(super) fn own_roots(db: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
+/// The first pages of all tables and indexes.
+pub(super) fn roots(db: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
     let mut stmt =
-        db.prepare("SELECT name, rootpage FROM main.sqlite_schema WHERE rootpage > 0")?;
-    let all = stmt.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get(1)?)))?;
-    let own = all.filter(|o| !matches!(o, Ok((name, _)) if ours().contains_key(name)));
-    own.collect()
+        db.prepare("SELECT name, rootpage FROM main.sqlite_schema WHERE rootpage <> 0")?;
+    let all = stmt.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    all.collect()
+}
+
+/// All that is not dof's: its row in the schema but for the root page, and that.
+pub(super) type Own = Vec<((String, String, Option<String>), u32)>;
+
+/// What is not dof's in a case.
+pub(super) fn own(db: &Connection) -> rusqlite::Result<Own> {
+    let mut stmt = db.prepare(
+        "SELECT type || ' ' || name, tbl_name, sql, coalesce(rootpage, 0), name FROM main.sqlite_schema ORDER BY 1, 2, 3, 4",
+    )?;
+    let rows = stmt.query_map([], |r| {
+        let row = ((r.get(0)?, r.get(1)?, r.get(2)?), r.get(3)?);
+        Ok((r.get::<_, String>(4)?, row))
+    })?;
+    let mut all = Own::new();
+    for row in rows {
+        let (name, row) = row?;
+        if !ours().contains_key(&name) {
+            all.push(row);
+        }
+    }
+    Ok(all)
 }
 
 /// Whether an object's text makes what its row says: SQLite goes by the text. It keeps texts with blanks of its own up to

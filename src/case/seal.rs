@@ -106,7 +106,7 @@ pub(super) fn write(db: &Connection, file: &File, path: &Path, now: i64) -> Resu
     // The disk has time to write while the digests are worked out.
     let (objects, synced) = std::thread::scope(|scope| {
         let synced = scope.spawn(|| file.sync_all());
-        (measure(db, file, path), synced.join())
+        (measure(db, file, path, true), synced.join())
     });
     if let Ok(Err(source)) = synced {
         return Err(Error::Io {
@@ -132,8 +132,13 @@ pub(super) fn write(db: &Connection, file: &File, path: &Path, now: i64) -> Resu
     .map_err(err)
 }
 
-/// Counts the rows and digests the pages of each table and index of dof's that is there, but for the seal's own.
-fn measure(db: &Connection, file: &File, path: &Path) -> Result<Objects, Error> {
+/// Counts the rows and digests the pages of each table and index of dof's that is there, but for the seal's own. Before SQLite
+/// reads a row, all trees of pages are held to be sound, whoever made them, and no page that is in use to be on the list of
+/// free ones: SQLite writes to those without a way back.
+///
+/// While dof writes, SQLite keeps the first page, where the schema and that list begin, to itself until it commits; both were held
+/// before.
+fn measure(db: &Connection, file: &File, path: &Path, writing: bool) -> Result<Objects, Error> {
     let err = sqlite(path);
     let io = |source| Error::Io {
         path: path.to_path_buf(),
@@ -142,17 +147,22 @@ fn measure(db: &Connection, file: &File, path: &Path) -> Result<Objects, Error> 
     let page_size: usize = db
         .query_row("PRAGMA page_size", [], |r| r.get::<_, u32>(0))
         .map_err(&err)? as usize;
-    let mut roots = db
-        .prepare("SELECT rootpage FROM main.sqlite_schema WHERE name = ?")
-        .map_err(&err)?;
     let mut pages = Pages::read(file, page_size).map_err(io)?;
+    if !writing {
+        pages.tree(1).map_err(io)?;
+    }
+    let mut trees = BTreeMap::new();
+    for (name, root) in objects::roots(db).map_err(&err)? {
+        trees.insert(name, pages.tree(root).map_err(io)?);
+    }
+    if !writing {
+        pages.free(file).map_err(io)?;
+    }
     let mut found = Objects::new();
     for (name, is_table) in objects::stored().filter(|o| o.0 != "seal") {
-        let root = roots.query_row([name], |r| r.get(0)).optional();
-        let Some(root) = root.map_err(&err)? else {
+        let Some(sha256) = trees.remove(name) else {
             continue;
         };
-        let sha256 = pages.tree(root).map_err(io)?;
         let count = format!("SELECT count(*) FROM main.\"{name}\"");
         let rows = is_table.then(|| db.query_row(&count, [], |r| r.get(0)));
         let rows = rows.transpose().map_err(&err)?;
@@ -172,8 +182,15 @@ struct Page {
     met: bool,
 }
 
+fn damaged() -> io::Error {
+    io::Error::other("damaged: its pages are used more than once, or lead nowhere")
+}
+
 /// All pages of a case's file.
-struct Pages(Vec<Page>);
+struct Pages {
+    all: Vec<Page>,
+    size: usize,
+}
 
 impl Pages {
     /// Reads and digests them, in parallel.
@@ -184,22 +201,55 @@ impl Pages {
             let first = n * at_once;
             buffer.resize((count - first).min(at_once) as usize * size, 0);
             file.read_exact_at(buffer, first * size as u64)?;
-            let page = |bytes: &[u8]| Page {
+            let page = |(at, bytes): (u64, &[u8])| Page {
                 sha256: Sha256::digest(bytes).into(),
-                leads: sqlite_file::leads(bytes, 0),
+                leads: sqlite_file::leads(bytes, if at == 0 { sqlite_file::HEADER } else { 0 }),
                 next: sqlite_file::next_overflow(bytes).unwrap_or(0),
                 met: false,
             };
-            Ok(buffer.chunks(size).map(page).collect())
+            Ok((first..).zip(buffer.chunks(size)).map(page).collect())
         };
         let pieces = (0..count.div_ceil(at_once)).into_par_iter();
         let pages: io::Result<Vec<Vec<Page>>> = pieces.map_init(Vec::new, piece).collect();
-        Ok(Pages(pages?.into_iter().flatten().collect()))
+        let all = pages?.into_iter().flatten().collect();
+        Ok(Pages { all, size })
+    }
+
+    /// A page that nothing had before.
+    fn meet(&mut self, number: u32) -> io::Result<&mut Page> {
+        let at = (number as usize).checked_sub(1);
+        let page = at
+            .and_then(|at| self.all.get_mut(at))
+            .filter(|page| !page.met);
+        let page = page.ok_or_else(damaged)?;
+        page.met = true;
+        Ok(page)
+    }
+
+    /// Goes through the list of free pages, none of which may be in use.
+    fn free(&mut self, file: &File) -> io::Result<()> {
+        let mut header = [0; sqlite_file::HEADER];
+        file.read_exact_at(&mut header, 0)?;
+        let (mut trunk, count) = sqlite_file::free(&header).ok_or_else(damaged)?;
+        let mut left = u64::from(count);
+        let mut bytes = vec![0; self.size];
+        while trunk != 0 {
+            self.meet(trunk)?;
+            file.read_exact_at(&mut bytes, u64::from(trunk - 1) * self.size as u64)?;
+            let (next, leaves) = sqlite_file::trunk(&bytes).ok_or_else(damaged)?;
+            left = left
+                .checked_sub(1 + leaves.len() as u64)
+                .ok_or_else(damaged)?;
+            for leaf in leaves {
+                self.meet(leaf)?;
+            }
+            trunk = next;
+        }
+        if left == 0 { Ok(()) } else { Err(damaged()) }
     }
 
     /// The digest of the tree with this root.
     fn tree(&mut self, root: u32) -> io::Result<String> {
-        let damaged = || io::Error::other("damaged: the trees of its pages are not sound");
         let (mut of_tree, mut overflow, mut all) = (vec![root], Vec::new(), Vec::new());
         loop {
             let (number, in_tree) = match (of_tree.pop(), overflow.pop()) {
@@ -210,13 +260,7 @@ impl Pages {
                 (None, Some(number)) => (number, false),
                 (None, None) => break,
             };
-            let at = (number as usize).checked_sub(1).ok_or_else(damaged)?;
-            let page = self
-                .0
-                .get_mut(at)
-                .filter(|page| !page.met)
-                .ok_or_else(damaged)?;
-            page.met = true;
+            let page = self.meet(number)?;
             all.push(number);
             if in_tree {
                 let leads = page.leads.as_ref().ok_or_else(damaged)?;
@@ -230,7 +274,7 @@ impl Pages {
         let mut sum = Sha256::new();
         for number in all {
             sum.update(number.to_be_bytes());
-            sum.update(self.0[number as usize - 1].sha256);
+            sum.update(self.all[number as usize - 1].sha256);
         }
         Ok(format!("{:x}", sum.finalize()))
     }
@@ -279,6 +323,15 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
     if check.faults.iter().any(words) {
         return Ok(check);
     }
+    let now = match measure(db, file, path, false) {
+        // Nothing more is read where pages are not sound: SQLite might go through them for ever.
+        Err(e) => {
+            check.faults.push(e.to_string());
+            return Ok(check);
+        }
+        Ok(now) => now,
+    };
+    check.rows = now.values().filter_map(|o| o.rows).sum();
     check.accepted = accepted(db).map_err(&err)?;
     let Some(mut seal) = Seal::read(db).map_err(&err)? else {
         check.faults.push("it has no seal".into());
@@ -288,17 +341,15 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
         .query_row("SELECT count(*) FROM main.seal", [], |r| r.get(0))
         .map_err(&err)?;
     if seals != 1 {
-        check
-            .faults
-            .push(format!("it has {seals} seals, where dof makes one"));
+        let what = format!("it has {seals} seals, where dof makes one");
+        check.faults.push(what);
     }
     check.sealed_at = seal.sealed_at;
     check.dof_version.clone_from(&seal.dof_version);
     check.sealed.clone_from(&seal.digest);
     if seal.digest.as_ref() != Some(&seal.digest()) {
-        check
-            .faults
-            .push("the words of its seal are not those that were sealed".into());
+        let what = "the words of its seal are not those that were sealed";
+        check.faults.push(what.into());
     }
     let sealed: Objects = serde_json::from_str(&seal.objects).unwrap_or_default();
     let known: BTreeMap<String, String> = serde_json::from_str(&seal.own).unwrap_or_default();
@@ -306,19 +357,9 @@ pub(super) fn hold(db: &Connection, file: &File, path: &Path) -> Result<Check, E
         .iter()
         .filter(|(name, sql)| known.get(*name) != Some(sql));
     check.new = new.map(|(name, _)| name.clone()).collect();
-    match measure(db, file, path) {
-        // Nor is there more to say where pages are not sound, and SQLite might go through them for ever.
-        Err(e) => {
-            check.faults.push(e.to_string());
-            return Ok(check);
-        }
-        Ok(now) => {
-            check.rows = now.values().filter_map(|o| o.rows).sum();
-            check.faults.extend(differences(&sealed, &now));
-            seal.objects = json(&now);
-            check.found = seal.digest();
-        }
-    }
+    check.faults.extend(differences(&sealed, &now));
+    seal.objects = json(&now);
+    check.found = seal.digest();
     // Not where there are objects that act on dof's: SQLite would evaluate them.
     if is_made_by_dof && !check.faults.is_empty() {
         connection::limit(db, connection::UNTRUSTED).map_err(&err)?;
@@ -376,10 +417,13 @@ fn structure(db: &Connection) -> Vec<String> {
     all
 }
 
-/// The digests of the trees of these root pages; `None` of one that is not sound.
-pub(super) fn trees(file: &File, page_size: u32, roots: &[u32]) -> io::Result<Vec<Option<String>>> {
+/// The digests of the trees of these root pages.
+///
+/// # Errors
+/// When the file cannot be read, or one of them is not sound.
+pub(super) fn trees(file: &File, page_size: u32, roots: &[u32]) -> io::Result<Vec<String>> {
     let mut pages = Pages::read(file, page_size as usize)?;
-    Ok(roots.iter().map(|root| pages.tree(*root).ok()).collect())
+    roots.iter().map(|root| pages.tree(*root)).collect()
 }
 
 fn accepted(db: &Connection) -> rusqlite::Result<Vec<String>> {

@@ -34,7 +34,7 @@ impl Check {
         if self.recover {
             let done = match case::recover(&path)? {
                 RolledBack::Nothing => "nothing was cut off: there is nothing to undo",
-                RolledBack::Journal => "what was being written when it was cut off is undone",
+                RolledBack::Journal(_) => "what was being written when it was cut off is undone",
                 RolledBack::Wal => "what another program left in its -wal file is now in the case",
             };
             writeln!(out, "{}: {done}", crate::text::shown(&path))?;

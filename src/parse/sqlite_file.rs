@@ -180,6 +180,22 @@ pub fn leads(page: &[u8], before: usize) -> Option<Leads> {
     Some(found)
 }
 
+/// The first page of the list of free pages (0 when there are none), and how many these are: of the header.
+pub fn free(header: &[u8]) -> Option<(u32, u32)> {
+    Some((u32_be(header, 32)?, u32_be(header, 36)?))
+}
+
+/// The page of the list of free pages that this one leads to (0 behind the last), and the free pages on it (section 1.5).
+pub fn trunk(page: &[u8]) -> Option<(u32, Vec<u32>)> {
+    let count = u32_be(page, 4)? as usize;
+    let leaves = page.get(8..8usize.checked_add(count.checked_mul(4)?)?)?;
+    let number = |b: &[u8]| u32_be(b, 0);
+    Some((
+        u32_be(page, 0)?,
+        leaves.chunks_exact(4).filter_map(number).collect(),
+    ))
+}
+
 /// The page that a page of overflow leads to; 0 behind the last.
 pub fn next_overflow(page: &[u8]) -> Option<u32> {
     u32_be(page, 0)
@@ -204,7 +220,7 @@ mod tests {
         #[test]
         fn pages_are_total(kind in prop::sample::select(vec![0u8, 2, 5, 10, 13]), bytes in proptest::collection::vec(any::<u8>(), 0..1100), long in 0usize..600) {
             let page = [&[kind], &bytes[..], &vec![0; long]].concat();
-            let _ = (leads(&page, 0), leads(&page, 100), next_overflow(&page), varint(&page));
+            let _ = (leads(&page, 0), leads(&page, 100), next_overflow(&page), varint(&page), trunk(&page), free(&page));
         }
     }
 }

@@ -825,7 +825,24 @@ fn journals_that_change_what_is_not_sealed() {
     journal_of(&twin, "UPDATE notes SET what = 'x'", &it.beside("-journal"));
     it.refused(
         &[it.words("check --recover CASE")],
-        "notes would change, which is not dof's",
+        "not dof's would change",
+    );
+    // A case with a view, which the journal of one without takes away.
+    fs::write(&it.case, &sealed).unwrap();
+    fs::copy(&it.case, &twin).unwrap();
+    journal_of(
+        &twin,
+        "CREATE VIEW mine AS SELECT 1",
+        &it.beside("-journal"),
+    );
+    fs::remove_file(&twin).unwrap();
+    let journal = fs::read(it.beside("-journal")).unwrap();
+    fs::remove_file(it.beside("-journal")).unwrap();
+    it.change("CREATE VIEW mine AS SELECT 'my finding'");
+    fs::write(it.beside("-journal"), journal).unwrap();
+    it.refused(
+        &[it.words("check --recover CASE")],
+        "not dof's would change",
     );
     // A journal that is in order, and a -wal that is not dof's.
     fs::write(&it.case, &sealed).unwrap();
@@ -857,6 +874,45 @@ fn journals_that_change_what_is_not_sealed() {
         assert!(refused.contains("a part of the case"), "{refused}");
         assert!(!at.exists());
     }
+}
+
+/// A list of free pages that names pages in use: SQLite would write there, and not even a rollback would bring them back.
+#[test]
+fn free_pages_that_are_in_use() {
+    let it = handed();
+    it.change("CREATE TABLE notes (what TEXT); INSERT INTO notes VALUES ('my finding')");
+    let sealed = fs::read(&it.case).unwrap();
+    for table in [
+        "file",
+        "container",
+        "log_entry",
+        "seal",
+        "accepted_change",
+        "notes",
+    ] {
+        fs::write(&it.case, &sealed).unwrap();
+        let root = one::<u32>(
+            &open(&it.case),
+            &format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'"),
+        );
+        let mut bytes = sealed.clone();
+        let pages = (bytes.len() / 32768) as u32 + 1;
+        // A trunk without a next one, and one page on it.
+        let mut trunk: Vec<u8> = [0, 1, root].iter().flat_map(|n| n.to_be_bytes()).collect();
+        trunk.resize(32768, 0);
+        bytes.extend(trunk);
+        for (at, number) in [(28, pages), (32, pages), (36, 2)] {
+            bytes[at..at + 4].copy_from_slice(&number.to_be_bytes());
+        }
+        fs::write(&it.case, &bytes).unwrap();
+        let says = "its pages are used more than once";
+        it.refused(&it.writing(), says);
+        assert!(it.check().with(1).out.contains(says), "{table}");
+    }
+    // One of those is shared by two tables.
+    fs::write(&it.case, &sealed).unwrap();
+    it.change("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'container') WHERE name = 'notes'");
+    it.refused(&it.writing(), "its pages are used more than once");
 }
 
 /// Statistics whose pages are shared: SQLite reads them as soon as it opens the case. It stops.
@@ -919,10 +975,10 @@ fn pages_that_are_used_many_times() {
     let begun = Instant::now();
     let check = it.check().with(1).out;
     assert!(
-        check.contains("the trees of its pages are not sound"),
+        check.contains("its pages are used more than once"),
         "{check}"
     );
-    it.refused(&it.writing(), "the trees of its pages are not sound");
+    it.refused(&it.writing(), "its pages are used more than once");
     assert!(begun.elapsed() < Duration::from_secs(60));
 }
 
