@@ -401,6 +401,16 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Notes that a map has this key again.
+    fn again(&mut self, key: &Token) {
+        let what = format!(
+            "{} is there more than once: Docker writes it once, and reads the last",
+            self.path()
+        );
+        let at = key.range.start as u64;
+        self.note(Defect::at(at, what, "the last, as Docker reads it"));
+    }
+
     fn note(&mut self, defect: Defect) {
         if self.defects.len() < NAMED {
             self.defects.push(defect);
@@ -812,12 +822,7 @@ impl<'a> Decoder<'a> {
                 value = element.zero();
             }
             if map.insert(key.into_owned(), value).is_some() && !merged {
-                let what = format!(
-                    "{} is there more than once: Docker writes it once, and reads the last",
-                    self.path()
-                );
-                let at = token.range.start as u64;
-                self.note(Defect::at(at, what, "the last, as Docker reads it"));
+                self.again(&token);
             }
             self.way.pop();
             more = self.more(b'}')?;
@@ -946,12 +951,7 @@ impl<'a> Decoder<'a> {
                     self.way.push(Step::Key(token.range.clone()));
                     let value = self.any(decoded)?;
                     if object.insert(key.into_owned(), value).is_some() {
-                        let what = format!(
-                            "{} is there more than once: Docker writes it once, and reads the last",
-                            self.path()
-                        );
-                        let at = token.range.start as u64;
-                        self.note(Defect::at(at, what, "the last, as Docker reads it"));
+                        self.again(&token);
                     }
                     self.way.pop();
                     more = self.more(b'}')?;
