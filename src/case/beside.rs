@@ -277,35 +277,23 @@ impl Seen {
     fn schema_is_sound(&self) -> io::Result<bool> {
         let size = self.header.page_size as usize;
         let mut page = vec![0; size];
-        let (mut met, mut of_tree, mut overflow) = (HashSet::new(), vec![1u32], Vec::new());
-        loop {
-            let (number, in_tree) = match of_tree.pop() {
-                Some(number) => (number, true),
-                None => match overflow.pop() {
-                    Some(number) => (number, false),
-                    None => return Ok(true),
-                },
-            };
+        let mut met = HashSet::new();
+        let walked: io::Result<()> = sqlite_file::walk(1, |number, in_tree| {
             if number == 0 || u64::from(number) > self.pages || !met.insert(number) {
-                return Ok(false);
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let read = self
-                .file
-                .read_exact_at(&mut page, u64::from(number - 1) * size as u64);
-            match read {
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-                read => read?,
+            let at = u64::from(number - 1) * size as u64;
+            self.file.read_exact_at(&mut page, at)?;
+            let before = if number == 1 { sqlite_file::HEADER } else { 0 };
+            match in_tree {
+                true => sqlite_file::leads(&page, before)
+                    .ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+                false => Ok(sqlite_file::next_overflow(&page)),
             }
-            if in_tree {
-                let before = if number == 1 { sqlite_file::HEADER } else { 0 };
-                let Some(leads) = sqlite_file::leads(&page, before) else {
-                    return Ok(false);
-                };
-                of_tree.extend(leads.children);
-                overflow.extend(leads.overflow);
-            } else {
-                overflow.extend(sqlite_file::next_overflow(&page).filter(|next| *next != 0));
-            }
+        });
+        match walked {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            walked => walked.map(|()| true),
         }
     }
 

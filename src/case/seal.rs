@@ -177,7 +177,7 @@ struct Page {
     /// Where it leads as a page of a tree.
     leads: Option<Leads>,
     /// Where it leads as one of overflow.
-    next: u32,
+    next: Leads,
     /// Whether a tree had it already: no page is in two places of a sound file.
     met: bool,
 }
@@ -204,7 +204,7 @@ impl Pages {
             let page = |(at, bytes): (u64, &[u8])| Page {
                 sha256: Sha256::digest(bytes).into(),
                 leads: sqlite_file::leads(bytes, if at == 0 { sqlite_file::HEADER } else { 0 }),
-                next: sqlite_file::next_overflow(bytes).unwrap_or(0),
+                next: sqlite_file::next_overflow(bytes),
                 met: false,
             };
             Ok((first..).zip(buffer.chunks(size)).map(page).collect())
@@ -250,26 +250,15 @@ impl Pages {
 
     /// The digest of the tree with this root.
     fn tree(&mut self, root: u32) -> io::Result<String> {
-        let (mut of_tree, mut overflow, mut all) = (vec![root], Vec::new(), Vec::new());
-        loop {
-            let (number, in_tree) = match (of_tree.pop(), overflow.pop()) {
-                (Some(number), more) => {
-                    overflow.extend(more);
-                    (number, true)
-                }
-                (None, Some(number)) => (number, false),
-                (None, None) => break,
-            };
+        let mut all = Vec::new();
+        sqlite_file::walk(root, |number, in_tree| {
             let page = self.meet(number)?;
             all.push(number);
-            if in_tree {
-                let leads = page.leads.as_ref().ok_or_else(damaged)?;
-                of_tree.extend(&leads.children);
-                overflow.extend(&leads.overflow);
-            } else if page.next != 0 {
-                overflow.push(page.next);
+            match in_tree {
+                true => page.leads.take().ok_or_else(damaged),
+                false => Ok(std::mem::take(&mut page.next)),
             }
-        }
+        })?;
         all.sort_unstable();
         let mut sum = Sha256::new();
         for number in all {

@@ -180,6 +180,27 @@ pub fn leads(page: &[u8], before: usize) -> Option<Leads> {
     Some(found)
 }
 
+/// Goes through the tree of pages with this root, and what did not fit into its cells. `page` is asked once for each page,
+/// with whether it is one of the tree itself, and says where it leads.
+///
+/// # Errors
+/// Those of `page`, which must give one where a page comes again: a tree may lead in circles.
+pub fn walk<E>(root: u32, mut page: impl FnMut(u32, bool) -> Result<Leads, E>) -> Result<(), E> {
+    let (mut of_tree, mut overflow) = (vec![root], Vec::new());
+    loop {
+        let (number, in_tree) = match of_tree.pop() {
+            Some(number) => (number, true),
+            None => match overflow.pop() {
+                Some(number) => (number, false),
+                None => return Ok(()),
+            },
+        };
+        let leads = page(number, in_tree)?;
+        of_tree.extend(leads.children);
+        overflow.extend(leads.overflow);
+    }
+}
+
 /// The first page of the list of free pages (0 when there are none), and how many these are: of the header.
 pub fn free(header: &[u8]) -> Option<(u32, u32)> {
     Some((u32_be(header, 32)?, u32_be(header, 36)?))
@@ -196,9 +217,15 @@ pub fn trunk(page: &[u8]) -> Option<(u32, Vec<u32>)> {
     ))
 }
 
-/// The page that a page of overflow leads to; 0 behind the last.
-pub fn next_overflow(page: &[u8]) -> Option<u32> {
-    u32_be(page, 0)
+/// Where a page of overflow leads.
+pub fn next_overflow(page: &[u8]) -> Leads {
+    Leads {
+        children: Vec::new(),
+        overflow: u32_be(page, 0)
+            .filter(|next| *next != 0)
+            .into_iter()
+            .collect(),
+    }
 }
 
 #[cfg(test)]
