@@ -2,12 +2,12 @@
 
 CREATE TABLE container (
   id                INTEGER PRIMARY KEY,
-  engine_id         INTEGER NOT NULL REFERENCES engine,
+  engine_id         INTEGER NOT NULL REFERENCES engine(id),
   full_id           TEXT NOT NULL,  -- 64 hex; the directory's name
   name              TEXT,           -- without the leading slash
   image_name        TEXT,           -- what the user asked for
   image_full_id     TEXT,           -- sha256:...
-  image_id          INTEGER REFERENCES image, -- NULL when the image is gone
+  image_id          INTEGER REFERENCES image(id), -- NULL when the image is gone
   created_at        INTEGER,
   created           TEXT,           -- as Docker wrote it
   started_at        INTEGER,
@@ -46,7 +46,7 @@ CREATE TABLE container (
   healthcheck       TEXT,           -- JSON
   os                TEXT,
   driver            TEXT,           -- storage driver
-  layer_id          INTEGER REFERENCES layer, -- its own, topmost layer
+  layer_id          INTEGER REFERENCES layer(id), -- its own, topmost layer
   -- Isolation.
   privileged        INTEGER,
   readonly_rootfs   INTEGER,
@@ -104,12 +104,12 @@ CREATE TABLE container (
   log_driver        TEXT,
   log_options       TEXT,           -- JSON object
   log_path          TEXT,           -- as Docker wrote it; may be stale
-  source_id         INTEGER REFERENCES source, -- config.v2.json
-  hostconfig_source_id INTEGER REFERENCES source
+  source_id         INTEGER REFERENCES source(id), -- config.v2.json
+  hostconfig_source_id INTEGER REFERENCES source(id)
 ) STRICT;
 
 CREATE TABLE container_env (
-  container_id INTEGER NOT NULL REFERENCES container,
+  container_id INTEGER NOT NULL REFERENCES container(id),
   position     INTEGER NOT NULL,
   key          TEXT NOT NULL,
   value        TEXT,                -- NULL when there was no =
@@ -117,7 +117,7 @@ CREATE TABLE container_env (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE container_label (
-  container_id INTEGER NOT NULL REFERENCES container,
+  container_id INTEGER NOT NULL REFERENCES container(id),
   key          TEXT NOT NULL,
   value        TEXT,
   PRIMARY KEY (container_id, key)
@@ -125,7 +125,7 @@ CREATE TABLE container_label (
 
 CREATE TABLE container_port (
   id           INTEGER PRIMARY KEY,
-  container_id INTEGER NOT NULL REFERENCES container,
+  container_id INTEGER NOT NULL REFERENCES container(id),
   kind         TEXT NOT NULL,       -- exposed (Config.ExposedPorts), requested (HostConfig.PortBindings), active (NetworkSettings.Ports)
   port         INTEGER,             -- in the container; first of a range
   protocol     TEXT NOT NULL,       -- tcp, udp, sctp
@@ -135,7 +135,7 @@ CREATE TABLE container_port (
 
 CREATE TABLE container_mount (
   id           INTEGER PRIMARY KEY,
-  container_id INTEGER NOT NULL REFERENCES container,
+  container_id INTEGER NOT NULL REFERENCES container(id),
   kind         TEXT NOT NULL,       -- bind, volume, tmpfs, npipe, cluster
   name         TEXT,                -- of a volume
   source       TEXT,                -- on the host; NULL for tmpfs
@@ -144,12 +144,12 @@ CREATE TABLE container_mount (
   mode         TEXT,                -- Relabel: z, Z, ro, ... as written
   rw           INTEGER,
   propagation  TEXT,
-  volume_id    INTEGER REFERENCES volume,
-  tree_id      INTEGER REFERENCES tree -- its files, where they were ingested
+  volume_id    INTEGER REFERENCES volume(id),
+  tree_id      INTEGER REFERENCES tree(id) -- its files, where they were ingested
 ) STRICT;
 
 CREATE TABLE container_network (
-  container_id    INTEGER NOT NULL REFERENCES container,
+  container_id    INTEGER NOT NULL REFERENCES container(id),
   name            TEXT NOT NULL,
   network_full_id TEXT,
   endpoint_id     TEXT,

@@ -3,25 +3,25 @@
 -- One walked file tree.
 CREATE TABLE tree (
   id        INTEGER PRIMARY KEY,
-  host_id   INTEGER NOT NULL REFERENCES host,
+  host_id   INTEGER NOT NULL REFERENCES host(id),
   kind      TEXT NOT NULL,          -- layer, volume, bind
   host_path TEXT NOT NULL,          -- the tree's root on the host
   dev       INTEGER NOT NULL,       -- (major << 32) | minor of the device it lies on, as it was mounted
-  layer_id  INTEGER REFERENCES layer,
-  volume_id INTEGER REFERENCES volume
+  layer_id  INTEGER REFERENCES layer(id),
+  volume_id INTEGER REFERENCES volume(id)
 ) STRICT;
 
 -- A tree whose root lies inside another tree (a bind of / holds every layer): walked once, as `inner`.
 CREATE TABLE tree_nesting (
-  outer_id INTEGER NOT NULL REFERENCES tree,
-  inner_id INTEGER NOT NULL REFERENCES tree,
+  outer_id INTEGER NOT NULL REFERENCES tree(id),
+  inner_id INTEGER NOT NULL REFERENCES tree(id),
   path     TEXT NOT NULL,           -- of inner's root within outer, with a leading slash
   PRIMARY KEY (outer_id, inner_id, path)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE directory (
   id         INTEGER PRIMARY KEY,   -- the id of its own row in file
-  tree_id    INTEGER NOT NULL REFERENCES tree,
+  tree_id    INTEGER NOT NULL REFERENCES tree(id),
   path       TEXT NOT NULL,         -- within the tree, with a leading slash; empty for its root; bytes that are not UTF-8 as \xNN
   path_raw   BLOB,                  -- the exact bytes, where they are not UTF-8
   dev        INTEGER,               -- (major << 32) | minor of the device it lies on; NULL when the same as its tree's root
@@ -31,7 +31,7 @@ CREATE TABLE directory (
 
 CREATE TABLE file (
   id       INTEGER PRIMARY KEY,     -- in order of the walk: a tree's files are one run of ids, and a directory's
-  dir_id   INTEGER NOT NULL REFERENCES directory,
+  dir_id   INTEGER NOT NULL REFERENCES directory(id),
   name     TEXT NOT NULL,           -- empty for the tree's own root; bytes that are not UTF-8 as \xNN
   mode     INTEGER NOT NULL,        -- type and permissions as in st_mode
   uid      INTEGER NOT NULL,
@@ -54,7 +54,7 @@ CREATE TABLE file (
 -- Extended attributes of directories of layers and of regular files: file capabilities, access
 -- control lists, notes. Not here: overlayfs's own (see overlay and redirect above), SELinux labels, and those of other files.
 CREATE TABLE file_xattr (
-  file_id INTEGER NOT NULL,         -- REFERENCES file, not declared: see event
+  file_id INTEGER NOT NULL,         -- REFERENCES file(id), not declared: see event
   name    TEXT NOT NULL,            -- e.g. security.capability; bytes that are not UTF-8 as \xNN
   value   BLOB NOT NULL,
   PRIMARY KEY (file_id, name)
@@ -63,14 +63,14 @@ CREATE TABLE file_xattr (
 -- The time index: one row a file and distinct time. Query this by ts, then join file.
 CREATE TABLE event (
   ts      INTEGER NOT NULL,
-  file_id INTEGER NOT NULL,         -- REFERENCES file, not declared: the load is measured in millions of rows a second
+  file_id INTEGER NOT NULL,         -- REFERENCES file(id), not declared: the load is measured in millions of rows a second
   macb    INTEGER NOT NULL,         -- 1 = accessed, 2 = modified, 4 = changed, 8 = born
   PRIMARY KEY (ts, file_id)
 ) STRICT, WITHOUT ROWID;
 
 -- What a tree is called when its files are listed; filled when an ingest ends (derived.sql).
 CREATE TABLE tree_label (
-  tree_id   INTEGER PRIMARY KEY REFERENCES tree,
+  tree_id   INTEGER PRIMARY KEY REFERENCES tree(id),
   prefix    TEXT NOT NULL,          -- where its root stands in the container; empty for layers
   container TEXT,                   -- names of the containers that own or mount it, comma-joined
   image     TEXT,                   -- names of the images that hold it, comma-joined
@@ -81,8 +81,8 @@ CREATE TABLE tree_label (
 
 -- Where a tree is seen in a container; filled when an ingest ends (derived.sql).
 CREATE TABLE tree_container (
-  tree_id        INTEGER NOT NULL REFERENCES tree,
-  container_id   INTEGER NOT NULL REFERENCES container,
+  tree_id        INTEGER NOT NULL REFERENCES tree(id),
+  container_id   INTEGER NOT NULL REFERENCES container(id),
   container_path TEXT NOT NULL,     -- of the tree's root, without a trailing slash; empty for /
   via            TEXT NOT NULL,     -- own (the container's layer), init, image, mount
   PRIMARY KEY (tree_id, container_id, container_path)
@@ -92,11 +92,11 @@ CREATE TABLE tree_container (
 -- /etc/hosts, /etc/hostname, /etc/resolv.conf) are not here: they are on no disk, or of no content of the container's.
 CREATE TABLE mount_place (
   id           INTEGER PRIMARY KEY,
-  container_id INTEGER NOT NULL REFERENCES container,
+  container_id INTEGER NOT NULL REFERENCES container(id),
   place        TEXT NOT NULL,       -- in the container, without a trailing slash; symbolic links of the layers on the way followed
   kind         TEXT NOT NULL,       -- bind, volume, tmpfs, ...; nested = a tree within one that is mounted, which hides nothing
   source       TEXT,                -- name of the volume, path on the host of a bind source or nested tree
-  tree_id      INTEGER REFERENCES tree -- its files, where they were ingested
+  tree_id      INTEGER REFERENCES tree(id) -- its files, where they were ingested
 ) STRICT;
 
 -- What can be merged (merged.sql): each container and image, and each container against what it was started from; filled when
@@ -104,8 +104,8 @@ CREATE TABLE mount_place (
 CREATE TABLE merged_root (
   what         TEXT NOT NULL,       -- container, image, change
   id           INTEGER NOT NULL,    -- of the container or image
-  container_id INTEGER REFERENCES container,
-  image_id     INTEGER REFERENCES image,
+  container_id INTEGER REFERENCES container(id),
+  image_id     INTEGER REFERENCES image(id),
   views        INTEGER NOT NULL,    -- 1, or 3 where two views are compared
   kind_bits    INTEGER NOT NULL,    -- file type bits that make a directory of an entry to the engine that compares; 0 where none does
   renames      INTEGER NOT NULL,    -- 1 where a layer has a directory that was renamed (a redirect)

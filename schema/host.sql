@@ -19,7 +19,7 @@ CREATE TABLE host (
 
 CREATE TABLE engine (
   id              INTEGER PRIMARY KEY,
-  host_id         INTEGER NOT NULL REFERENCES host,
+  host_id         INTEGER NOT NULL REFERENCES host(id),
   kind            TEXT NOT NULL,      -- docker
   data_root       TEXT NOT NULL,      -- on the host, e.g. /var/lib/docker
   found_by        TEXT NOT NULL,      -- what named this data root: default, daemon.json, a unit file, --docker-home, ...
@@ -30,12 +30,12 @@ CREATE TABLE engine (
   daemon_version  TEXT,               -- read from the dockerd binary, which is never run
   daemon_path     TEXT,
   rootless        INTEGER NOT NULL,   -- 1 when the data root lies in a user's home
-  daemon_config_source_id INTEGER REFERENCES source -- daemon.json, its text in source.content
+  daemon_config_source_id INTEGER REFERENCES source(id) -- daemon.json, its text in source.content
 ) STRICT;
 
 -- The host's membership in a Docker Swarm; no row when it is in none.
 CREATE TABLE swarm_node (
-  engine_id      INTEGER PRIMARY KEY REFERENCES engine,
+  engine_id      INTEGER PRIMARY KEY REFERENCES engine(id),
   node_id        TEXT,                -- from the node's certificate
   cluster_id     TEXT,                -- from the node's certificate
   role           TEXT,                -- manager or worker, from the node's certificate
@@ -45,5 +45,5 @@ CREATE TABLE swarm_node (
   remote_addr    TEXT,
   data_path_port INTEGER,
   peers          TEXT NOT NULL,       -- JSON array of {node_id, addr} from state.json
-  source_id      INTEGER REFERENCES source
+  source_id      INTEGER REFERENCES source(id)
 ) STRICT;

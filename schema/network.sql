@@ -1,6 +1,6 @@
 CREATE TABLE network (
   id          INTEGER PRIMARY KEY,
-  engine_id   INTEGER NOT NULL REFERENCES engine,
+  engine_id   INTEGER NOT NULL REFERENCES engine(id),
   full_id     TEXT NOT NULL,
   name        TEXT NOT NULL,
   driver      TEXT,
@@ -15,5 +15,5 @@ CREATE TABLE network (
   ipam        TEXT,                 -- JSON array of {Subnet, Gateway, IPRange, AuxAddress}
   options     TEXT,                 -- JSON object
   labels      TEXT,                 -- JSON object
-  source_id   INTEGER REFERENCES source
+  source_id   INTEGER REFERENCES source(id)
 ) STRICT;

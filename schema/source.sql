@@ -3,7 +3,7 @@
 -- An evidence file that rows of this case were made from.
 CREATE TABLE source (
   id       INTEGER PRIMARY KEY,
-  host_id  INTEGER NOT NULL REFERENCES host,
+  host_id  INTEGER NOT NULL REFERENCES host(id),
   path     TEXT NOT NULL,      -- on the host; bytes that are not UTF-8 as \xNN
   size     INTEGER NOT NULL,   -- bytes
   mtime    INTEGER NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE source (
 -- What could not be read or parsed. Nothing is left out in silence.
 CREATE TABLE problem (
   id       INTEGER PRIMARY KEY,
-  host_id  INTEGER NOT NULL REFERENCES host,
+  host_id  INTEGER NOT NULL REFERENCES host(id),
   severity TEXT NOT NULL,      -- note (nothing lost), warning (some of it lost), error (the whole artifact lost)
   path     TEXT NOT NULL,      -- the evidence file, on the host
   offset   INTEGER,            -- bytes into it, where known

@@ -3,7 +3,7 @@
 -- queries/gaps.sql).
 CREATE TABLE trace (
   id        INTEGER PRIMARY KEY,
-  engine_id INTEGER NOT NULL REFERENCES engine,
+  engine_id INTEGER NOT NULL REFERENCES engine(id),
   kind      TEXT NOT NULL,
   -- container       containers/ID
   -- mount-record    image/DRIVER/layerdb/mounts/ID: which layers a container has of its own

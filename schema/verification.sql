@@ -4,9 +4,9 @@
 -- used by a container, and is gone. What is missing then is its config, and verification_finding.shipped its id.
 CREATE TABLE verification (
   id       INTEGER PRIMARY KEY,
-  host_id  INTEGER NOT NULL REFERENCES host,
-  layer_id INTEGER REFERENCES layer,
-  image_id INTEGER REFERENCES image,
+  host_id  INTEGER NOT NULL REFERENCES host(id),
+  layer_id INTEGER REFERENCES layer(id),
+  image_id INTEGER REFERENCES image(id),
   outcome  TEXT NOT NULL,      -- as shipped, changed, cannot be verified
   full     INTEGER NOT NULL,   -- 1 when the layer's archive was put together again for its digest
   entries  INTEGER,            -- in the layer's archive; NULL where its record could not be read
@@ -17,7 +17,7 @@ CREATE TABLE verification (
 -- A difference between what was shipped and what is on the disk.
 CREATE TABLE verification_finding (
   id              INTEGER PRIMARY KEY,
-  verification_id INTEGER NOT NULL REFERENCES verification,
+  verification_id INTEGER NOT NULL REFERENCES verification(id),
   change          TEXT NOT NULL, -- changed, added (not shipped), missing (shipped, not there), unreadable
   path            TEXT,          -- in the layer; NULL for the layer or image itself
   path_raw        BLOB,          -- its bytes, where they are not UTF-8

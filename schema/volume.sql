@@ -1,6 +1,6 @@
 CREATE TABLE volume (
   id          INTEGER PRIMARY KEY,
-  engine_id   INTEGER NOT NULL REFERENCES engine,
+  engine_id   INTEGER NOT NULL REFERENCES engine(id),
   name        TEXT NOT NULL,
   driver      TEXT NOT NULL,
   mount_point TEXT,                 -- on the host; NULL when its directory is gone
@@ -9,5 +9,5 @@ CREATE TABLE volume (
   labels      TEXT,                 -- JSON object
   options     TEXT,                 -- JSON object
   in_metadata INTEGER NOT NULL,     -- 1 when volumes/metadata.db knows it
-  source_id   INTEGER REFERENCES source
+  source_id   INTEGER REFERENCES source(id)
 ) STRICT;
