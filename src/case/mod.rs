@@ -530,5 +530,5 @@ fn parent(path: &Path) -> &Path {
 
 fn create(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(&format!("PRAGMA foreign_keys = OFF; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; BEGIN;"))?;
-    db.execute_batch(schema::TABLES)
+    db.execute_batch(&schema::TABLES)
 }

@@ -52,7 +52,7 @@ fn read(db: &Connection) -> rusqlite::Result<Vec<(String, Object)>> {
 fn ours() -> &'static BTreeMap<String, Object> {
     static OURS: OnceLock<BTreeMap<String, Object>> = OnceLock::new();
     OURS.get_or_init(|| {
-        let all = [schema::TABLES, schema::INDEXES, schema::LOG_INDEX];
+        let all = [&**schema::TABLES, schema::INDEXES, schema::LOG_INDEX];
         let made = all.into_iter().flat_map(statements).filter_map(|text| {
             let sql = text.replacen(" IF NOT EXISTS ", " ", 1);
             let mut words = sql.split([' ', '(', '\n']).skip(1);
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn texts_are_as_sqlite_keeps_them() {
         let db = Connection::open_in_memory().unwrap();
-        for text in [schema::TABLES, schema::INDEXES, schema::LOG_INDEX] {
+        for text in [&**schema::TABLES, schema::INDEXES, schema::LOG_INDEX] {
             db.execute_batch(text).unwrap();
         }
         let made: BTreeMap<String, Object> = read(&db).unwrap().into_iter().collect();

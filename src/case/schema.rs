@@ -1,12 +1,16 @@
 //! The database's structure: `schema/*.sql` in order, and the numbers that identify a case file.
+//!
+//! The files write `iso(x)` for a time as text. A case has the expression that stock `sqlite3` runs in its place.
+
+use std::sync::LazyLock;
 
 /// `PRAGMA application_id` of a case: the letters "dofC".
 pub const APPLICATION_ID: i32 = 0x646f_6643;
 /// `PRAGMA user_version`: the schema's version. A newer one is refused.
 pub const VERSION: i32 = 6;
 
-/// Tables, made before a load.
-pub const TABLES: &str = concat!(
+/// Tables and views as the files have them.
+const WRITTEN: &str = concat!(
     include_str!("../../schema/host.sql"),
     include_str!("../../schema/source.sql"),
     include_str!("../../schema/seal.sql"),
@@ -20,11 +24,45 @@ pub const TABLES: &str = concat!(
     include_str!("../../schema/log.sql"),
     include_str!("../../schema/verification.sql"),
     include_str!("../../schema/trace.sql"),
-    include_str!("../../schema/views.sql"),
+    include_str!("../../schema/text.sql"),
+    include_str!("../../schema/timeline.sql"),
     include_str!("../../schema/osquery.sql"),
     include_str!("../../schema/merged.sql"),
     include_str!("../../schema/changes.sql"),
 );
+
+/// Tables and views, made before a load.
+pub static TABLES: LazyLock<String> = LazyLock::new(|| {
+    let seconds =
+        "strftime('%Y-%m-%dT%H:%M:%S', {x} / 1000000000 - ({x} % 1000000000 < 0), 'unixepoch')";
+    let nanos = "printf('.%09d', ({x} % 1000000000 + 1000000000) % 1000000000)";
+    let iso = format!("({seconds} || {nanos} || 'Z')");
+    // As Docker prints it, without zeros at the end.
+    let short = format!("(rtrim(rtrim({seconds} || {nanos}, '0'), '.') || 'Z')");
+    expand(&expand(WRITTEN, "iso(", &iso), "iso_short(", &short)
+});
+
+/// The text with each `name(COLUMN)` replaced by a template, in which the column stands for `{x}`.
+fn expand(text: &str, name: &str, template: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(name) {
+        let (before, call) = rest.split_at(at);
+        out.push_str(before);
+        let (column, after) = call[name.len()..].split_once(')').unwrap_or((call, ""));
+        let part_of_word = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        if part_of_word || !column.chars().all(is_name) {
+            out.push_str(name);
+            rest = &call[name.len()..];
+        } else {
+            out.push_str(&template.replace("{x}", column));
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
 
 /// Rows computed from those of the host just loaded.
 pub const DERIVED: &str = include_str!("../../schema/derived.sql");

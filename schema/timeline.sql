@@ -47,21 +47,3 @@ UNION ALL
 SELECT g.ts_listed, '', 'log', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
        coalesce(g.stream, '') || iif(g.ts IS NULL, ' (no time)', '') || ': ' || g.line, c.id, c.image_id, CAST(NULL AS INTEGER), g.id, o.name
   FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host o ON o.id = e.host_id WHERE g.ts_listed IS NOT NULL;
-
--- Every file with its path in the container and its path on the host.
-CREATE VIEW file_path AS
-SELECT f.id AS file_id, t.id AS tree_id, t.kind AS tree_kind, l.container AS container, l.image AS image, l.layer AS layer,
-       iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) AS path,
-       t.host_path || d.path || iif(f.name = '', '', '/' || f.name) AS host_path, l.host AS host,
-       CASE f.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory' WHEN 40960 THEN 'symlink' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket' WHEN 8192 THEN 'chardev' WHEN 24576 THEN 'blockdev' ELSE 'unknown' END AS type,
-       f.mode & 4095 AS permissions, f.mode AS mode, f.uid AS uid, f.gid AS gid, f.size AS size, f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev,
-       f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime, f.link AS link, f.overlay AS overlay, f.redirect AS redirect
-  FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id CROSS JOIN tree_label l ON l.tree_id = t.id;
-
--- A container's ports as text: 80/tcp->0.0.0.0:8080, or 80/tcp-><none> when only exposed.
-CREATE VIEW container_ports_text AS
-SELECT container_id, group_concat(text, ', ') AS ports FROM (
-  SELECT container_id, coalesce(port, '') || '/' || protocol || '->' ||
-         coalesce(iif(instr(host_ip, ':'), '[' || host_ip || ']', host_ip) || ':' || host_port, '<none>') AS text
-    FROM container_port WHERE kind = 'active' ORDER BY container_id, port, protocol, host_ip, host_port)
- GROUP BY container_id;
