@@ -14,9 +14,8 @@ WITH named (tree_id, name) AS (
                || CASE WHEN l.role IN ('container', 'init')
                        THEN iif(l.role = 'init', 'init/', 'container/') || coalesce((SELECT min(coalesce(c.name, c.full_id)) FROM container_layer cl JOIN container c ON c.id = cl.container_id WHERE cl.layer_id = l.id), l.cache_id, t.host_path)
                        WHEN l.id IS NOT NULL THEN 'layer/' || coalesce(l.cache_id, t.host_path)
-                       WHEN v.id IS NOT NULL THEN 'volume/' || v.name
-                       ELSE t.kind || t.host_path END
-    FROM tree t JOIN host h ON h.id = t.host_id LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id),
+                       ELSE coalesce((SELECT 'volume/' || min(v.name) FROM volume v WHERE v.tree_id = t.id AND t.kind = 'volume'), t.kind || t.host_path) END
+    FROM tree t JOIN host h ON h.id = t.host_id LEFT JOIN layer l ON l.id = t.layer_id),
 root (tree_id, name) AS (
   SELECT tree_id, name || iif(count(*) OVER (PARTITION BY name) > 1, '#' || tree_id, '') || ':' FROM named)
 SELECT r.name || iif(d.path = '' AND f.name = '', '/', d.path || iif(f.name = '', '', '/' || f.name)) AS path,

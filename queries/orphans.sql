@@ -54,7 +54,7 @@ found (kind, name, belongs, ordinary, why, engine_id, host_path, born, modified,
      AND NOT EXISTS (SELECT 1 FROM made_from k WHERE k.engine_id = i.engine_id AND k.image = i.full_id)
   UNION ALL
   SELECT 'volume', v.name, NULL, v.in_metadata, iif(v.in_metadata, 'no container mounts it', 'volumes/metadata.db does not know it'), v.engine_id, t.host_path, t.crtime, t.mtime, t.ctime, r.id
-    FROM volume v CROSS JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume' AND t.belongs = v.name LEFT JOIN tree r ON r.volume_id = v.id
+    FROM volume v CROSS JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume' AND t.belongs = v.name LEFT JOIN tree r ON r.id = v.tree_id
    WHERE NOT v.in_metadata OR v.id NOT IN (SELECT m.volume_id FROM container_mount m WHERE m.volume_id IS NOT NULL)
   UNION ALL
   SELECT 'volume-record', v.name, NULL, 0, 'volumes/metadata.db knows it, its folder is gone', v.engine_id, s.path, NULL, NULL, NULL, NULL

@@ -62,7 +62,7 @@ typed_as (path, host_id, side, only) AS MATERIALIZED (
           UNION ALL
          SELECT eng.data_root || '/' || l.driver || '/l/' || l.link, l.host_path, eng.host_id, 1, NULL FROM engine eng CROSS JOIN layer l ON l.engine_id = eng.id
           UNION ALL
-         SELECT v.mount_point, rtrim(t.host_path, '/'), t.host_id, 1, NULL FROM volume v CROSS JOIN tree t ON t.volume_id = v.id WHERE t.host_path <> v.mount_point
+         SELECT v.mount_point, rtrim(t.host_path, '/'), t.host_id, 1, NULL FROM volume v CROSS JOIN tree t ON t.id = v.tree_id WHERE t.host_path <> v.mount_point
           UNION ALL
          SELECT iif(l.driver = 'aufs', eng.data_root || '/aufs/mnt/' || l.cache_id, rtrim(l.host_path, replace(l.host_path, '/', '')) || 'merged'), '', eng.host_id, 2, c.id
            FROM container c CROSS JOIN layer l ON l.id = c.layer_id CROSS JOIN engine eng ON eng.id = l.engine_id) b
@@ -99,7 +99,7 @@ wanted (tree_id, inner, only, source) AS MATERIALIZED (
                             WHERE r.container_id = b.container_id AND substr(r.place || '/', 1, length(q.begins)) = substr(q.begins, 1, length(r.place) + 1))
               WHEN a.only IS NULL THEN 1 WHEN b.container_id THEN a.side & 4 AND a.only = b.container_id ELSE b.tree_id IN (SELECT s.tree_id FROM container_stack s WHERE s.container_id = a.only AND s.sees & 1) END
    UNION
-  SELECT t.id, '', NULL, NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
+  SELECT t.id, '', NULL, NULL FROM place a, trace r CROSS JOIN engine eng ON eng.id = r.engine_id, tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.tree_id = t.id
    WHERE r.kind IN ('layer', 'layer-record', 'pulled', 'volume') AND t.host_id = eng.host_id AND t.host_id = coalesce(a.host_id, t.host_id) AND substr(a.path || '/', 1, length(r.host_path) + 1) = r.host_path || '/'
      AND CASE r.kind WHEN 'layer' THEN l.cache_id WHEN 'layer-record' THEN l.chain_id WHEN 'pulled' THEN l.diff_id ELSE v.name END = r.belongs
      AND substr(a.path || '/', 1, length(t.host_path) + 1) <> t.host_path || '/' AND (v.mount_point IS NULL OR substr(a.path || '/', 1, length(v.mount_point) + 1) <> v.mount_point || '/')

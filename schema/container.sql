@@ -102,6 +102,7 @@ CREATE TABLE container (
   sandbox_id        TEXT,
   -- Log.
   log_driver        TEXT,
+  log_in_files      INTEGER,        -- 1 when that driver keeps the log in files beside the container, 0 when not; NULL when not known
   log_options       TEXT,           -- JSON object
   log_path          TEXT,           -- as Docker wrote it; may be stale
   source_id         INTEGER REFERENCES source(id), -- config.v2.json
@@ -152,6 +153,7 @@ CREATE TABLE container_network (
   container_id    INTEGER NOT NULL REFERENCES container(id),
   name            TEXT NOT NULL,
   network_full_id TEXT,
+  renewed         INTEGER NOT NULL, -- 1 when the engine gives this network another id at each start, as Docker its `bridge`
   endpoint_id     TEXT,
   gateway         TEXT,
   ip_address      TEXT,

@@ -87,25 +87,28 @@ SELECT t.id,
             ELSE coalesce((SELECT min(tc.container_path) FROM tree_container tc WHERE tc.tree_id = t.id AND tc.via = 'mount'
                             AND EXISTS (SELECT 1 FROM container_mount m WHERE m.tree_id = t.id AND m.container_id = tc.container_id)),
                           rtrim(t.host_path, '/')) END,
-       -- A layer is its container's; a volume or bind source is theirs who mount it itself, not theirs who see it below another.
+       -- A layer is its container's; a volume or bind source is theirs who see it, below another too.
        (SELECT group_concat(name) FROM (
-          SELECT coalesce(c.name, c.full_id) AS name
+          SELECT DISTINCT coalesce(c.name, c.full_id) AS name
             FROM tree_container tc JOIN container c ON c.id = tc.container_id
-           WHERE tc.tree_id = t.id AND t.kind = 'layer' AND tc.via IN ('own', 'init')
-          UNION
-          SELECT coalesce(c.name, c.full_id) FROM container_mount m JOIN container c ON c.id = m.container_id WHERE m.tree_id = t.id AND t.kind <> 'layer'
+           WHERE tc.tree_id = t.id AND (t.kind <> 'layer' OR tc.via IN ('own', 'init'))
            ORDER BY 1)),
        -- Images that have a name first, four at most, then how many more.
        (SELECT group_concat(name) FROM (
           SELECT iif(n <= 4, name, '+' || (total - 4) || ' more') AS name FROM (
-            SELECT name, row_number() OVER (ORDER BY name LIKE 'sha256:%', name) AS n, count(*) OVER () AS total FROM (
-              SELECT DISTINCT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL),
-                                       (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id), substr(i.full_id, 1, 19)) AS name
-                FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = t.layer_id))
+            SELECT name, row_number() OVER (ORDER BY named DESC, name) AS n, count(*) OVER () AS total FROM (
+              SELECT DISTINCT coalesce(reference, short_id) AS name, reference IS NOT NULL AS named FROM (
+                SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL),
+                                (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id)) AS reference,
+                       replace(i.full_id, i.hex, substr(i.hex, 1, 12)) AS short_id
+                  FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = t.layer_id)))
            WHERE n <= 5 ORDER BY n)),
        (SELECT h.name FROM host h WHERE h.id = t.host_id),
-       coalesce(l.cache_id, v.name, t.host_path), coalesce(l.role, t.kind)
-  FROM tree t LEFT JOIN layer l ON l.id = t.layer_id LEFT JOIN volume v ON v.id = t.volume_id
+       coalesce(l.cache_id,
+                (SELECT group_concat(name) FROM (SELECT v.name AS name FROM volume v WHERE v.tree_id = t.id AND t.kind = 'volume' ORDER BY 1)),
+                t.host_path),
+       coalesce(l.role, t.kind)
+  FROM tree t LEFT JOIN layer l ON l.id = t.layer_id
  WHERE t.host_id = :host;
 
 UPDATE image SET size = (

@@ -4,11 +4,11 @@
 CREATE TABLE tree (
   id        INTEGER PRIMARY KEY,
   host_id   INTEGER NOT NULL REFERENCES host(id),
-  kind      TEXT NOT NULL,          -- layer, volume, bind
+  kind      TEXT NOT NULL,          -- layer; volume (a volume's own folder, or a place only volumes lead to); bind
+                                    -- (any other place of the host). How a container has it: container_mount.kind
   host_path TEXT NOT NULL,          -- the tree's root on the host
   dev       INTEGER NOT NULL,       -- (major << 32) | minor of the device it lies on, as it was mounted
-  layer_id  INTEGER REFERENCES layer(id),
-  volume_id INTEGER REFERENCES volume(id)
+  layer_id  INTEGER REFERENCES layer(id) -- whose volume it is: volume.tree_id, which several may share
 ) STRICT;
 
 -- A tree whose root lies inside another tree (a bind of / holds every layer): walked once, as `inner`.
@@ -72,10 +72,10 @@ CREATE TABLE event (
 CREATE TABLE tree_label (
   tree_id   INTEGER PRIMARY KEY REFERENCES tree(id),
   prefix    TEXT NOT NULL,          -- where its root stands in the container; empty for layers
-  container TEXT,                   -- names of the containers that own or mount it, comma-joined
+  container TEXT,                   -- comma-joined: of a layer, the container whose own it is; else all that see it
   image     TEXT,                   -- names of the images that hold it, comma-joined
   host      TEXT,                 -- name of its host
-  layer     TEXT,                   -- cache ID of a layer, name of a volume, host path of a bind source
+  layer     TEXT,                   -- cache ID of a layer, names of volumes, host path of a bind source
   role      TEXT NOT NULL           -- of a layer: container, init, image, unowned; else volume or bind
 ) STRICT;
 

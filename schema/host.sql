@@ -30,8 +30,20 @@ CREATE TABLE engine (
   daemon_version  TEXT,               -- read from the dockerd binary, which is never run
   daemon_path     TEXT,
   rootless        INTEGER NOT NULL,   -- 1 when the data root lies in a user's home
+  comparison      TEXT NOT NULL,      -- what its `diff` takes for a directory: directory-bit (every entry whose mode has
+                                      -- the bit S_IFDIR, sockets and block devices too) or file-type (directories)
+  folders         TEXT NOT NULL,      -- JSON array: folders below the data root by which its paths are known when what
+                                      -- stands before the data root is another (a copy, a disk of its own)
   daemon_config_source_id INTEGER REFERENCES source(id) -- daemon.json, its text in source.content
 ) STRICT;
+
+-- The stores of images and layers that dof has read, by storage driver. An image or layer that is in none of them is gone,
+-- if the store of its container's driver is one of them. It may be in a store that dof does not read.
+CREATE TABLE image_store (
+  engine_id INTEGER NOT NULL REFERENCES engine(id),
+  driver    TEXT NOT NULL,
+  PRIMARY KEY (engine_id, driver)
+) STRICT, WITHOUT ROWID;
 
 -- The host's membership in a Docker Swarm; no row when it is in none.
 CREATE TABLE swarm_node (

@@ -4,6 +4,7 @@ CREATE TABLE image (
   id             INTEGER PRIMARY KEY,
   engine_id      INTEGER NOT NULL REFERENCES engine(id),
   full_id        TEXT NOT NULL,     -- sha256:<64 hex>, the digest of the config
+  hex            TEXT NOT NULL,     -- the same without its algorithm
   created_at     INTEGER,
   os             TEXT,
   os_version     TEXT,

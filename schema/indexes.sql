@@ -21,6 +21,6 @@ CREATE INDEX IF NOT EXISTS log_file_container ON log_file(container_id);
 CREATE INDEX IF NOT EXISTS trace_belongs ON trace(kind, belongs);
 CREATE INDEX IF NOT EXISTS trace_name ON trace(kind, name);
 CREATE INDEX IF NOT EXISTS tree_layer ON tree(layer_id);
-CREATE INDEX IF NOT EXISTS tree_volume ON tree(volume_id);
+CREATE INDEX IF NOT EXISTS volume_tree ON volume(tree_id);
 CREATE INDEX IF NOT EXISTS tree_container_container ON tree_container(container_id);
 CREATE INDEX IF NOT EXISTS mount_place_container ON mount_place(container_id, place);

@@ -10,9 +10,23 @@ CREATE TABLE layer (
   cache_id         TEXT,            -- the driver's name for it: cache-id, mount-id, init-id or the directory's name
   size             INTEGER,         -- bytes as the layer store says
   driver           TEXT NOT NULL,
+  stacking         TEXT,            -- how its driver makes a file system of layers; NULL of a driver dof does not know
+  -- each             every layer over those below it
+  -- topmost          each layer is a full copy: the topmost alone
+  -- upper-over-root  each layer is a full copy: a container's own over the topmost of the image
+  marks            TEXT,            -- how deletions are marked in it; NULL of a driver dof does not know
+  -- none          not at all: a full copy
+  -- overlay       character devices 0/0 and attributes trusted.overlay.*
+  -- user-overlay  the same with user.overlay.*, as a user's own engine writes them
+  -- fuse-overlay  as fuse-overlayfs has them: these, attributes of its own, names that begin with .wh.
+  -- aufs          names that begin with .wh.
   host_path        TEXT,            -- the layer's root directory on the host
+  mount_point      TEXT,            -- of a container's own layer: where on the host its engine mounts the whole file system
   link             TEXT,            -- overlay2's short name
+  link_path        TEXT,            -- where on the host that is: a symbolic link to host_path
   lower            TEXT,            -- overlay2's `lower` file: the layers below, topmost first
+  below            INTEGER,         -- how many layers that names; NULL where there is no such file
+  looks_like       TEXT,            -- of an unowned layer: container or init, where its name says so (a pair of NAME and NAME-init)
   source_id        INTEGER REFERENCES source(id)
 ) STRICT;
 

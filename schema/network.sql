@@ -3,6 +3,7 @@ CREATE TABLE network (
   engine_id   INTEGER NOT NULL REFERENCES engine(id),
   full_id     TEXT NOT NULL,
   name        TEXT NOT NULL,
+  predefined  INTEGER NOT NULL,     -- 1 when the engine makes it by itself
   driver      TEXT,
   scope       TEXT,                 -- local, swarm, global
   created_at  INTEGER,

@@ -23,11 +23,12 @@ DELETE FROM container_network WHERE container_id IN (SELECT c.id FROM container 
 DELETE FROM image_history WHERE image_id IN (SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
 DELETE FROM image_layer WHERE image_id IN (SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
 DELETE FROM image_reference WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
-DELETE FROM tree WHERE host_id = :host;
 DELETE FROM container WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM image WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM layer WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM volume WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
+DELETE FROM tree WHERE host_id = :host;
+DELETE FROM image_store WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM trace WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM network WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);
 DELETE FROM swarm_node WHERE engine_id IN (SELECT id FROM engine WHERE host_id = :host);

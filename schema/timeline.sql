@@ -37,7 +37,7 @@ SELECT h.created_at, '', 'image-step', CAST(NULL AS TEXT), CAST(coalesce((SELECT
   FROM image_history h CROSS JOIN image i ON i.id = h.image_id WHERE h.created_at IS NOT NULL
 UNION ALL
 SELECT v.created_at, '', 'volume', CAST(NULL AS TEXT), CAST(NULL AS TEXT), v.name, v.mount_point,
-       'volume created', CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST((SELECT t.id FROM tree t WHERE t.volume_id = v.id) AS INTEGER), v.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = v.engine_id) AS TEXT)
+       'volume created', CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), v.tree_id, v.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = v.engine_id) AS TEXT)
   FROM volume v WHERE v.created_at IS NOT NULL
 UNION ALL
 SELECT n.created_at, '', 'network', CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT),

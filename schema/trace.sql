@@ -21,7 +21,15 @@ CREATE TABLE trace (
   -- endpoint-freed  in freed pages, an address a container had, its sandbox overwritten
   -- folder          a folder that holds such things: its time of modification is that of the last addition or removal
   name      TEXT NOT NULL,          -- its own name; of a folder, its path below the data root
+  folder_id INTEGER REFERENCES trace(id), -- the folder it stands in; NULL of folders and of records in a database
+  driver    TEXT,                   -- the storage driver whose layer or image store it is, or is in
+  holds     TEXT,                   -- of a folder: the kind of what it holds
+  removal   INTEGER,                -- of a folder: 1 when its time of modification, if later than the births of all it holds,
+                                    -- tells of a removal; 0 when the engine makes and removes other things in it too
   belongs   TEXT,                   -- to whom: container id, chain ID (sha256:...), cache ID, image id (sha256:...), diff ID, volume
+  is_id     INTEGER NOT NULL,       -- 1 when belongs is an id as the engine gives them; 0 of any other name
+  made_by   TEXT,                   -- of a layer or of unfinished work: buildkit (its cache knows the layer), trial (the engine
+                                    -- tries its storage in such folders when it starts; a power cut leaves them)
   detail    TEXT,                   -- JSON: what else it says, e.g. mount_id, init_id, repositories, names, addresses
   host_path TEXT NOT NULL,
   atime     INTEGER,                -- its own times; NULL for records in a database

@@ -8,6 +8,7 @@
 //!
 //! - [`evidence`]: the only module that touches the host's files; every path is resolved inside the mounted root.
 //! - [`engine`]: where a container engine keeps things; metadata becomes rows, trees and logs become work.
+//! - [`overlay`]: the rules by which layers hide each other and are compared, one home for them.
 //! - [`parse`]: bytes to typed values, pure and total; one file a format.
 //! - [`record`], [`batch`], [`problem`]: what travels: rows of metadata, rows by the million, and what went wrong.
 //! - [`ingest`]: survey, then a parallel sweep in a fixed order into one writer.
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod evidence;
 pub mod ingest;
 pub mod mounts;
+pub mod overlay;
 pub mod parse;
 pub mod problem;
 pub mod query;

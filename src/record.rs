@@ -104,7 +104,15 @@ records! {
         daemon_version: Option<String>,
         daemon_path: Option<String>,
         rootless: i64,
+        comparison: String,
+        folders: String,
         daemon_config_source_id: Option<i64>,
+    }
+
+    /// A store of images and layers that was read.
+    ImageStore => "image_store" {
+        engine_id: i64,
+        driver: String,
     }
 
     /// The host's swarm membership.
@@ -149,6 +157,7 @@ records! {
         id: i64,
         engine_id: i64,
         full_id: String,
+        hex: String,
         created_at: Option<i64>,
         os: Option<String>,
         os_version: Option<String>,
@@ -222,9 +231,15 @@ records! {
         cache_id: Option<String>,
         size: Option<i64>,
         driver: String,
+        stacking: Option<String>,
+        marks: Option<String>,
         host_path: Option<String>,
+        mount_point: Option<String>,
         link: Option<String>,
+        link_path: Option<String>,
         lower: Option<String>,
+        below: Option<i64>,
+        looks_like: Option<String>,
         source_id: Option<i64>,
     }
 
@@ -337,6 +352,7 @@ records! {
         extra_hosts: Option<String>,
         sandbox_id: Option<String>,
         log_driver: Option<String>,
+        log_in_files: Option<i64>,
         log_options: Option<String>,
         log_path: Option<String>,
         source_id: Option<i64>,
@@ -390,6 +406,7 @@ records! {
         container_id: i64,
         name: String,
         network_full_id: Option<String>,
+        renewed: i64,
         endpoint_id: Option<String>,
         gateway: Option<String>,
         ip_address: Option<String>,
@@ -411,6 +428,7 @@ records! {
         name: String,
         driver: String,
         mount_point: Option<String>,
+        tree_id: Option<i64>,
         created_at: Option<i64>,
         anonymous: i64,
         labels: Option<String>,
@@ -425,6 +443,7 @@ records! {
         engine_id: i64,
         full_id: String,
         name: String,
+        predefined: i64,
         driver: Option<String>,
         scope: Option<String>,
         created_at: Option<i64>,
@@ -448,7 +467,6 @@ records! {
         host_path: String,
         dev: i64,
         layer_id: Option<i64>,
-        volume_id: Option<i64>,
     }
 
     /// A tree inside a tree.
@@ -464,7 +482,13 @@ records! {
         engine_id: i64,
         kind: String,
         name: String,
+        folder_id: Option<i64>,
+        driver: Option<String>,
+        holds: Option<String>,
+        removal: Option<i64>,
         belongs: Option<String>,
+        is_id: i64,
+        made_by: Option<String>,
         detail: Option<String>,
         host_path: String,
         atime: Option<i64>,

@@ -632,7 +632,7 @@ mod tests {
     fn places_of_nested_trees_have_a_limit() {
         let rows = "
             INSERT INTO host (id, identity, mount, dof_version, arguments, ingest_start) VALUES (1, '', '/', '', '', 0);
-            INSERT INTO engine (id, host_id, kind, data_root, found_by, rootless) VALUES (1, 1, 'docker', '/d', '', 0);
+            INSERT INTO engine (id, host_id, kind, data_root, found_by, rootless, comparison, folders) VALUES (1, 1, 'docker', '/d', '', 0, 'file-type', '[]');
             INSERT INTO container (id, engine_id, full_id, status, running, paused, restarting, removing, dead, oom_killed)
             VALUES (1, 1, 'a', '', 0, 0, 0, 0, 0, 0), (2, 1, 'b', '', 0, 0, 0, 0, 0, 0);
             INSERT INTO tree (id, host_id, kind, host_path, dev) VALUES (1, 1, 'bind', '/s', 0), (2, 1, 'bind', '/s/x', 0), (3, 1, 'bind', '/s/y', 0), (4, 1, 'bind', '/s/x/z', 0);

@@ -8,6 +8,7 @@ pub mod docker;
 pub mod host;
 
 use crate::evidence::{self, Evidence, EvidencePath, Meta};
+use crate::overlay::compare::Comparison;
 use crate::parse::json;
 use crate::problem::{Defect, Problem, Severity};
 use crate::record::{self, Content, Record};
@@ -33,6 +34,9 @@ pub const LISTING_LIMIT: usize = 1_000_000;
 pub trait Engine: Sync {
     /// The word for it in `engine.kind`.
     fn kind(&self) -> &'static str;
+
+    /// How its `diff` tells directories from other files, in this version of its daemon; `None` where that is not known.
+    fn comparison(&self, daemon_version: Option<&str>) -> Comparison;
 
     /// Its data roots on this host. `homes` are data roots the analyst named.
     fn find(&self, survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install>;
@@ -94,6 +98,17 @@ impl Marks {
         }
     }
 
+    /// The word for it in `layer.marks`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Marks::None => "none",
+            Marks::Overlay => "overlay",
+            Marks::RootlessOverlay => "user-overlay",
+            Marks::FuseOverlay => "fuse-overlay",
+            Marks::Aufs => "aufs",
+        }
+    }
+
     /// Whether a character device 0/0 is a whiteout.
     pub fn by_device(self) -> bool {
         matches!(
@@ -108,11 +123,26 @@ impl Marks {
     }
 }
 
+/// What a directory is walked for. One may be walked for several: then for the last of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Walked {
+    /// A volume has its files, though it is no folder of the engine's.
+    Device,
+    /// It is mounted in a container.
+    Bind,
+    /// It is a volume's own folder.
+    Volume,
+    /// It is the layer of this row id.
+    Layer(i64),
+}
+
 /// A file tree for the sweep.
 #[derive(Clone, Debug)]
 pub struct TreePlan {
     /// Its row id.
     pub id: i64,
+    /// What it is walked for.
+    pub walked: Walked,
     /// Its root.
     pub path: EvidencePath,
     /// Device and inode of its root.
@@ -193,7 +223,8 @@ pub struct Survey<'e> {
     /// Bytes of large JSON files so far.
     large: u64,
     ids: HashMap<&'static str, i64>,
-    trees_by_identity: HashMap<(u64, u64), i64>,
+    /// Trees by device and inode of their roots: places in `trees`.
+    trees_by_identity: HashMap<(u64, u64), usize>,
 }
 
 impl<'e> Survey<'e> {
@@ -262,6 +293,24 @@ impl<'e> Survey<'e> {
 
     /// Ends the survey: the trees to walk and the logs to read.
     pub fn end(mut self) -> (Vec<TreePlan>, Vec<LogPlan>) {
+        for plan in &self.trees {
+            let (kind, layer_id) = match plan.walked {
+                Walked::Layer(row) => ("layer", Some(row)),
+                Walked::Bind => ("bind", None),
+                Walked::Volume | Walked::Device => ("volume", None),
+            };
+            self.records.push(
+                record::Tree {
+                    id: plan.id,
+                    host_id: self.host,
+                    kind: kind.into(),
+                    host_path: plan.path.host(),
+                    dev: plan.identity.0 as i64,
+                    layer_id,
+                }
+                .into(),
+            );
+        }
         self.give();
         (self.trees, self.logs)
     }
@@ -429,14 +478,7 @@ impl<'e> Survey<'e> {
     }
 
     /// Plans a tree; the same directory is planned once, whatever it is called. `None` when there is nothing.
-    pub fn tree(
-        &mut self,
-        kind: &str,
-        path: &EvidencePath,
-        marks: Marks,
-        layer: Option<i64>,
-        volume: Option<i64>,
-    ) -> Option<i64> {
+    pub fn tree(&mut self, walked: Walked, path: &EvidencePath, marks: Marks) -> Option<i64> {
         let meta = match self.evidence.stat(path) {
             Ok(meta) => meta,
             Err(evidence::Error::Missing) => return None,
@@ -450,23 +492,20 @@ impl<'e> Survey<'e> {
                 return None;
             }
         };
-        if let Some(&id) = self.trees_by_identity.get(&meta.identity()) {
-            return Some(id);
+        let known = self.trees_by_identity.get(&meta.identity());
+        if let Some(plan) = known.and_then(|&at| self.trees.get_mut(at)) {
+            let is_layer = matches!(plan.walked, Walked::Layer(_));
+            if !is_layer && walked > plan.walked {
+                (plan.walked, plan.path, plan.marks) = (walked, path.clone(), marks);
+            }
+            return Some(plan.id);
         }
         let id = self.next_id("tree");
-        self.trees_by_identity.insert(meta.identity(), id);
-        let host_id = self.host;
-        self.put(record::Tree {
-            id,
-            host_id,
-            kind: kind.into(),
-            host_path: path.host(),
-            dev: meta.dev as i64,
-            layer_id: layer,
-            volume_id: volume,
-        });
+        self.trees_by_identity
+            .insert(meta.identity(), self.trees.len());
         self.trees.push(TreePlan {
             id,
+            walked,
             path: path.clone(),
             identity: meta.identity(),
             marks,

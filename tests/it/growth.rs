@@ -115,7 +115,7 @@ fn hosts(case: &Path, damage: &str) -> [Connection; 3] {
 const DAMAGE: [(&str, &str); 9] = [
     (
         "no records of containers' layers",
-        "DELETE FROM trace WHERE kind = 'mount-record'; UPDATE container SET layer_id = NULL; UPDATE layer SET role = 'unowned' WHERE role IN ('container', 'init');",
+        "DELETE FROM trace WHERE kind = 'mount-record'; UPDATE container SET layer_id = NULL; UPDATE layer SET role = 'unowned', looks_like = role WHERE role IN ('container', 'init');",
     ),
     (
         "no layers' files",
@@ -143,8 +143,9 @@ const DAMAGE: [(&str, &str); 9] = [
     ),
     (
         "as many image stores as containers",
-        "INSERT INTO trace (engine_id, kind, name, host_path, mtime, crtime)
-         SELECT engine_id, 'folder', 'image/of' || id || '/layerdb/mounts', '/image/of' || id || '/layerdb/mounts', 2000000000, 1 FROM container;
+        "INSERT INTO trace (engine_id, kind, name, driver, holds, removal, is_id, host_path, mtime, crtime)
+         SELECT engine_id, 'folder', 'image/of' || id || '/layerdb/mounts', 'of' || id, 'mount-record', 1, 0, '/image/of' || id || '/layerdb/mounts', 2000000000, 1 FROM container;
+         INSERT INTO image_store SELECT engine_id, 'of' || id FROM container;
          UPDATE container SET driver = 'of' || id; DELETE FROM trace WHERE kind = 'mount-record';",
     ),
     (

@@ -5,8 +5,9 @@ use super::documents;
 use super::image::Images;
 use super::layer::Layers;
 use super::log;
+use super::network;
 use super::volume::Volumes;
-use crate::engine::{JsonFile, Marks, Survey};
+use crate::engine::{JsonFile, Marks, Survey, Walked};
 use crate::evidence::EvidencePath;
 use crate::parse::json::Fields;
 use crate::problem::Severity;
@@ -383,6 +384,10 @@ fn isolation(row: &mut record::Container, c: &mut Fields<'_>, h: &mut Fields<'_>
     row.dns = h.array("Dns");
     row.extra_hosts = h.array("ExtraHosts");
     row.log_driver = h.text("LogConfig.Type");
+    row.log_in_files = row
+        .log_driver
+        .as_deref()
+        .map(|d| i64::from(log::in_files(d)));
     row.log_options = h.json("LogConfig.Config");
 }
 
@@ -497,13 +502,9 @@ fn mounts(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, cx: &C
         let tree_id = match (&volume, kind.as_str(), &source) {
             (Some(v), ..) => v.tree,
             (None, "bind", Some(source)) => bind(survey, source),
-            (None, "volume", Some(source)) => survey.tree(
-                "volume",
-                &EvidencePath::new(source),
-                Marks::None,
-                None,
-                None,
-            ),
+            (None, "volume", Some(source)) => {
+                survey.tree(Walked::Device, &EvidencePath::new(source), Marks::None)
+            }
             _ => None,
         };
         let local = m.text("Driver").is_none_or(|d| d == "local");
@@ -536,7 +537,7 @@ fn mounts(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>, cx: &C
 /// The tree of a bind source. One that is not on the disk (a socket of a running daemon, say) is noted.
 fn bind(survey: &mut Survey<'_>, source: &str) -> Option<i64> {
     let path = EvidencePath::new(source);
-    let tree = survey.tree("bind", &path, Marks::None, None, None);
+    let tree = survey.tree(Walked::Bind, &path, Marks::None);
     if tree.is_none() {
         survey.problem(
             Severity::Note,
@@ -556,6 +557,7 @@ fn networks(survey: &mut Survey<'_>, container_id: i64, c: &mut Fields<'_>) {
             container_id,
             name: name.clone(),
             network_full_id: n.text("NetworkID"),
+            renewed: i64::from(name == network::DEFAULT),
             endpoint_id: n.text("EndpointID"),
             gateway: n.text("Gateway"),
             ip_address: n.text("IPAddress"),

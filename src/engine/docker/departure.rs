@@ -4,6 +4,7 @@ use super::driver::Driver;
 use super::layer::{Adding, MountedLayers, Recorded};
 use super::lower::{self, Entry};
 use super::trace;
+use crate::engine::Walked;
 use crate::evidence::EvidencePath;
 use crate::problem::Severity;
 use crate::record;
@@ -199,11 +200,13 @@ impl Adding<'_, '_> {
             engine_id: self.engine,
             role: "unowned".into(),
             driver: driver.name.into(),
+            stacking: Some(driver.stacking.word().into()),
+            marks: Some(driver.marks(self.rootless).word().into()),
             host_path: Some(target.host()),
             ..record::Layer::default()
         });
         let marks = driver.marks(self.rootless);
-        self.survey.tree("layer", target, marks, Some(id), None);
+        self.survey.tree(Walked::Layer(id), target, marks);
         self.layers.by_cache.insert(key, id);
         Some(id)
     }

@@ -16,6 +16,9 @@ pub struct Driver {
     marks: Marks,
     /// What of a stack of layers makes the file system.
     pub stacking: Stacking,
+    /// Where the whole file system of a container is mounted, below its own layer's folder or, where it begins with a
+    /// slash, in that folder below the data root.
+    mounted: Option<&'static str>,
     /// Folders among the layers that are none.
     not_layers: &'static [&'static str],
 }
@@ -31,6 +34,17 @@ pub enum Stacking {
     UpperOverRoot,
 }
 
+impl Stacking {
+    /// The word for it in `layer.stacking`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stacking::Each => "each",
+            Stacking::Topmost => "topmost",
+            Stacking::UpperOverRoot => "upper-over-root",
+        }
+    }
+}
+
 const DRIVERS: &[Driver] = &[
     Driver {
         name: "overlay2",
@@ -38,6 +52,7 @@ const DRIVERS: &[Driver] = &[
         within: &["diff"],
         marks: Marks::Overlay,
         stacking: Stacking::Each,
+        mounted: Some("merged"),
         not_layers: &["l"],
     },
     Driver {
@@ -46,6 +61,7 @@ const DRIVERS: &[Driver] = &[
         within: &["upper", "root"],
         marks: Marks::Overlay,
         stacking: Stacking::UpperOverRoot,
+        mounted: Some("merged"),
         not_layers: &[],
     },
     Driver {
@@ -54,6 +70,7 @@ const DRIVERS: &[Driver] = &[
         within: &["diff"],
         marks: Marks::FuseOverlay,
         stacking: Stacking::Each,
+        mounted: Some("merged"),
         not_layers: &["l"],
     },
     Driver {
@@ -62,6 +79,7 @@ const DRIVERS: &[Driver] = &[
         within: &[""],
         marks: Marks::Aufs,
         stacking: Stacking::Each,
+        mounted: Some("/aufs/mnt"),
         not_layers: &[],
     },
     Driver {
@@ -70,6 +88,7 @@ const DRIVERS: &[Driver] = &[
         within: &[""],
         marks: Marks::None,
         stacking: Stacking::Topmost,
+        mounted: None,
         not_layers: &[],
     },
     Driver {
@@ -78,6 +97,7 @@ const DRIVERS: &[Driver] = &[
         within: &[""],
         marks: Marks::None,
         stacking: Stacking::Topmost,
+        mounted: None,
         not_layers: &[],
     },
     Driver {
@@ -86,6 +106,7 @@ const DRIVERS: &[Driver] = &[
         within: &[""],
         marks: Marks::None,
         stacking: Stacking::Topmost,
+        mounted: None,
         not_layers: &[],
     },
     Driver {
@@ -94,6 +115,7 @@ const DRIVERS: &[Driver] = &[
         within: &["rootfs"],
         marks: Marks::None,
         stacking: Stacking::Topmost,
+        mounted: None,
         not_layers: &[],
     },
 ];
@@ -125,6 +147,21 @@ impl Driver {
     /// A layer's own folder.
     pub fn home(&self, root: &EvidencePath, cache_id: &str) -> EvidencePath {
         self.layers(root).join(one_component(cache_id))
+    }
+
+    /// Where the whole file system of a container whose own layer this is was mounted. `None` where that is the layer itself.
+    pub fn mounted(&self, root: &EvidencePath, cache_id: &str) -> Option<EvidencePath> {
+        let place = self.mounted?;
+        Some(match place.strip_prefix('/') {
+            Some(folder) => root.join(folder).join(one_component(cache_id)),
+            None => self.home(root, cache_id).join(place),
+        })
+    }
+
+    /// The folder of the layers' short names, where it has one.
+    pub fn links(&self, root: &EvidencePath) -> Option<EvidencePath> {
+        let has = !self.is_layer(b"l");
+        has.then(|| self.layers(root).join("l"))
     }
 
     /// Where a layer's files may stand, most likely first.

@@ -34,6 +34,7 @@ pub fn survey(
             id,
             engine_id: engine,
             full_id: full_id.clone(),
+            hex: crate::text::lossless(&name).into_owned(),
             ..record::Image::default()
         };
         let metadata = store.join("imagedb/metadata/sha256").join(&name);

@@ -3,7 +3,8 @@
 use super::departure::Departure;
 use super::documents;
 use super::driver::Driver;
-use crate::engine::{Install, Survey};
+use super::lower;
+use crate::engine::{Install, Survey, Walked};
 use crate::evidence::EvidencePath;
 use crate::parse::bolt::Bolt;
 use crate::problem::Severity;
@@ -113,14 +114,23 @@ impl Layers {
                 .filter(|(d, _)| d == driver.name)
                 .map(|(_, id)| id.clone().into_bytes())
                 .collect();
-            for name in survey.names(&folder) {
-                if known.contains(&name)
-                    || !driver.is_layer(&name)
-                    || !survey.is_dir(&folder.join(&name))
+            let names = survey.names(&folder);
+            let there: HashSet<&[u8]> = names.iter().map(Vec::as_slice).collect();
+            for name in &names {
+                if known.contains(name)
+                    || !driver.is_layer(name)
+                    || !survey.is_dir(&folder.join(name))
                 {
                     continue;
                 }
-                let cache_id = crate::text::lossless(&name).into_owned();
+                let cache_id = crate::text::lossless(name).into_owned();
+                let looks_like = match () {
+                    () if cache_id.ends_with("-init") => Some("init".into()),
+                    () if there.contains([&name[..], b"-init"].concat().as_slice()) => {
+                        Some("container".into())
+                    }
+                    () => None,
+                };
                 let mut adding = Adding {
                     survey,
                     engine,
@@ -130,7 +140,11 @@ impl Layers {
                     driver_name: driver.name,
                     layers: self,
                 };
-                adding.layer("unowned", &cache_id, record::Layer::default());
+                let row = record::Layer {
+                    looks_like,
+                    ..record::Layer::default()
+                };
+                adding.layer("unowned", &cache_id, row);
             }
         }
     }
@@ -422,6 +436,8 @@ impl Adding<'_, '_> {
             engine_id: self.engine,
             role: role.into(),
             driver: self.driver_name.into(),
+            stacking: self.driver.map(|d| d.stacking.word().into()),
+            marks: self.driver.map(|d| d.marks(self.rootless).word().into()),
             ..row
         };
         if !cache_id.is_empty() {
@@ -438,7 +454,10 @@ impl Adding<'_, '_> {
                 if driver.name == "overlay2" {
                     row.link = self.survey.line(&home.join("link"));
                     row.lower = self.survey.line(&home.join("lower"));
+                    row.below = row.lower.as_deref().map(|l| lower::names(l).count() as i64);
                     if let Some(link) = row.link.clone() {
+                        let links = driver.links(self.root);
+                        row.link_path = links.map(|l| l.join(&link).host());
                         self.layers.by_link.entry(link).or_insert(id);
                     }
                     self.link_leads_here(role, cache_id, row.link.as_deref());
@@ -449,6 +468,11 @@ impl Adding<'_, '_> {
                     .map(|p| (p, driver.marks(self.rootless)))
             });
         row.host_path = tree.as_ref().map(|(p, _)| p.host());
+        if role == "container"
+            && let Some(driver) = self.driver.filter(|_| !cache_id.is_empty())
+        {
+            row.mount_point = driver.mounted(self.root, cache_id).map(|p| p.host());
+        }
         if self.driver_name == "overlay2" && !cache_id.is_empty() {
             let overlay = Overlay {
                 role,
@@ -463,7 +487,7 @@ impl Adding<'_, '_> {
         self.survey.put(row);
         match tree {
             Some((path, marks)) => {
-                self.survey.tree("layer", &path, marks, Some(id), None);
+                self.survey.tree(Walked::Layer(id), &path, marks);
             }
             None if missing && role != "unowned" => {
                 if let Some(home) = self.driver.map(|d| d.home(self.root, cache_id)) {

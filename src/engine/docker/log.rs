@@ -22,6 +22,11 @@ fn rotation(name: &[u8], base: &[u8]) -> Option<(u64, bool)> {
     Some((n, gz))
 }
 
+/// Whether a log driver keeps the log in files beside the container. (Others may keep a copy there.)
+pub fn in_files(driver: &str) -> bool {
+    matches!(driver, "json-file" | "local")
+}
+
 /// Where a container's json-file log is (moby container/container.go, StartLogger).
 pub fn own(dir: &EvidencePath) -> EvidencePath {
     dir.join([dir.file_name(), b"-json.log"].concat())

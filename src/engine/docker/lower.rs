@@ -36,11 +36,12 @@ pub fn entries(evidence: &Evidence, layers: &EvidencePath, lower: &str) -> Vec<E
         name: name.into(),
         target: leads(evidence, &below(layers, name.as_bytes())),
     };
-    lower
-        .split(':')
-        .filter(|name| !name.is_empty())
-        .map(entry)
-        .collect()
+    names(lower).map(entry).collect()
+}
+
+/// The names in a `lower` file.
+pub fn names(lower: &str) -> impl Iterator<Item = &str> {
+    lower.split(':').filter(|name| !name.is_empty())
 }
 
 /// Where a link leads, which need not be there; what is no link, to itself.

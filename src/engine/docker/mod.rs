@@ -23,6 +23,7 @@ pub use lower::{entries, leads};
 
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
+use crate::overlay::compare::Comparison;
 use crate::parse::json::{self, Document};
 use crate::problem::Severity;
 use crate::record;
@@ -49,6 +50,15 @@ pub fn places(homes: &[EvidencePath]) -> String {
 impl Engine for Docker {
     fn kind(&self) -> &'static str {
         "docker"
+    }
+
+    fn comparison(&self, daemon_version: Option<&str>) -> Comparison {
+        // Docker before 28, and any where the version is not known, goes by the bit.
+        let major = daemon_version.and_then(|v| v.split('.').next()?.parse::<u32>().ok());
+        match major {
+            Some(28..) => Comparison::FileType,
+            _ => Comparison::DirectoryBit,
+        }
     }
 
     fn find(&self, survey: &mut Survey<'_>, homes: &[EvidencePath]) -> Vec<Install> {
@@ -122,6 +132,11 @@ impl Engine for Docker {
         }
         // The driver in use: what the containers say, else the store there is.
         row.driver = used.into_iter().next().or_else(|| drivers.first().cloned());
+        row.comparison = self.comparison(row.daemon_version.as_deref()).word().into();
+        let store = |driver: &String| [driver.clone(), format!("image/{driver}")];
+        let mut folders: Vec<String> = row.driver.iter().flat_map(store).collect();
+        folders.push("containers".into());
+        row.folders = serde_json::json!(folders).to_string();
         survey.put(row);
     }
 }

@@ -40,6 +40,12 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath) {
     }
 }
 
+/// The default network, which gets another id at each start.
+pub const DEFAULT: &str = "bridge";
+
+/// Networks that the engine makes by itself: at its start, and as a member of a swarm.
+const PREDEFINED: [&str; 5] = [DEFAULT, "host", "none", "docker_gwbridge", "ingress"];
+
 fn network(survey: &mut Survey<'_>, engine: i64, source: i64, path: &EvidencePath, value: &Value) {
     let mut f = Fields::new(value);
     let id = survey.next_id("network");
@@ -57,11 +63,13 @@ fn network(survey: &mut Survey<'_>, engine: i64, source: i64, path: &EvidencePat
         let what = format!("created is no time that Docker reads: {text}");
         f.defects.push(Defect::new(what, "the other fields"));
     }
+    let name = f.text("name").unwrap_or_default();
     let row = record::Network {
         id,
         engine_id: engine,
         full_id: f.text("id").unwrap_or_default(),
-        name: f.text("name").unwrap_or_default(),
+        predefined: i64::from(PREDEFINED.contains(&name.as_str())),
+        name,
         driver: f.text("networkType"),
         scope: f.text("scope"),
         created_at: f.time("created"),

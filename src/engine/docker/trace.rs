@@ -23,24 +23,29 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath, drivers
         engine,
         root,
     };
-    t.folder("containers", "container", |_, name, _| of(name.into()));
-    t.folder("volumes", "volume", |_, name, meta| {
+    t.folder(&Below::of("containers", "container", true), |_, name, _| {
+        of(name.into())
+    });
+    t.folder(&Below::of("volumes", "volume", true), |_, name, meta| {
         // Of the engine's own files beside them their times are told.
-        Some((meta.is_dir().then(|| name.into()), None))
+        Some(Told {
+            belongs: meta.is_dir().then(|| name.into()),
+            ..Told::default()
+        })
     });
     for driver in drivers {
-        t.store(&format!("image/{driver}"));
+        t.store(driver);
     }
     let (in_use, problems) = build_records(t.survey.evidence, root);
     t.survey.problems.extend(problems);
     for driver in Driver::all() {
         t.layers(driver, &in_use);
     }
-    t.folder("tmp", "unfinished", |_, _, _| Some((None, None)));
-    let tasks = "io.containerd.runtime.v2.task/moby";
-    t.folder(&format!("containerd/daemon/{tasks}"), "task", |_, n, _| {
-        of(n.into())
+    t.folder(&Below::of("tmp", "unfinished", false), |_, name, _| {
+        unfinished(name)
     });
+    let tasks = "containerd/daemon/io.containerd.runtime.v2.task/moby";
+    t.folder(&Below::of(tasks, "task", false), |_, n, _| of(n.into()));
     t.networks();
 }
 
@@ -69,13 +74,74 @@ pub fn build_records(evidence: &Evidence, root: &EvidencePath) -> (Vec<u8>, Vec<
     (all, problems)
 }
 
-/// What a trace belongs to, and what else it says; `None` for an entry that is no trace.
-type Told = Option<(Option<String>, Option<Value>)>;
+/// A folder below the data root whose entries are traces.
+struct Below<'a> {
+    path: &'a str,
+    /// The kind of its entries.
+    holds: &'static str,
+    /// The storage driver whose layers or images it holds.
+    driver: Option<&'a str>,
+    /// Whether its time of modification tells of a removal.
+    removal: bool,
+}
+
+impl<'a> Below<'a> {
+    fn of(path: &'a str, holds: &'static str, removal: bool) -> Self {
+        Below {
+            path,
+            holds,
+            driver: None,
+            removal,
+        }
+    }
+}
+
+/// What an entry says.
+#[derive(Default)]
+struct Told {
+    belongs: Option<String>,
+    detail: Option<Value>,
+    made_by: Option<&'static str>,
+}
 
 /// Belongs to this, and says no more.
 #[allow(clippy::unnecessary_wraps)] // what the callers return
-fn of(whom: String) -> Told {
-    Some((Some(whom), None))
+fn of(whom: String) -> Option<Told> {
+    Some(Told {
+        belongs: Some(whom),
+        ..Told::default()
+    })
+}
+
+/// Belongs to nobody.
+#[allow(clippy::unnecessary_wraps)] // what the callers return
+fn unfinished(name: &str) -> Option<Told> {
+    Some(Told {
+        made_by: trial(name),
+        ..Told::default()
+    })
+}
+
+/// Folders in which the engine tries its storage at each start (moby daemon/graphdriver, containerd's overlayutils).
+const TRIALS: [&str; 5] = [
+    "moby-detect-",
+    "check-overlayfs-",
+    "opaque-bug-check",
+    "metacopy-check",
+    "userxattr-check",
+];
+
+fn trial(name: &str) -> Option<&'static str> {
+    TRIALS
+        .iter()
+        .any(|t| name.starts_with(t))
+        .then_some("trial")
+}
+
+/// Whether a name is an id as the engine gives them, of containers, images and layers.
+fn is_id(name: &str) -> bool {
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    hex.len() == 64
 }
 
 struct Tracing<'a, 'e> {
@@ -86,13 +152,26 @@ struct Tracing<'a, 'e> {
 
 impl Tracing<'_, '_> {
     /// Each entry of a folder below the data root, which is a trace itself. `tell` is given the folder, the name and
-    /// the metadata of each.
-    fn folder(&mut self, below: &str, kind: &str, tell: impl Fn(&Folder<'_>, &str, &Meta) -> Told) {
-        let path = self.root.join(below);
+    /// the metadata of each. Whether the folder is there.
+    fn folder(
+        &mut self,
+        below: &Below<'_>,
+        tell: impl Fn(&Folder<'_>, &str, &Meta) -> Option<Told>,
+    ) -> bool {
+        let path = self.root.join(below.path);
         let Ok(Top::Dir(dir, own)) = self.survey.evidence.open_tree(&path) else {
-            return; // not there, or no folder: the survey of its subject says so where it matters
+            return false; // not there, or no folder: the survey of its subject says so where it matters
         };
-        self.put("folder", below, None, None, &path, Some(&own));
+        let driver = below.driver.map(str::to_owned);
+        let of_folder = record::Trace {
+            kind: "folder".into(),
+            name: below.path.into(),
+            driver: driver.clone(),
+            holds: Some(below.holds.into()),
+            removal: Some(i64::from(below.removal)),
+            ..record::Trace::default()
+        };
+        let folder_id = self.put(of_folder, &path, Some(&own));
         let folder = Folder {
             survey: self.survey,
             path: &path,
@@ -117,8 +196,8 @@ impl Tracing<'_, '_> {
                 }
             };
             let text = lossless(name.to_bytes());
-            if let Some((belongs, detail)) = tell(&folder, &text, &meta) {
-                rows.push((name, belongs, detail, meta));
+            if let Some(told) = tell(&folder, &text, &meta) {
+                rows.push((name, told, meta));
             }
         }
         if let Err(e) = read {
@@ -132,56 +211,70 @@ impl Tracing<'_, '_> {
             self.survey
                 .problem(Severity::Warning, &at, what, "its name");
         }
-        for (name, belongs, detail, meta) in rows {
+        for (name, told, meta) in rows {
             let at = path.join(name.to_bytes());
-            let text = lossless(name.to_bytes());
-            self.put(kind, &text, belongs, detail, &at, Some(&meta));
+            let row = record::Trace {
+                kind: below.holds.into(),
+                name: lossless(name.to_bytes()).into_owned(),
+                folder_id: Some(folder_id),
+                driver: driver.clone(),
+                belongs: told.belongs,
+                detail: told.detail.map(|d| d.to_string()),
+                made_by: told.made_by.map(str::to_owned),
+                ..record::Trace::default()
+            };
+            self.put(row, &at, Some(&meta));
         }
+        true
     }
 
-    fn put(
-        &mut self,
-        kind: &str,
-        name: &str,
-        belongs: Option<String>,
-        detail: Option<Value>,
-        path: &EvidencePath,
-        meta: Option<&Meta>,
-    ) {
+    /// Adds a trace: what its row lacks is its ids, where it is and its times.
+    fn put(&mut self, row: record::Trace, path: &EvidencePath, meta: Option<&Meta>) -> i64 {
         let id = self.survey.next_id("trace");
         self.survey.put(record::Trace {
             id,
             engine_id: self.engine,
-            kind: kind.into(),
-            name: name.into(),
-            belongs,
-            detail: detail.map(|d| d.to_string()),
+            is_id: i64::from(row.belongs.as_deref().is_some_and(is_id)),
             host_path: path.host(),
             atime: meta.map(|m| m.atime),
             mtime: meta.map(|m| m.mtime),
             ctime: meta.map(|m| m.ctime),
             crtime: meta.and_then(|m| m.crtime),
+            ..row
         });
+        id
     }
 
     /// The image store of one driver.
-    fn store(&mut self, store: &str) {
+    fn store(&mut self, driver: &str) {
         let digest = |_: &Folder<'_>, name: &str, _: &Meta| of(format!("sha256:{name}"));
-        self.folder(
-            &format!("{store}/layerdb/mounts"),
-            "mount-record",
-            |folder, name, _| {
-                let line = |file: &str| Value::from(folder.line(&format!("{name}/{file}")));
-                let detail = serde_json::json!({"mount_id": line("mount-id"), "init_id": line("init-id"), "parent": line("parent")});
-                Some((Some(name.into()), Some(detail)))
-            },
-        );
-        self.folder(&format!("{store}/layerdb/sha256"), "layer-record", digest);
-        self.folder(&format!("{store}/imagedb/content/sha256"), "image", digest);
-        let metadata = format!("{store}/imagedb/metadata/sha256");
-        self.folder(&metadata, "image-metadata", digest);
-        let pulled = format!("{store}/distribution/v2metadata-by-diffid/sha256");
-        self.folder(&pulled, "pulled", |folder, name, _| {
+        let paths = [
+            ("layerdb/mounts", "mount-record", true),
+            ("layerdb/sha256", "layer-record", true),
+            ("imagedb/content/sha256", "image", true),
+            ("imagedb/metadata/sha256", "image-metadata", false),
+            ("distribution/v2metadata-by-diffid/sha256", "pulled", false),
+            ("layerdb/tmp", "unfinished", false),
+        ]
+        .map(|(path, holds, removal)| (format!("image/{driver}/{path}"), holds, removal));
+        let [mounts, layers, images, metadata, pulled, tmp] =
+            paths.each_ref().map(|(path, holds, removal)| Below {
+                driver: Some(driver),
+                ..Below::of(path, holds, *removal)
+            });
+        let mut there = self.folder(&mounts, |folder, name, _| {
+            let line = |file: &str| Value::from(folder.line(&format!("{name}/{file}")));
+            let detail = serde_json::json!({"mount_id": line("mount-id"), "init_id": line("init-id"), "parent": line("parent")});
+            Some(Told {
+                belongs: Some(name.into()),
+                detail: Some(detail),
+                ..Told::default()
+            })
+        });
+        there |= self.folder(&layers, digest);
+        there |= self.folder(&images, digest);
+        there |= self.folder(&metadata, digest);
+        there |= self.folder(&pulled, |folder, name, _| {
             let text = folder.line(name).unwrap_or_default();
             let list = json::read(text.as_bytes(), &documents::PULLED).value;
             let from: BTreeSet<&str> = list
@@ -191,10 +284,19 @@ impl Tracing<'_, '_> {
                 .filter_map(|v| v.get("SourceRepository")?.as_str())
                 .collect();
             let detail = serde_json::json!({"repositories": from});
-            Some((Some(format!("sha256:{name}")), Some(detail)))
+            Some(Told {
+                belongs: Some(format!("sha256:{name}")),
+                detail: Some(detail),
+                ..Told::default()
+            })
         });
-        let tmp = format!("{store}/layerdb/tmp");
-        self.folder(&tmp, "unfinished", |_, _, _| Some((None, None)));
+        there |= self.folder(&tmp, |_, name, _| unfinished(name));
+        if there {
+            self.survey.put(record::ImageStore {
+                engine_id: self.engine,
+                driver: driver.into(),
+            });
+        }
     }
 
     fn layers(&mut self, driver: &Driver, in_use: &[u8]) {
@@ -205,16 +307,31 @@ impl Tracing<'_, '_> {
             return;
         };
         let below = below.trim_start_matches('/').to_owned();
-        self.folder(&below, "layer", |_, name, meta| {
+        let folder = Below {
+            driver: Some(driver.name),
+            ..Below::of(&below, "layer", false)
+        };
+        self.folder(&folder, |_, name, meta| {
             if !meta.is_dir() || !driver.is_layer(name.as_bytes()) {
                 return None;
             }
             let built = memchr::memmem::find(in_use, name.as_bytes()).is_some();
+            // The two keys: until nobody asks `detail` for what the columns say.
             let detail = serde_json::json!({"driver": driver.name, "buildkit": built});
-            Some((Some(name.into()), Some(detail)))
+            Some(Told {
+                belongs: Some(name.into()),
+                detail: Some(detail),
+                made_by: trial(name).or(built.then_some("buildkit")),
+            })
         });
-        if !driver.is_layer(b"l") {
-            self.folder(&format!("{below}/l"), "link", |folder, name, _| {
+        if driver.links(self.root).is_some() {
+            let links = Below {
+                path: &format!("{below}/l"),
+                holds: "link",
+                removal: true,
+                ..folder
+            };
+            self.folder(&links, |folder, name, _| {
                 // ../CACHE-ID/diff
                 let target = folder.link(name)?;
                 let cache_id = target.trim_start_matches("../").split('/').next()?;
@@ -260,22 +377,32 @@ impl Tracing<'_, '_> {
             } else {
                 "sandbox-freed"
             };
-            let detail = endpoints.remove(&id).map(detail);
-            self.put(kind, &id, Some(container), detail, &path, None);
+            let row = record::Trace {
+                kind: kind.into(),
+                belongs: Some(container),
+                detail: endpoints.remove(&id).map(detail),
+                name: id,
+                ..record::Trace::default()
+            };
+            self.put(row, &path, None);
         }
         for (_, told) in endpoints {
-            let name = told[0].first().cloned().unwrap_or_default();
-            let kind = "endpoint-freed";
-            self.put(kind, &name, None, Some(detail(told)), &path, None);
+            let row = record::Trace {
+                kind: "endpoint-freed".into(),
+                name: told[0].first().cloned().unwrap_or_default(),
+                detail: Some(detail(told)),
+                ..record::Trace::default()
+            };
+            self.put(row, &path, None);
         }
     }
 }
 
-fn detail([names, addresses]: [BTreeSet<String>; 2]) -> Value {
+fn detail([names, addresses]: [BTreeSet<String>; 2]) -> String {
     let mut map = Map::new();
     map.insert("names".into(), names.into_iter().collect());
     map.insert("addresses".into(), addresses.into_iter().collect());
-    Value::Object(map)
+    Value::Object(map).to_string()
 }
 
 /// A folder whose entries are told of.

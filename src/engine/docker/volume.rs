@@ -2,7 +2,7 @@
 //! `volumes`; volume/local/local.go).
 
 use super::documents;
-use crate::engine::{Marks, Survey};
+use crate::engine::{Marks, Survey, Walked};
 use crate::evidence::EvidencePath;
 use crate::parse::bolt::{Bolt, Item};
 use crate::parse::json::{self, Fields};
@@ -76,6 +76,7 @@ fn volume(
     row.anonymous =
         i64::from(named_by_docker || f.members("Labels").iter().any(|(k, _)| *k == ANONYMOUS));
     let mut data = dir.join("_data");
+    let mut walked = Walked::Volume;
     if driver == "local" {
         row.created_at = survey.evidence.stat(&dir).ok().map(|m| m.ctime);
         if row.options.is_none() && survey.evidence.exists(&dir.join("opts.json")) {
@@ -94,18 +95,14 @@ fn volume(
         }
         // A volume that is a bind of a place of the host: its files are there, and _data is empty on a dead disk.
         if let Some(device) = bound_device(&mut f) {
-            data = EvidencePath::new(device);
+            (data, walked) = (EvidencePath::new(device), Walked::Device);
         }
+        row.tree_id = survey.tree(walked, &data, Marks::None);
     }
-    row.driver = driver.clone();
-    let mount_point = row.mount_point.clone();
+    row.driver = driver;
+    let (tree, mount_point) = (row.tree_id, row.mount_point.clone());
     survey.put(row);
     survey.defects(Severity::Warning, &folder.join("metadata.db"), f.defects);
-    let tree = if driver == "local" {
-        survey.tree("volume", &data, Marks::None, None, Some(id))
-    } else {
-        None
-    };
     Volume {
         id,
         tree,
