@@ -18,68 +18,48 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
--- A name in a directory is found by going through its run. Many mounts below directories of very many entries would cost the product
--- of both: directories where that could be more than some ten million rows get an index, for the time of these statements.
-CREATE TEMP TABLE crowded (dir_id INTEGER, name TEXT, id INTEGER, PRIMARY KEY (dir_id, name, id)) WITHOUT ROWID;
-INSERT INTO crowded
-WITH mounts (n) AS MATERIALIZED (SELECT (SELECT count(*) FROM container_mount) + (SELECT coalesce(sum(length(tmpfs)) / 8, 0) FROM container))
-SELECT d.id, f.name, f.id
-  FROM mounts m CROSS JOIN tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
- WHERE m.n > 100 AND t.host_id = :host AND t.kind = 'layer' AND d.last_file - d.first_file > 10000000 / m.n;
-
-INSERT INTO mount_place (container_id, place, kind, source, tree_id)
-WITH RECURSIVE mount (id, container_id, kind, source, destination, tree_id) AS (
-  SELECT row_number() OVER (), * FROM (
-    SELECT m.container_id, m.kind, coalesce(m.name, m.source), m.destination, m.tree_id FROM container_mount m JOIN container c ON c.id = m.container_id JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
-     UNION ALL
-    SELECT c.id, 'tmpfs', NULL, j.key, NULL FROM container c JOIN engine g ON g.id = c.engine_id, json_each(iif(json_valid(c.tmpfs), c.tmpfs, '{}')) j WHERE g.host_id = :host)),
--- From the root down, one name at a time: `path` is the way so far, without links, `rest` what is still to go, `floor` the
--- position of the layer below which nothing counts there. A link begins anew at the root. What is not there is taken as it is
--- written, and so is a place behind links that lead in a circle. Redirects are not followed, nor are links within what is mounted.
-way (id, container_id, path, rest, floor, links) AS (
-  SELECT id, container_id, '', '[' || replace(json_quote(trim(destination, '/')), '/', '","') || ']', 0, 0 FROM mount
+-- Trees within what is mounted, nearest first. The places of mounts themselves are there already (src/case/visibility/).
+INSERT INTO mount_place (container_id, place, dir, name, kind, source, writable, tree_id)
+WITH RECURSIVE seen (container_id, place, source, writable, tree_id, depth) AS (
+  SELECT p.container_id, p.place, p.source, p.writable, p.tree_id, 0
+    FROM mount_place p JOIN tree t ON t.id = p.tree_id WHERE t.host_id = :host
   UNION ALL
-  SELECT w.id, w.container_id,
-         CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.path WHEN w.rest ->> 0 = '..' THEN rtrim(rtrim(w.path, replace(w.path, '/', '')), '/') WHEN top.link IS NULL THEN w.path || '/' || (w.rest ->> 0) ELSE '' END,
-         CASE WHEN top.link IS NULL THEN json_remove(w.rest, '$[0]')
-              ELSE (SELECT json_group_array(value) FROM (SELECT value FROM json_each('[' || replace(json_quote(iif(top.link LIKE '/%', '', w.path || '/') || top.link), '/', '","') || ']') UNION ALL SELECT value FROM json_each(w.rest) WHERE key > 0)) END,
-         CASE WHEN w.rest ->> 0 IN ('', '.') THEN w.floor WHEN w.rest ->> 0 = '..' OR top.link IS NOT NULL THEN 0
-              WHEN top.id IS NULL THEN 1000000000
-              ELSE max(w.floor, coalesce((SELECT max(s.position + ((f.mode & 61440) <> 16384)) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id IN (
-                          SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND iif(EXISTS (SELECT 1 FROM crowded k WHERE k.dir_id = d.id), 0, d.last_file) AND +x.name = w.rest ->> 0
-                           UNION ALL SELECT k.id FROM crowded k WHERE k.dir_id = d.id AND k.name = w.rest ->> 0)
-                        WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND ((f.mode & 61440) <> 16384 OR f.overlay LIKE '%opaque%')), 0)) END,
-         w.links + (top.link IS NOT NULL)
-    FROM way w LEFT JOIN file top ON top.id = (
-         SELECT x.id FROM (
-           SELECT f.id AS id, max(s.position) FROM container_stack s CROSS JOIN directory d ON d.tree_id = s.tree_id AND d.path = w.path CROSS JOIN file f ON f.id IN (
-                          SELECT x.id FROM file x WHERE x.id BETWEEN d.first_file AND iif(EXISTS (SELECT 1 FROM crowded k WHERE k.dir_id = d.id), 0, d.last_file) AND +x.name = w.rest ->> 0
-                           UNION ALL SELECT k.id FROM crowded k WHERE k.dir_id = d.id AND k.name = w.rest ->> 0)
-            WHERE s.container_id = w.container_id AND s.sees & 1 AND s.position >= w.floor AND f.name <> '') x)
-   WHERE json_array_length(w.rest) > 0 AND w.links < 40),
-seen (container_id, place, kind, source, tree_id, depth) AS (
-  SELECT m.container_id, coalesce((SELECT w.path FROM way w WHERE w.id = m.id AND w.rest = '[]'), rtrim(m.destination, '/')), m.kind, m.source, m.tree_id, 0 FROM mount m
-  UNION ALL
-  SELECT s.container_id, s.place || n.path, 'nested', t.host_path, t.id, s.depth + 1
+  SELECT s.container_id, s.place || n.path, t.host_path, s.writable, t.id, s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id JOIN tree t ON t.id = n.inner_id
    WHERE t.kind <> 'layer' AND s.depth < :levels
-   ORDER BY 6 LIMIT (SELECT count(*) FROM mount) + :nested)
-SELECT container_id, place, kind, source, tree_id FROM seen ORDER BY container_id, place, depth, tree_id, source;
-DROP TABLE crowded;
+   ORDER BY 6 LIMIT (SELECT count(*) FROM mount_place) + :nested)
+SELECT container_id, place, place, '', 'nested', source, writable, tree_id
+  FROM seen WHERE depth > 0 ORDER BY container_id, place, depth, tree_id, source;
 
--- To Docker before 28 (and where the version is not known) all with the bit S_IFDIR, sockets and block devices too, is a directory.
-INSERT INTO merged_root (what, id, container_id, image_id, views, kind_bits, renames)
-WITH renamed (layer_id) AS MATERIALIZED (
-  SELECT DISTINCT t.layer_id FROM tree t CROSS JOIN directory d ON d.tree_id = t.id CROSS JOIN file f ON f.id = d.id
-   WHERE f.redirect IS NOT NULL AND t.host_id = :host)
-SELECT 'container', c.id, c.id, NULL, 1, 0, EXISTS (SELECT 1 FROM container_layer x WHERE x.container_id = c.id AND x.layer_id IN (SELECT layer_id FROM renamed))
-  FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
-UNION ALL
-SELECT 'change', c.id, c.id, NULL, 3, iif(CAST(g.daemon_version AS INTEGER) >= 28, 61440, 16384), EXISTS (SELECT 1 FROM container_layer x WHERE x.container_id = c.id AND x.layer_id IN (SELECT layer_id FROM renamed))
-  FROM container c JOIN engine g ON g.id = c.engine_id WHERE g.host_id = :host
-UNION ALL
-SELECT 'image', i.id, NULL, i.id, 1, 0, EXISTS (SELECT 1 FROM image_layer x WHERE x.image_id = i.id AND x.layer_id IN (SELECT layer_id FROM renamed))
-  FROM image i JOIN engine g ON g.id = i.engine_id WHERE g.host_id = :host;
+INSERT INTO tree_place (tree_id, container_id, how, place, inner, until, first_file, last_file,
+                        name, mount, writable, position, stack_id, moved_id)
+WITH whole (tree_id, root, last) AS MATERIALIZED (
+  SELECT t.id, d.id, 9223372036854775807
+    FROM tree t JOIN directory d ON d.tree_id = t.id AND d.path = '' WHERE t.host_id = :host)
+SELECT s.tree_id, s.container_id, s.how, '', '', '0', w.root, w.last,
+       NULL, NULL, 1 - c.readonly_rootfs, s.position, s.stack_id, 0
+  FROM whole w JOIN container_stack s ON s.tree_id = w.tree_id
+       JOIN container c ON c.id = s.container_id
+ UNION ALL -- what was moved
+SELECT m.tree_id, s.container_id, b.how, m.to_path, m.from_path, m.from_path || '0', m.first_file,
+       m.last_file, NULL, NULL, 1 - c.readonly_rootfs, s.position, s.stack_id, m.id
+  FROM whole w JOIN moved m ON m.tree_id = w.tree_id
+       JOIN container_stack s ON s.stack_id = m.stack_id
+       JOIN container_stack b ON b.container_id = s.container_id AND b.tree_id = m.tree_id
+       JOIN container c ON c.id = s.container_id
+ UNION ALL -- what is mounted
+SELECT w.tree_id, p.container_id, 'mount', p.place, '', '0', w.root + 1, w.last,
+       NULL, p.place, p.writable, NULL, NULL, NULL
+  FROM whole w JOIN mount_place p ON p.tree_id = w.tree_id
+ UNION ALL -- and its root; that of a tree within is an entry of the outer one
+SELECT w.tree_id, p.container_id, 'mount', p.dir, '', '', w.root, w.root,
+       p.name, p.place, p.writable, NULL, NULL, NULL
+  FROM whole w JOIN mount_place p ON p.tree_id = w.tree_id WHERE p.kind <> 'nested'
+ UNION ALL -- what no container has
+SELECT w.tree_id, NULL, NULL, '', '', '0', w.root, w.last, NULL, NULL, NULL, NULL, NULL, 0
+  FROM whole w
+ WHERE NOT EXISTS (SELECT 1 FROM container_stack s WHERE s.tree_id = w.tree_id)
+   AND NOT EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = w.tree_id);
 
 INSERT INTO tree_label (tree_id, prefix, container, image, host, layer, role)
 SELECT t.id,

@@ -87,27 +87,3 @@ CREATE TABLE tree_container (
   via            TEXT NOT NULL,     -- own (the container's layer), init, image, mount
   PRIMARY KEY (tree_id, container_id, container_path)
 ) STRICT, WITHOUT ROWID;
-
--- What is mounted in a container, and where; filled when an ingest ends (derived.sql). Docker's own mounts (/proc, /sys, /dev,
--- /etc/hosts, /etc/hostname, /etc/resolv.conf) are not here: they are on no disk, or of no content of the container's.
-CREATE TABLE mount_place (
-  id           INTEGER PRIMARY KEY,
-  container_id INTEGER NOT NULL REFERENCES container(id),
-  place        TEXT NOT NULL,       -- in the container, without a trailing slash; symbolic links of the layers on the way followed
-  kind         TEXT NOT NULL,       -- bind, volume, tmpfs, ...; nested = a tree within one that is mounted, which hides nothing
-  source       TEXT,                -- name of the volume, path on the host of a bind source or nested tree
-  tree_id      INTEGER REFERENCES tree(id) -- its files, where they were ingested
-) STRICT;
-
--- What can be merged (merged.sql): each container and image, and each container against what it was started from; filled when
--- an ingest ends (derived.sql).
-CREATE TABLE merged_root (
-  what         TEXT NOT NULL,       -- container, image, change
-  id           INTEGER NOT NULL,    -- of the container or image
-  container_id INTEGER REFERENCES container(id),
-  image_id     INTEGER REFERENCES image(id),
-  views        INTEGER NOT NULL,    -- 1, or 3 where two views are compared
-  kind_bits    INTEGER NOT NULL,    -- file type bits that make a directory of an entry to the engine that compares; 0 where none does
-  renames      INTEGER NOT NULL,    -- 1 where a layer has a directory that was renamed (a redirect)
-  PRIMARY KEY (what, id)
-) STRICT, WITHOUT ROWID;

@@ -10,9 +10,17 @@ DELETE FROM file WHERE id IN (SELECT f.id FROM tree t JOIN directory d ON d.tree
 DELETE FROM directory WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_container WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_nesting WHERE outer_id IN (SELECT id FROM tree WHERE host_id = :host);
+DELETE FROM hides WHERE stack_id IN (SELECT s.id FROM stack s JOIN tree t ON t.id = s.tree_id WHERE t.host_id = :host);
+DELETE FROM hides_below WHERE stack_id IN (SELECT s.id FROM stack s JOIN tree t ON t.id = s.tree_id WHERE t.host_id = :host);
+DELETE FROM metacopy WHERE stack_id IN (SELECT s.id FROM stack s JOIN tree t ON t.id = s.tree_id WHERE t.host_id = :host);
+DELETE FROM moved WHERE stack_id IN (SELECT s.id FROM stack s JOIN tree t ON t.id = s.tree_id WHERE t.host_id = :host);
+DELETE FROM container_stack WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
+DELETE FROM image_stack WHERE image_id IN (SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
+DELETE FROM stack WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
+DELETE FROM tree_place WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
+DELETE FROM container_change WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM mount_place WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM tree_label WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
-DELETE FROM merged_root WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host) OR image_id IN (SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
 DELETE FROM container_layer WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_before WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM container_env WHERE container_id IN (SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);

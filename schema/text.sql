@@ -68,7 +68,7 @@ SELECT f.id AS file_id, f.name AS name,
        f.overlay IS NOT NULL AND instr(f.overlay, 'whiteout') > 0 AS whiteout,
        f.overlay IS NOT NULL AND instr(f.overlay, 'opaque') > 0 AS opaque,
        f.overlay IS NOT NULL AND instr(f.overlay, 'metacopy') > 0 AS metacopy,
-       f.redirect AS redirect,
+       f.overlay AS overlay, f.redirect AS redirect,
        f.mode & 61440 = 32768 AND f.mode & 73 <> 0 AS is_executable,
        f.mode & 61440 = 32768 AND f.mode & 2048 <> 0 AS setuid,
        f.mode & 61440 = 32768 AND f.mode & 1024 <> 0 AS setgid,
@@ -77,6 +77,8 @@ SELECT f.id AS file_id, f.name AS name,
                          || iif(f.name = '', '', '2f' || hex(coalesce(f.name_raw, f.name)))))
           FROM directory d WHERE d.id = f.dir_id) AS path_raw,
        iif(f.link_raw IS NULL, NULL, lower(hex(f.link_raw))) AS link_raw,
+       (SELECT hex(x.value) FROM file_xattr x
+         WHERE x.file_id = f.id AND x.name = 'security.capability') AS capability,
        (SELECT lower(hex(x.sha256)) FROM file_hash x WHERE x.file_id = f.id) AS sha256,
        (SELECT d.tree_id FROM directory d WHERE d.id = f.dir_id) AS tree_id,
        (SELECT l.layer FROM directory d CROSS JOIN tree_label l ON l.tree_id = d.tree_id

@@ -68,37 +68,6 @@ pub struct DirNote {
     pub entry: AtomicI64,
 }
 
-/// Overlay marks of a file, as bits of [`FileRow::overlay`] with the words the case has for them.
-pub mod overlay {
-    /// The path is deleted from here up.
-    pub const WHITEOUT: u8 = 1;
-    /// The directory hides those below it.
-    pub const OPAQUE: u8 = 2;
-    /// The entry holds metadata only; the content lies below.
-    pub const METACOPY: u8 = 4;
-
-    /// A set of marks.
-    pub fn bits(whiteout: bool, opaque: bool, metacopy: bool) -> u8 {
-        [(whiteout, WHITEOUT), (opaque, OPAQUE), (metacopy, METACOPY)]
-            .iter()
-            .fold(0, |bits, &(is, bit)| if is { bits | bit } else { bits })
-    }
-
-    /// The words for a set of marks.
-    pub fn words(bits: u8) -> Option<&'static str> {
-        Some(match bits {
-            0 => return None,
-            WHITEOUT => "whiteout",
-            OPAQUE => "opaque",
-            METACOPY => "metacopy",
-            3 => "whiteout,opaque",
-            5 => "whiteout,metacopy",
-            6 => "opaque,metacopy",
-            _ => "whiteout,opaque,metacopy",
-        })
-    }
-}
-
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug)]
 pub struct FileRow {
@@ -108,7 +77,7 @@ pub struct FileRow {
     pub name_len: u32,
     /// Bytes of the link target.
     pub link_len: u32,
-    /// Bits of [`overlay`].
+    /// Bits of [`crate::overlay::bits`].
     pub overlay: u8,
     /// Its metadata.
     pub meta: Meta,

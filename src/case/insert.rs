@@ -30,6 +30,13 @@ impl<'c> Insert<'c> {
         }
     }
 
+    /// An insert that leaves out a row whose key is there already.
+    pub fn of_new(db: &'c Connection, table: &str, columns: &[&str]) -> Self {
+        let mut insert = Insert::new(db, table, columns);
+        insert.into = insert.into.replacen("INSERT", "INSERT OR IGNORE", 1);
+        insert
+    }
+
     /// Inserts `rows`, whose values `bind` gives.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod objects;
 mod partial;
 mod schema;
 mod seal;
+mod visibility;
 mod writer;
 
 pub use beside::{RolledBack, is_beside_a_case};
@@ -28,6 +29,7 @@ pub use counted::{Counted, Firsts};
 pub use known::Imported;
 pub use schema::{APPLICATION_ID, VERSION};
 pub use seal::{Check, check};
+pub use visibility::follow_links;
 pub use writer::{Counts, Writer};
 
 use crate::parse::sqlite_file::Header;

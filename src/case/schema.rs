@@ -27,8 +27,7 @@ const WRITTEN: &str = concat!(
     include_str!("../../schema/text.sql"),
     include_str!("../../schema/timeline.sql"),
     include_str!("../../schema/osquery.sql"),
-    include_str!("../../schema/merged.sql"),
-    include_str!("../../schema/changes.sql"),
+    include_str!("../../schema/visibility.sql"),
 );
 
 /// Tables and views, made before a load.

@@ -2,15 +2,16 @@
 
 use super::events::Events;
 use super::insert::{Insert, Numbered, Row};
-use super::{Error, Firsts, schema, sqlite};
-use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream, overlay};
+use super::{Error, Firsts, schema, sqlite, visibility};
+use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream};
 use crate::evidence::Xattrs;
+use crate::overlay::bits;
 use crate::problem::{Problem, Severity};
 use crate::record::Record;
 use crate::text;
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Statement, ToSql};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -104,6 +105,8 @@ pub struct Writer<'c> {
     next_attrs: i64,
     attrs_ids: HashMap<Vec<u8>, i64>,
     events: Events,
+    /// Trees in which there are marks of layers.
+    marked: HashSet<i64>,
     counts: Counts,
 }
 
@@ -148,6 +151,7 @@ impl<'c> Writer<'c> {
             next_attrs: next("log_attrs")?,
             attrs_ids: HashMap::new(),
             events: Events::default(),
+            marked: HashSet::new(),
             counts: Counts::default(),
             db,
         })
@@ -334,9 +338,12 @@ impl<'c> Writer<'c> {
                 let redirect = b.dir_redirect.as_deref().map(text::lossless);
                 self.db.execute(
                     "UPDATE file SET overlay = ?, redirect = ? WHERE id = ?",
-                    rusqlite::params![overlay::words(b.dir_marks), redirect, entry],
+                    rusqlite::params![bits::words(b.dir_marks), redirect, entry],
                 )?;
             }
+        }
+        if b.dir_marks != 0 || b.dir_redirect.is_some() || b.rows.iter().any(|r| r.overlay != 0) {
+            self.marked.insert(b.dir.tree);
         }
         let dir = b.dir.id.load(Relaxed);
         if !b.first && !b.rows.is_empty() {
@@ -371,7 +378,7 @@ impl<'c> Writer<'c> {
             } else {
                 set_name(f, 13, 18, link)?;
             }
-            f.set(14, overlay::words(row.overlay))?;
+            f.set(14, bits::words(row.overlay))?;
             let redirect = redirects.next_if(|r| r.0 == i);
             f.set(15, redirect.map(|r| text::lossless(&r.1)))?;
             let is_device = matches!(m.mode & 0o170_000, 0o020_000 | 0o060_000);
@@ -390,12 +397,12 @@ impl<'c> Writer<'c> {
             child.entry.store(first + *i as i64, Relaxed);
         }
         self.next_file += b.rows.len() as i64;
-        let is_mark = |row: &FileRow| row.overlay & overlay::OPAQUE != 0 && row.name_len > 0;
+        let is_mark = |row: &FileRow| row.overlay & bits::OPAQUE != 0 && row.name_len > 0;
         if b.rows.iter().any(is_mark) {
             // Marked by the name of a file in it.
             self.db.execute(
                 "UPDATE file SET overlay = ? WHERE id = ?",
-                rusqlite::params![overlay::words(overlay::OPAQUE | b.dir_marks), dir],
+                rusqlite::params![bits::words(bits::OPAQUE | b.dir_marks), dir],
             )?;
         }
         for (inner, path) in &b.nested {
@@ -536,20 +543,20 @@ impl<'c> Writer<'c> {
         self.counts
     }
 
-    /// Ends a host: time index, indexes, derived rows, and the mark that says it is complete. Gives the problem it wrote, if
-    /// some of these were left out.
+    /// Ends a host: time index, indexes, what its containers show, derived rows, and the mark that says it is complete. Gives
+    /// the problems it wrote.
     ///
     /// # Errors
     /// When SQLite or the temporary file of the time index fails.
-    pub fn finish(mut self, now: i64) -> Result<Option<Problem>, Error> {
-        let left_out = self.finish_rows(now).map_err(|e| self.err(e))?;
-        if let Some(problem) = &left_out {
-            self.problem(problem)?;
-        }
-        Ok(left_out)
+    pub fn finish(mut self, now: i64) -> Result<Vec<Problem>, Error> {
+        let problems = self.finish_rows(now).map_err(|e| self.err(e))?;
+        problems
+            .iter()
+            .try_for_each(|problem| self.problem(problem))?;
+        Ok(problems)
     }
 
-    fn finish_rows(&mut self, now: i64) -> rusqlite::Result<Option<Problem>> {
+    fn finish_rows(&mut self, now: i64) -> rusqlite::Result<Vec<Problem>> {
         let db = self.db;
         self.end_logs()?;
         let mut put = Insert::new(db, "event", &["ts", "file_id", "macb"]);
@@ -563,6 +570,7 @@ impl<'c> Writer<'c> {
         });
         events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
+        let mut problems = visibility::work_out(db, self.host, self.counts.files, &self.marked)?;
         derive(db, self.host, NESTED)?;
         let unseen: Option<String> = db
             .query_row(schema::UNSEEN_NESTED, [self.host], |r| r.get(0))
@@ -571,7 +579,7 @@ impl<'c> Writer<'c> {
             "UPDATE host SET ingest_end = ? WHERE id = ?",
             [now, self.host],
         )?;
-        Ok(unseen.map(|path| Problem {
+        problems.extend(unseen.map(|path| Problem {
             severity: Severity::Warning,
             path,
             offset: None,
@@ -579,7 +587,8 @@ impl<'c> Writer<'c> {
                 "seen in containers through mounts of what it lies in, beyond {NESTED} places or {LEVELS} levels"
             ),
             kept: "its files, and the places nearest to the mounts, of all such trees".into(),
-        }))
+        }));
+        Ok(problems)
     }
 }
 

@@ -7,8 +7,10 @@
 pub mod docker;
 pub mod host;
 
+pub use crate::overlay::Marks;
+
 use crate::evidence::{self, Evidence, EvidencePath, Meta};
-use crate::overlay::compare::Comparison;
+use crate::overlay::compare::{Attributes, Comparison};
 use crate::parse::json;
 use crate::problem::{Defect, Problem, Severity};
 use crate::record::{self, Content, Record};
@@ -35,6 +37,10 @@ pub trait Engine: Sync {
     /// The word for it in `engine.kind`.
     fn kind(&self) -> &'static str;
 
+    /// Whether it makes an entry of these attributes itself, at this path of the layer that it puts between an image and a
+    /// container for files of its own.
+    fn makes(&self, path: &str, entry: &Attributes) -> bool;
+
     /// How its `diff` tells directories from other files, in this version of its daemon; `None` where that is not known.
     fn comparison(&self, daemon_version: Option<&str>) -> Comparison;
 
@@ -47,6 +53,11 @@ pub trait Engine: Sync {
 
 /// The engines dof knows.
 pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
+
+/// The engine that the word in `engine.kind` stands for; `None` for one of another dof.
+pub fn of_kind(kind: &str) -> Option<&'static dyn Engine> {
+    ENGINES.iter().copied().find(|engine| engine.kind() == kind)
+}
 
 /// The data roots of all engines on a host, with nothing of them read but what names them.
 pub fn installs(evidence: &Evidence, homes: &[EvidencePath]) -> Vec<Install> {
@@ -68,59 +79,6 @@ pub struct Install {
     pub config: Option<i64>,
     /// Whether it lies in a user's home.
     pub rootless: bool,
-}
-
-/// How a tree's overlay marks are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marks {
-    /// No overlay: volumes, bind sources, full copies.
-    None,
-    /// Character devices 0/0 and `trusted.overlay.*`, which no container can write.
-    Overlay,
-    /// Character devices 0/0 and `user.overlay.*`, as rootless Docker has them.
-    RootlessOverlay,
-    /// As fuse-overlayfs has them: those of overlay, attributes of its own, and `.wh.` names.
-    FuseOverlay,
-    /// `.wh.` names.
-    Aufs,
-}
-
-impl Marks {
-    /// What the names of extended attributes that are marks begin with. Others of overlayfs are a container's own doing:
-    /// root in it may set `user.*` as it likes.
-    pub fn attributes(self) -> &'static [&'static str] {
-        match self {
-            Marks::None | Marks::Aufs => &[],
-            Marks::Overlay => &["trusted.overlay."],
-            // The second: Ubuntu let users mount overlays before Linux 5.11 had names for them.
-            Marks::RootlessOverlay => &["user.overlay.", "trusted.overlay."],
-            Marks::FuseOverlay => &["user.fuseoverlayfs.", "user.overlay.", "trusted.overlay."],
-        }
-    }
-
-    /// The word for it in `layer.marks`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Marks::None => "none",
-            Marks::Overlay => "overlay",
-            Marks::RootlessOverlay => "user-overlay",
-            Marks::FuseOverlay => "fuse-overlay",
-            Marks::Aufs => "aufs",
-        }
-    }
-
-    /// Whether a character device 0/0 is a whiteout.
-    pub fn by_device(self) -> bool {
-        matches!(
-            self,
-            Marks::Overlay | Marks::RootlessOverlay | Marks::FuseOverlay
-        )
-    }
-
-    /// Whether names that begin with `.wh.` are marks.
-    pub fn by_name(self) -> bool {
-        matches!(self, Marks::FuseOverlay | Marks::Aufs)
-    }
 }
 
 /// What a directory is walked for. One may be walked for several: then for the last of these.

@@ -1,10 +1,12 @@
 //! The walk of the file trees: one task a directory, entries read relative to its descriptor.
 
 use super::hashes::{HashTask, Hashing};
-use crate::batch::{DirNote, FileBatch, FileRow, overlay};
+use crate::batch::{DirNote, FileBatch, FileRow};
 use crate::engine::TreePlan;
 use crate::evidence::walk::{Buffer, OpenDir, OverlayXattrs, Top};
 use crate::evidence::{self, Evidence, Meta, Xattrs};
+use crate::overlay::bits;
+use crate::overlay::marks::Named;
 use crate::problem::{Defect, Severity};
 use rustix::fs::FileType;
 use std::collections::HashMap;
@@ -143,7 +145,7 @@ impl<'e> Walk<'e> {
                 Ok(mut all) => {
                     let x = OverlayXattrs::take(marks.attributes(), &mut all);
                     batch.dir_xattrs = worth_keeping(all);
-                    batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
+                    batch.dir_marks = bits::of(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
                 }
                 Err(e) => {
@@ -155,7 +157,7 @@ impl<'e> Walk<'e> {
                         "all but overlay marks"
                     };
                     let x = x.unwrap_or_default();
-                    batch.dir_marks = overlay::bits(false, x.opaque, x.metacopy);
+                    batch.dir_marks = bits::of(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
                     batch.problems.push(
                         Defect::new(format!("extended attributes cannot be read: {e}"), kept)
@@ -227,7 +229,7 @@ impl<'e> Walk<'e> {
         let kind = meta.kind();
         let written = tree.plan.marks;
         if written.by_device() && kind == FileType::CharacterDevice && meta.rdev == 0 {
-            marks |= overlay::WHITEOUT;
+            marks |= bits::WHITEOUT;
         }
         if kind == FileType::RegularFile {
             let lost = |batch: &mut FileBatch, what: String| {
@@ -261,17 +263,15 @@ impl<'e> Walk<'e> {
             if let (true, Ok(x)) = (written.by_device(), x) {
                 // Whatever its directory says (`opaque=x`): only listings of the kernel's depend on that.
                 let whiteout = x.whiteout && meta.size == 0;
-                marks |= overlay::bits(whiteout, false, x.metacopy);
+                marks |= bits::of(whiteout, false, x.metacopy);
                 redirect = x.redirect.filter(|_| x.metacopy);
             }
         }
-        if written.by_name() && bytes.starts_with(b".wh.") {
-            marks |= if matches!(bytes, b".wh..wh..opq" | b".wh..opq") {
-                overlay::OPAQUE
-            } else {
-                overlay::WHITEOUT
-            };
-        }
+        marks |= match written.of_name(bytes) {
+            Named::Opaque => bits::OPAQUE,
+            Named::Whiteout(_) => bits::WHITEOUT,
+            Named::Entry => 0,
+        };
         let name_at = batch.names.len() as u32;
         batch.names.extend_from_slice(bytes);
         if kind == FileType::Symlink {

@@ -1,9 +1,10 @@
 //! Hashes of files' contents: tasks of their own behind the directory that names the files, so that they spread over the
 //! threads whatever lies where. A file of several names is read once.
 
-use crate::batch::{FileBatch, HashBatch, overlay};
+use crate::batch::{FileBatch, HashBatch};
 use crate::evidence::walk::OpenDir;
 use crate::evidence::{self, Evidence, EvidenceFile, EvidencePath, Meta};
+use crate::overlay::bits;
 use crate::problem::{Defect, Severity};
 use rustix::fs::FileType;
 use std::collections::{HashMap, HashSet};
@@ -79,7 +80,7 @@ impl Hashing {
             // The content of a metacopy lies in a layer below.
             if row.meta.kind() != FileType::RegularFile
                 || (row.name_len == 0 && dir.is_some())
-                || row.overlay & (overlay::WHITEOUT | overlay::METACOPY) != 0
+                || row.overlay & (bits::WHITEOUT | bits::METACOPY) != 0
             {
                 continue;
             }

@@ -11,6 +11,7 @@ pub mod expression;
 mod parts;
 pub mod reference;
 mod times;
+mod whose;
 
 use crate::parse::time;
 use crate::render::Render;
@@ -242,6 +243,18 @@ impl Query {
     /// # Errors
     /// See [`Error`].
     pub fn run(
+        &self,
+        db: &Connection,
+        arguments: &[(String, String)],
+        out: &mut dyn Render,
+    ) -> Result<u64, Error> {
+        match self.shipped && self.name == "whose" {
+            true => whose::run(db, arguments, out),
+            false => self.run_itself(db, arguments, out),
+        }
+    }
+
+    fn run_itself(
         &self,
         db: &Connection,
         arguments: &[(String, String)],

@@ -1,26 +1,21 @@
 //! A container's file system as the kernel's overlayfs shows it, read layer by layer without a kernel's help.
 //!
-//! Follows fs/overlayfs/namei.c of Linux: whiteouts, opaque directories, redirects (relative and absolute) and metacopies;
-//! and the `.wh.` names of aufs and fuse-overlayfs. Volumes and bind sources stand at their places, which are resolved inside
-//! the container. No link of the evidence is followed by the analyst's kernel.
+//! The rules are those of [`crate::overlay`]; here is what a layer on the disk answers. Volumes and bind sources stand at
+//! their places, which are resolved inside the container. No link of the evidence is followed by the analyst's kernel.
 
 use super::{Container, Error};
-use crate::engine::Marks;
 use crate::evidence::walk::{self, Buffer, OpenDir, OverlayXattrs, Top};
 use crate::evidence::{self, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs};
+use crate::overlay::lookup::{self, Content, Found, Layers};
+use crate::overlay::marks::{Marks, Named, OPAQUE_NAMES, PREFIX};
+use crate::overlay::place::{Stop, follow, names};
 use crate::problem::{Defect, Problem, Severity};
 use crate::text::lossless;
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::rc::Rc;
-
-/// Most links followed on the way to a place, as in the kernel (MAXSYMLINKS).
-const MOST_LINKS: usize = 40;
-/// Names of marks begin so where deletions are marked by names.
-const MARK: &[u8] = b".wh.";
-/// Marks of an opaque directory: aufs, fuse-overlayfs.
-const OPAQUE: [&CStr; 2] = [c".wh..wh..opq", c".wh..opq"];
 
 /// A merged directory: the directories it is made of, topmost first.
 #[derive(Clone, Debug)]
@@ -32,10 +27,12 @@ pub struct Dir {
 
 /// A layer's share of a merged directory.
 #[derive(Clone, Debug)]
-struct Part {
+pub struct Part {
     layer: usize,
     dir: Rc<OpenDir>,
     dev: u64,
+    /// 0 for the layers, else the number of the mount.
+    tree: usize,
 }
 
 /// Where something that is no directory lies.
@@ -65,22 +62,6 @@ pub enum Node {
     Dir(Dir),
     /// Anything else.
     Leaf(Leaf),
-}
-
-/// How the layers below are asked for a name: the name itself, or where a redirect leads.
-#[derive(Clone)]
-enum Way {
-    Name(CString),
-    /// From the layers' roots; without the leading slash.
-    Path(Vec<CString>),
-}
-
-/// What one layer has under a name.
-enum Found {
-    Nothing,
-    Whiteout,
-    Dir(Part, OverlayXattrs),
-    Leaf(Leaf, OverlayXattrs),
 }
 
 /// A container's file system.
@@ -135,6 +116,7 @@ impl<'e> View<'e> {
                         layer,
                         dir: Rc::new(dir),
                         dev: meta.dev,
+                        tree: 0,
                     });
                     if opaque {
                         break;
@@ -192,6 +174,7 @@ impl<'e> View<'e> {
                     layer: 0,
                     dir: Rc::new(dir),
                     dev: meta.dev,
+                    tree,
                 }],
             }),
             Top::Other(meta) => Node::Leaf(Leaf {
@@ -225,7 +208,7 @@ impl<'e> View<'e> {
     /// # Errors
     /// When a layer cannot be asked.
     pub fn lookup_link(&self, path: &[u8]) -> Result<Option<(Vec<u8>, Node)>, evidence::Error> {
-        let names: Vec<&[u8]> = components(path).collect();
+        let names: Vec<&[u8]> = names(path).collect();
         let Some((&name, above)) = names.split_last().filter(|(name, _)| **name != b"..") else {
             return self.lookup(path);
         };
@@ -245,7 +228,7 @@ impl<'e> View<'e> {
         let top = self.mounts.get(&b""[..]).cloned();
         let mut node = top.unwrap_or_else(|| Node::Dir(self.root.clone()));
         let mut way = Vec::new();
-        for name in components(&place) {
+        for name in names(&place) {
             if !way.is_empty() {
                 way.push(b'/');
             }
@@ -293,48 +276,23 @@ impl<'e> View<'e> {
     }
 
     /// Where a place leads inside the container, links followed; relative to its root, without links. What is not there is
-    /// taken as it is written.
+    /// taken as it is written, and so is a place behind links that lead in a circle.
     fn place(&self, destination: &[u8]) -> Vec<u8> {
-        let mut way: Vec<(Vec<u8>, Option<Node>)> = Vec::new();
-        let mut todo: Vec<Vec<u8>> = components(destination).rev().map(<[u8]>::to_vec).collect();
-        let mut links = 0;
         let start = match self.mounts.get(&b""[..]) {
             Some(Node::Dir(d)) => d,
             _ => &self.root,
         };
-        while let Some(name) = todo.pop() {
-            if name == b".." {
-                way.pop();
-                continue;
-            }
-            let here = match way.last() {
-                None => Some(start),
-                Some((_, Some(Node::Dir(d)))) => Some(d),
-                Some(_) => None,
-            };
-            let mut path = way.last().map_or_else(Vec::new, |(p, _)| p.clone());
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(&name);
-            let node = here.and_then(|dir| {
-                let name = CString::new(name).ok()?;
-                self.node(dir, &path, &name).ok().flatten()
-            });
-            if let Some(Node::Leaf(leaf)) = &node
-                && links < MOST_LINKS
-                && let Some(target) = leaf.target()
-            {
-                links += 1;
-                if target.starts_with(b"/") {
-                    way.clear();
-                }
-                todo.extend(components(&target).rev().map(<[u8]>::to_vec));
-                continue;
-            }
-            way.push((path, node));
-        }
-        way.pop().map_or_else(Vec::new, |(p, _)| p)
+        let place = follow(start, destination, |dir: &Dir, name, path| {
+            let node = CString::new(name).ok();
+            let node = node.and_then(|name| self.node(dir, path, &name).ok().flatten());
+            Ok::<_, Infallible>(match node {
+                Some(Node::Dir(dir)) => Stop::Dir(dir),
+                Some(Node::Leaf(leaf)) => leaf.target().map_or(Stop::End, Stop::Link),
+                None => Stop::End,
+            })
+        });
+        let Ok(place) = place;
+        place.unwrap_or_else(|| names(destination).collect::<Vec<_>>().join(&b'/'))
     }
 
     /// Places of mounts that the layers do not have, without links, and whether a directory goes there: those of a container
@@ -343,7 +301,7 @@ impl<'e> View<'e> {
         let is_lost = |path: &[u8]| {
             let mut here = Some(Node::Dir(self.root.clone()));
             let mut at = Vec::new();
-            for name in components(path) {
+            for name in names(path) {
                 let Some(Node::Dir(dir)) = here else {
                     // Nothing can be made below what is no directory.
                     return here.is_none();
@@ -373,67 +331,21 @@ impl<'e> View<'e> {
     /// # Errors
     /// When a layer cannot be asked.
     fn find(&self, dir: &Dir, name: &CStr) -> Result<Option<Node>, evidence::Error> {
-        let marks = if dir.tree == 0 {
-            self.marks
-        } else {
-            Marks::None
-        };
-        let mut parts: Vec<Part> = Vec::new();
-        let mut leaf: Option<Leaf> = None;
-        let mut way = Way::Name(name.to_owned());
-        let mut below = dir.parts.as_slice();
-        while let [part, rest @ ..] = below {
-            below = rest;
-            let (found, stop, redirect) = step(part, &way, marks, dir.tree)?;
-            match found {
-                Found::Nothing => {}
-                Found::Whiteout => break,
-                Found::Leaf(it, x) => match &mut leaf {
-                    Some(top) if it.meta.kind() == FileType::RegularFile => {
-                        if !x.metacopy {
-                            top.data = Some(Some(it.at));
-                            break;
-                        }
-                    }
-                    Some(_) => break,
-                    None if parts.is_empty() => {
-                        leaf = Some(Leaf {
-                            data: x.metacopy.then_some(None),
-                            ..it
-                        });
-                        if !x.metacopy {
-                            break;
-                        }
-                    }
-                    None => break,
-                },
-                Found::Dir(..) if leaf.is_some() => break,
-                Found::Dir(it, x) => {
-                    parts.push(it);
-                    if x.opaque {
-                        break;
-                    }
-                }
-            }
-            if stop {
-                break;
-            }
-            if let Some(to) = redirect {
-                if matches!(to, Way::Path(_)) {
-                    let from = self.root.parts.partition_point(|p| p.layer <= part.layer);
-                    below = &self.root.parts[from..];
-                }
-                way = to;
-            }
-        }
-        Ok(match (parts.is_empty(), leaf) {
-            (_, Some(leaf)) => Some(Node::Leaf(leaf)),
-            (false, None) => Some(Node::Dir(Dir {
-                parts,
+        let found = lookup::find(self, &dir.parts, name.to_bytes())?;
+        Ok(found.map(|node| match node {
+            lookup::Node::Dir(merged) => Node::Dir(Dir {
+                parts: merged.parts,
                 tree: dir.tree,
-            })),
-            (true, None) => None,
-        })
+            }),
+            lookup::Node::Leaf(leaf, content) => Node::Leaf(Leaf {
+                data: match content {
+                    Content::Own => None,
+                    Content::Below(below) => Some(Some(below.at)),
+                    Content::Nowhere => Some(None),
+                },
+                ..leaf
+            }),
+        }))
     }
 
     /// Shows everything, directories before what is in them, names in order: path relative to the container's root (empty
@@ -532,14 +444,17 @@ impl<'e> View<'e> {
         path: &[u8],
         problems: &mut impl FnMut(Problem),
     ) -> std::vec::IntoIter<CString> {
-        let by_name = dir.tree == 0 && self.marks.by_name();
+        let marks = match dir.tree {
+            0 => self.marks,
+            _ => Marks::None,
+        };
         let mut all = BTreeSet::new();
         let mut buffer = Buffer::default();
         for part in &dir.parts {
             // Read through a descriptor of its own: another part of the view may be reading the same directory.
             let read = part.dir.child(c".").and_then(|again| {
                 again.read(&mut buffer, usize::MAX, |name| {
-                    if !(by_name && name.to_bytes().starts_with(MARK)) {
+                    if marks.of_name(name.to_bytes()) == Named::Entry {
                         all.insert(name.to_owned());
                     }
                 })
@@ -554,127 +469,84 @@ impl<'e> View<'e> {
     }
 }
 
-fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    path.split(|&b| b == b'/')
-        .filter(|c| !matches!(*c, b"" | b"."))
-}
-
 /// Whether a mark in the directory makes it opaque.
 fn opaque_by_name(marks: Marks, dir: &OpenDir) -> bool {
-    marks.by_name() && OPAQUE.iter().any(|name| dir.stat(name).is_ok())
+    marks.by_name()
+        && OPAQUE_NAMES
+            .iter()
+            .any(|name| CString::new(*name).is_ok_and(|name| dir.stat(&name).is_ok()))
 }
 
-/// Asks one layer. Gives what it has, whether the search ends with it, and how the layers below are to be asked.
-fn step(
-    part: &Part,
-    way: &Way,
-    marks: Marks,
-    tree: usize,
-) -> Result<(Found, bool, Option<Way>), evidence::Error> {
-    let names = match way {
-        Way::Name(name) => {
-            let found = single(part, name, marks, tree)?;
-            let to = found.redirect().and_then(|to| redirected(to, None, &[]));
-            return Ok((found, false, to));
-        }
-        Way::Path(names) => names,
-    };
-    let (mut here, mut stop, mut to) = (part.clone(), false, None);
-    for (i, name) in names.iter().enumerate() {
-        let found = single(&here, name, marks, tree)?;
-        let last = i + 1 == names.len();
-        if let Some(redirect) = found.redirect() {
-            let absolute = redirect.starts_with(b"/");
-            to = redirected(redirect, Some(&names[..i]), &names[i + 1..]);
-            stop &= !absolute;
-        }
-        match found {
-            found if last => return Ok((found, stop, to)),
-            Found::Dir(dir, x) => {
-                stop |= x.opaque;
-                here = dir;
-            }
-            Found::Nothing => return Ok((Found::Nothing, stop, to)),
-            Found::Whiteout | Found::Leaf(..) => return Ok((Found::Nothing, true, to)),
-        }
-    }
-    Ok((Found::Nothing, stop, to)) // a redirect to the root, which overlayfs writes for nothing
-}
+impl Layers for View<'_> {
+    type Dir = Part;
+    type Leaf = Leaf;
+    type Error = evidence::Error;
 
-/// The way a redirect found between `before` and `after` gives.
-fn redirected(to: &[u8], before: Option<&[CString]>, after: &[CString]) -> Option<Way> {
-    let names = |path: &[u8]| -> Option<Vec<CString>> {
-        components(path)
-            .map(|c| CString::new(c).ok().filter(|_| c != b".."))
-            .collect()
-    };
-    let to_names = names(to)?;
-    if to.starts_with(b"/") || before.is_some() {
-        let before = before.filter(|_| !to.starts_with(b"/")).unwrap_or(&[]);
-        return Some(Way::Path([before, &to_names, after].concat()));
-    }
-    match to_names.as_slice() {
-        [name] => Some(Way::Name(name.clone())),
-        _ => None,
-    }
-}
-
-impl Found {
-    fn redirect(&self) -> Option<&[u8]> {
-        match self {
-            Found::Dir(_, x) => x.redirect.as_deref(),
-            Found::Leaf(_, x) if x.metacopy => x.redirect.as_deref(),
-            _ => None,
-        }
-    }
-}
-
-/// What a layer's directory has under a name.
-fn single(part: &Part, name: &CStr, marks: Marks, tree: usize) -> Result<Found, evidence::Error> {
-    let meta = match part.dir.stat(name) {
-        Ok(meta) => meta,
-        Err(evidence::Error::Missing) => {
-            let mark = [MARK, name.to_bytes()].concat();
-            let deleted = marks.by_name()
-                && CString::new(mark).is_ok_and(|mark| part.dir.stat(&mark).is_ok());
-            return Ok(if deleted {
-                Found::Whiteout
-            } else {
-                Found::Nothing
-            });
-        }
-        Err(e) => return Err(e),
-    };
-    let kind = meta.kind();
-    if marks.by_device() && kind == FileType::CharacterDevice && meta.rdev == 0 {
-        return Ok(Found::Whiteout);
-    }
-    if kind == FileType::Directory {
-        let dir = part.dir.child(name)?;
-        let mut x = dir.overlay_xattrs(marks.attributes())?;
-        x.opaque |= opaque_by_name(marks, &dir);
-        let part = Part {
-            layer: part.layer,
-            dir: Rc::new(dir),
-            dev: meta.dev,
+    fn entry(&self, part: &Part, name: &[u8]) -> Result<Found<Part, Leaf>, evidence::Error> {
+        let marks = match part.tree {
+            0 => self.marks,
+            _ => Marks::None,
         };
-        return Ok(Found::Dir(part, x));
-    }
-    let mut x = OverlayXattrs::default();
-    if kind == FileType::RegularFile && marks.by_device() {
-        x = part.dir.entry_overlay_xattrs(name, marks.attributes())?;
-        if x.whiteout && meta.size == 0 {
+        let Ok(name) = CString::new(name) else {
+            return Ok(Found::Nothing);
+        };
+        let meta = match part.dir.stat(&name) {
+            Ok(meta) => meta,
+            Err(evidence::Error::Missing) => {
+                let mark = CString::new([PREFIX, name.to_bytes()].concat());
+                let is_deleted =
+                    marks.by_name() && mark.is_ok_and(|mark| part.dir.stat(&mark).is_ok());
+                return Ok(match is_deleted {
+                    true => Found::Whiteout,
+                    false => Found::Nothing,
+                });
+            }
+            Err(e) => return Err(e),
+        };
+        let kind = meta.kind();
+        if marks.by_device() && kind == FileType::CharacterDevice && meta.rdev == 0 {
             return Ok(Found::Whiteout);
         }
+        if kind == FileType::Directory {
+            let dir = part.dir.child(&name)?;
+            let x = dir.overlay_xattrs(marks.attributes())?;
+            return Ok(Found::Dir {
+                opaque: x.opaque || opaque_by_name(marks, &dir),
+                redirect: x.redirect,
+                dir: Part {
+                    layer: part.layer,
+                    dir: Rc::new(dir),
+                    dev: meta.dev,
+                    tree: part.tree,
+                },
+            });
+        }
+        let is_file = kind == FileType::RegularFile;
+        let mut x = OverlayXattrs::default();
+        if is_file && marks.by_device() {
+            x = part.dir.entry_overlay_xattrs(&name, marks.attributes())?;
+            if x.whiteout && meta.size == 0 {
+                return Ok(Found::Whiteout);
+            }
+        }
+        Ok(Found::Leaf {
+            leaf: Leaf {
+                meta,
+                at: At::Entry(part.dir.clone(), name),
+                data: None,
+                tree: part.tree,
+                layer: part.layer,
+            },
+            is_file,
+            metacopy: x.metacopy,
+            redirect: x.redirect,
+        })
     }
-    let leaf = Leaf {
-        meta,
-        at: At::Entry(part.dir.clone(), name.to_owned()),
-        data: None,
-        tree,
-        layer: part.layer,
-    };
-    Ok(Found::Leaf(leaf, x))
+
+    fn below(&self, part: &Part) -> &[Part] {
+        let from = self.root.parts.partition_point(|p| p.layer <= part.layer);
+        &self.root.parts[from..]
+    }
 }
 
 impl Dir {

@@ -10,8 +10,9 @@ pub mod merge;
 pub mod mount;
 
 use crate::engine::Marks;
-use crate::engine::docker::{Driver, Stacking};
+use crate::engine::docker::Driver;
 use crate::evidence::EvidencePath;
+use crate::overlay::Stacking;
 use std::path::{Path, PathBuf};
 
 /// What a container's file system is made of.

@@ -8,10 +8,11 @@ mod compare;
 mod owners;
 mod shipped;
 
-use crate::engine::docker::{self, Driver, Stacking};
+use crate::engine::docker::{self, Driver};
 use crate::engine::sha256_hex;
 use crate::evidence::walk::Top;
 use crate::evidence::{self, Evidence, EvidencePath};
+use crate::overlay::Stacking;
 use crate::problem::{Defect, Problem, Severity};
 use compare::How;
 use owners::Owners;

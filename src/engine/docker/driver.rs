@@ -1,7 +1,7 @@
 //! Storage drivers: where each keeps a layer's files, and how it marks deletions. The one place that knows.
 
-use crate::engine::Marks;
 use crate::evidence::EvidencePath;
+use crate::overlay::{Marks, Stacking};
 
 /// How a storage driver lays layers out (moby daemon/graphdriver/*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,28 +21,6 @@ pub struct Driver {
     mounted: Option<&'static str>,
     /// Folders among the layers that are none.
     not_layers: &'static [&'static str],
-}
-
-/// What of a stack of layers makes a container's file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stacking {
-    /// Every layer, one over the other.
-    Each,
-    /// The topmost alone: each layer is a full copy.
-    Topmost,
-    /// The container's `upper` over the `root` of the topmost image layer, each of which is a full copy.
-    UpperOverRoot,
-}
-
-impl Stacking {
-    /// The word for it in `layer.stacking`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Stacking::Each => "each",
-            Stacking::Topmost => "topmost",
-            Stacking::UpperOverRoot => "upper-over-root",
-        }
-    }
 }
 
 const DRIVERS: &[Driver] = &[

@@ -8,6 +8,7 @@ mod departure;
 pub mod documents;
 mod driver;
 mod image;
+mod init;
 mod layer;
 mod log;
 mod lower;
@@ -18,12 +19,12 @@ mod trace;
 mod version;
 mod volume;
 
-pub use driver::{Driver, Stacking};
+pub use driver::Driver;
 pub use lower::{entries, leads};
 
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
-use crate::overlay::compare::Comparison;
+use crate::overlay::compare::{Attributes, Comparison};
 use crate::parse::json::{self, Document};
 use crate::problem::Severity;
 use crate::record;
@@ -50,6 +51,10 @@ pub fn places(homes: &[EvidencePath]) -> String {
 impl Engine for Docker {
     fn kind(&self) -> &'static str {
         "docker"
+    }
+
+    fn makes(&self, path: &str, entry: &Attributes) -> bool {
+        init::makes(path, entry)
     }
 
     fn comparison(&self, daemon_version: Option<&str>) -> Comparison {

@@ -1,0 +1,154 @@
+//! What containers and images show, worked out once, when an ingest ends, from the rows of the case: the tables of
+//! schema/visibility.sql. The rules are those of [`crate::overlay`].
+//!
+//! Containers and images that share layers share stacks of layers (`stacks.rs`). For each stack that is new, the topmost
+//! layer is held against what the stack below shows (`hidden.rs`); for each container, its view against that which it was
+//! started from (`changed.rs`); and the places of its mounts are looked up in it (`mounted.rs`). The time it takes goes with
+//! what layers have in common, and has a bound: layers can be made that are crossed with each other without end.
+
+mod changed;
+mod entries;
+mod hidden;
+mod links;
+mod mounted;
+mod stacks;
+
+use crate::engine;
+use crate::overlay::compare::Comparison;
+use crate::problem::{Problem, Severity};
+use changed::{Changed, Rule};
+use entries::{Entries, Fault};
+use hidden::Hidden;
+pub use links::follow_links;
+use rusqlite::Connection;
+use stacks::{Made, Stacks};
+use std::collections::HashSet;
+
+/// Steps that a host may take, whatever its files; and for each file.
+const STEPS: (u64, u64) = (200_000_000, 100);
+
+/// Works out what a host's containers and images show. `files` is how many files it has, `marked` says in which trees there
+/// are marks of layers. Gives what is to be said of it.
+pub fn work_out(
+    db: &Connection,
+    host: i64,
+    files: u64,
+    marked: &HashSet<i64>,
+) -> rusqlite::Result<Vec<Problem>> {
+    let steps = STEPS.0.saturating_add(files.saturating_mul(STEPS.1));
+    let entries = Entries::new(db, steps);
+    let last = |table: &str| -> rusqlite::Result<i64> {
+        let sql = format!("SELECT coalesce(max(id), 0) FROM {table}");
+        db.query_row(&sql, [], |r| r.get(0))
+    };
+    let mut stacks = Stacks::new(last("stack")?);
+    let images = stacks.images(db, host)?;
+    let containers = stacks.containers(db, host)?;
+    for stack in &stacks.all {
+        if !marked.contains(&stack.tree.0) {
+            entries.without_marks(stack.tree.0);
+        }
+    }
+    stacks.write(db)?;
+    let mut hidden = Hidden::new(db, &entries, last("moved")?);
+    let mut known = vec![false; stacks.all.len()];
+    for at in 0..stacks.all.len() {
+        let is_below_known = stacks.all[at].below.is_none_or(|below| known[below]);
+        known[at] = is_below_known && is_worked_out(hidden.stack(&stacks, at))?;
+    }
+    let is_known = |made: &Made| made.now.is_none_or(|now| known[now]);
+    let mut left_out = 0;
+    for image in &images {
+        match is_known(image) {
+            true => stacks.write_image(db, image)?,
+            false => left_out += 1,
+        }
+    }
+    let mut changed = Changed::new(db, &entries);
+    let mut problems = Vec::new();
+    for container in &containers {
+        let shown = engine_of(db, container.id)?;
+        if !is_known(container) {
+            left_out += 1;
+            continue;
+        }
+        stacks.write_container(db, container)?;
+        let done = is_worked_out(mounted::container(db, &entries, &stacks, container))?
+            && match changed.container(&stacks, container, shown.rule) {
+                Ok(0) => true,
+                Ok(n) => {
+                    problems.push(shown.put_into_init(n));
+                    true
+                }
+                Err(Fault::Spent) => false,
+                Err(Fault::Sqlite(e)) => return Err(e),
+            };
+        left_out += i64::from(!done);
+    }
+    if left_out > 0 {
+        let sql = "SELECT coalesce(min(data_root), '/') FROM engine WHERE host_id = ?";
+        problems.push(Problem {
+            severity: Severity::Error,
+            path: db.query_row(sql, [host], |r| r.get(0))?,
+            offset: None,
+            what: format!(
+                "what {left_out} containers and images show or changed was not worked out, for it took more than {steps} steps: their layers are crossed with each other"
+            ),
+            kept: "the files of all layers, and what the others show".into(),
+        });
+    }
+    Ok(problems)
+}
+
+/// Whether something was worked out to its end.
+fn is_worked_out(done: Result<(), Fault>) -> rusqlite::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(Fault::Spent) => Ok(false),
+        Err(Fault::Sqlite(e)) => Err(e),
+    }
+}
+
+/// A container as its engine has it.
+struct Shown {
+    name: String,
+    init_layer: Option<String>,
+    rule: Rule,
+}
+
+impl Shown {
+    /// Files that the engine did not put there, in the layer of its own files.
+    fn put_into_init(&self, n: usize) -> Problem {
+        Problem {
+            severity: Severity::Warning,
+            path: self.init_layer.clone().unwrap_or_default(),
+            offset: None,
+            what: format!(
+                "{n} entries in the init layer of container {} that the engine does not make: the container sees them, and docker diff does not show them",
+                self.name
+            ),
+            kept: "a row of drift for each, with made_in init".into(),
+        }
+    }
+}
+
+fn engine_of(db: &Connection, container: i64) -> rusqlite::Result<Shown> {
+    let mut stmt = db.prepare_cached(
+        "SELECT coalesce(c.name, c.full_id), g.kind, g.comparison,
+                (SELECT l.host_path FROM container_layer s CROSS JOIN layer l ON l.id = s.layer_id
+                  WHERE s.container_id = c.id AND l.role = 'init')
+           FROM container c CROSS JOIN engine g ON g.id = c.engine_id WHERE c.id = ?",
+    )?;
+    stmt.query_row([container], |r| {
+        let kind: String = r.get(1)?;
+        let comparison: String = r.get(2)?;
+        Ok(Shown {
+            name: r.get(0)?,
+            init_layer: r.get(3)?,
+            rule: Rule {
+                engine: engine::of_kind(&kind),
+                comparison: Comparison::named(&comparison).unwrap_or(Comparison::FileType),
+            },
+        })
+    })
+}
