@@ -3,8 +3,8 @@
 //! Truths: what the engine said before it was killed, `mmls` for the numbers of volumes, `fls` for times, LVM's own tools for
 //! logical volumes, and the image's digest, which nothing may change.
 
-use crate::engine::Engine;
 use crate::mactime::mactime;
+use crate::support::engine::Engine;
 use crate::support::{Need, Ran, dof, dof_command, evidence, folder, has, must, run, text};
 use serde_json::Value;
 use std::collections::BTreeMap;

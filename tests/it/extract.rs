@@ -1,6 +1,6 @@
 //! Files copied out of containers: against `docker cp` of a live engine, and against hostile names and places.
 
-use crate::engine::Engine;
+use crate::support::engine::Engine;
 use crate::support::{Need, dof, folder, has, run, sample};
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Files copied out to a target that does not take every name: what it refuses is said, all else is there.
 
-use crate::fuse::{self, Failing};
+use crate::support::fuse::{self, Failing};
 use crate::support::{Need, dof, folder, has, sample};
 use fuser::Errno;
 use std::collections::BTreeMap;

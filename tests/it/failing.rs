@@ -1,6 +1,6 @@
 //! Disks that fail: evidence that answers EIO, a target that does, and power cuts of it between any two writes.
 
-use crate::fuse::{self, Disk, Failing, Fails, Told};
+use crate::support::fuse::{self, Disk, Failing, Fails, Told};
 use crate::support::{Need, dof, folder, has, ingest, one, open, other_host, recover, run, sample};
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,8 +1,8 @@
 //! A real engine, asked and then killed: what dof reads from its disk equals what it said, field by field.
 
-use crate::engine::Engine;
+use crate::support::engine::Engine;
+use crate::support::truth::{Truth, differences};
 use crate::support::{Need, dof, has, ingest, one, open, run};
-use crate::truth::{Truth, differences};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -399,7 +399,7 @@ fn docker_logs_of_the_same_file() {
     if !has(&[Need::Engine]) {
         return;
     }
-    let mut engine = crate::engine::Engine::start("log-times").unwrap();
+    let mut engine = crate::support::engine::Engine::start("log-times").unwrap();
     engine.base_image();
     let say = "for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 0.02; done";
     engine

@@ -1,7 +1,7 @@
 //! overlay2's `lower` files and links against the records: a layer put in another's place is what the engine mounts, and dof
 //! shows that and says so.
 
-use crate::engine::Engine;
+use crate::support::engine::Engine;
 use crate::support::{Need, dof, has, ingest, one, open, rows, run};
 use serde_json::Value;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Mounted and exported containers against `docker export` of the same containers, before the engine was killed.
 
-use crate::engine::Engine;
 use crate::export::extract;
+use crate::support::engine::Engine;
 use crate::support::{Need, Ran, dof, folder, has, run, sample};
 use std::collections::BTreeSet;
 use std::fs;

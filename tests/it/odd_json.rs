@@ -1,9 +1,9 @@
 //! Documents that no engine writes, on a live engine's disk: what the engine then says is what dof says.
 
-use crate::engine::Engine;
 use crate::live::ask;
+use crate::support::engine::Engine;
+use crate::support::truth::differences;
 use crate::support::{Need, dof, has, ingest, one, open, rows, run};
-use crate::truth::differences;
 use rusqlite::Connection;
 use sha2::Digest;
 use std::fs;

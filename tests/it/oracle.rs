@@ -1,8 +1,8 @@
 //! Recorded hosts against the answers their engines gave: the sample that comes with dof, and the evidence beside the
 //! checkout where there is some.
 
+use crate::support::truth::{Truth, differences};
 use crate::support::{Need, dof, evidence, has, ingest, open, run, sample, sample_oracle};
-use crate::truth::{Truth, differences};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! What deletions left behind: a live engine whose things are removed through it, then by hand as an attacker would, and
 //! recorded hosts whose makers wrote down what they removed.
 
-use crate::engine::Engine;
+use crate::support::engine::Engine;
 use crate::support::{Need, dof, has, ingest, rows, sample};
 use serde_json::Value;
 use std::collections::BTreeSet;

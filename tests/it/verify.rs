@@ -1,7 +1,7 @@
 //! `dof verify` against real layers: as the engine unpacked them nothing is found; of each thing done to them after, exactly
 //! that is.
 
-use crate::engine::Engine;
+use crate::support::engine::Engine;
 use crate::support::{Need, dof, folder, has, ingest, one, open, run, sample};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

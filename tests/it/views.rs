@@ -1,7 +1,7 @@
 //! Merged views, drift and whose-file answers: against a plain model, the kernel's overlay mounts, and `docker diff`.
 
-use crate::engine::Engine;
 use crate::export::{STORY, Writable, shell};
+use crate::support::engine::Engine;
 use crate::support::{Need, dof, folder, has, ingest, one, open, run, sample};
 use dof::text::lossless;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! Whose file is this: the ways in which an investigator may have come by its path, against a running engine and the disk.
 
-use crate::engine::Engine;
+use crate::support::engine::Engine;
 use crate::support::{Need, dof, folder, has, ingest, one, open, rows, sample};
 use rusqlite::Connection;
 use serde_json::Value;
