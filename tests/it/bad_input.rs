@@ -1,79 +1,10 @@
 //! Damaged, hostile and mistaken input: the documented error and exit code, and whatever is readable is kept.
 
+use crate::support::made::{Host, config};
 use crate::support::{Need, dof, folder, has, ingest, one, open};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
-
-/// A host made by hand: a data root, and containers as a test wants them.
-pub struct Host {
-    pub dir: TempDir,
-}
-
-impl Host {
-    pub fn new() -> Host {
-        let host = Host { dir: folder() };
-        for d in [
-            "containers",
-            "image/overlay2/imagedb/content/sha256",
-            "image/overlay2/layerdb/sha256",
-            "overlay2",
-            "volumes",
-        ] {
-            fs::create_dir_all(host.root().join(d)).unwrap();
-        }
-        host.write("etc/hostname", "victim\n");
-        host
-    }
-
-    pub fn mount(&self) -> PathBuf {
-        self.dir.path().to_owned()
-    }
-
-    pub fn root(&self) -> PathBuf {
-        self.dir.path().join("var/lib/docker")
-    }
-
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = self.dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    /// A container of this id (one letter, 64 times), with its config.v2.json.
-    pub fn container(&self, letter: char, config: impl AsRef<[u8]>) -> String {
-        let id = letter.to_string().repeat(64);
-        self.write(
-            &format!("var/lib/docker/containers/{id}/config.v2.json"),
-            config,
-        );
-        self.write(
-            &format!("var/lib/docker/containers/{id}/hostconfig.json"),
-            "{}",
-        );
-        let record = format!("var/lib/docker/image/overlay2/layerdb/mounts/{id}");
-        for (file, layer) in [("mount-id", &id), ("init-id", &format!("{id}-init"))] {
-            self.write(&format!("{record}/{file}"), layer);
-            let files = format!("overlay2/{layer}/diff");
-            fs::create_dir_all(self.root().join(files)).unwrap();
-        }
-        id
-    }
-
-    pub fn log(&self, id: &str, content: impl AsRef<[u8]>) {
-        self.write(
-            &format!("var/lib/docker/containers/{id}/{id}-json.log"),
-            content,
-        );
-    }
-}
-
-pub fn config(name: &str) -> String {
-    format!(
-        r#"{{"State":{{"Running":false,"Pid":0,"ExitCode":1,"StartedAt":"2024-01-01T00:00:00Z","FinishedAt":"2024-01-02T00:00:00Z"}},"Created":"2024-01-01T00:00:00Z","Config":{{"Image":"x"}},"Name":"/{name}","Driver":"overlay2"}}"#
-    )
-}
+use std::path::Path;
 
 #[test]
 fn a_missing_mount_and_a_mount_without_docker_are_usage_errors() {

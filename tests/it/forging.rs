@@ -1,6 +1,6 @@
 //! No text out of the evidence speaks for dof: every command and every query over a host whose every name is hostile.
 
-use crate::bad_input::Host;
+use crate::support::made::Host;
 use crate::support::{dof, dof_command, folder, ingest, is_root, run};
 use std::ffi::OsStr;
 use std::fs;

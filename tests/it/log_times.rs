@@ -1,7 +1,7 @@
 //! Log entries whose time cannot be used: where they are listed, against the order of the lines in the files themselves and
 //! what `docker logs` prints.
 
-use crate::bad_input::{Host, config};
+use crate::support::made::{Host, config};
 use crate::support::{Need, dof, folder, has, ingest, one, open, rows, run, sample};
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 //! A case has no statistics (nothing runs ANALYZE), so that plans depend on the schema alone; SQLite's version is the one
 //! dof is built with.
 
-use crate::support::{ingest, one, sample};
+use crate::support::{ingest, one, open, sample};
 use rusqlite::{Connection, StatementStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,7 +239,7 @@ fn what_is_asked_for_is_searched() {
 fn the_timeline_is_merged_not_sorted() {
     let (_host, mount) = sample();
     let (_dir, case) = ingest(&mount, 0);
-    let db = crate::support::open(&case);
+    let db = open(&case);
     // As dof runs it.
     let query = dof::query::find("timeline").unwrap();
     let (stmt, _) = query.prepare(&db).unwrap();
@@ -254,4 +254,45 @@ fn the_timeline_is_merged_not_sorted() {
     // Nor is what has one time sorted, a heap of rows at a time: whole parts only, of few rows.
     let partly = |step: &&String| step.contains("FOR LAST") || step.contains("RIGHT PART");
     assert_eq!(plan.iter().find(partly), None, "{plan:#?}");
+}
+
+/// A path that is given whole is searched for, and one container costs what it costs: no step of the plans walks all files.
+#[test]
+fn what_is_asked_for_is_searched_not_scanned() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    for name in ["container-files", "image-files", "drift", "whose"] {
+        let sql = dof::query::find(name).unwrap().sql;
+        let mut stmt = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut plan: Vec<String> = Vec::new();
+        let mut steps = stmt.raw_query();
+        while let Some(row) = steps.next().unwrap() {
+            plan.push(row.get(3).unwrap());
+        }
+        for step in &plan {
+            let scanned = step.strip_prefix("SCAN ").unwrap_or_default();
+            let big = [
+                "f",
+                "g",
+                "n",
+                "o",
+                "d",
+                "sd",
+                "cl",
+                "il",
+                "file",
+                "directory",
+            ];
+            assert!(!big.contains(&scanned), "{name}: {step}\n{plan:#?}");
+            let lacks =
+                step.contains("AUTOMATIC") && !step.contains(" b ") && !step.contains(" q ");
+            assert!(!lacks || name == "whose", "{name}: {step}\n{plan:#?}");
+        }
+        let searched = |what: &str| plan.iter().any(|s| s.contains(what));
+        let run = "f USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+        assert!(searched(run), "{name}: {plan:#?}");
+        let by_path = "directory_path (tree_id=? AND path=?)";
+        assert!(searched(by_path), "{name}: {plan:#?}");
+    }
 }

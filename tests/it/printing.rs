@@ -1,8 +1,8 @@
 //! What is printed and what directories are called: paths and names that an attacker chose speak to no terminal, forge no line and
 //! name no directory.
 
-use crate::bad_input::{Host, config};
 use crate::mount::Mounted;
+use crate::support::made::{Host, config};
 use crate::support::{Need, Ran, dof, dof_command, folder, has, sample};
 use std::collections::BTreeSet;
 use std::fs;

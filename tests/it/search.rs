@@ -52,8 +52,8 @@ fn write(mount: &Path, more: &[&str]) {
 /// No bound is one too: what stands at the very last nanosecond there is, is in every window that has no end.
 #[test]
 fn the_last_nanosecond() {
-    let host = crate::bad_input::Host::new();
-    let id = host.container('a', crate::bad_input::config("x"));
+    let host = crate::support::made::Host::new();
+    let id = host.container('a', crate::support::made::config("x"));
     let entry = |line: &str, time: &str| {
         format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
     };
@@ -91,14 +91,17 @@ fn one_container_is_in_the_order_of_its_files() {
     if !has(&[Need::Program("sqlite3")]) {
         return;
     }
-    let host = crate::bad_input::Host::new();
+    let host = crate::support::made::Host::new();
     let entry = |line: &str, second: u32| {
         format!(
             "{{\"log\":\"{line} x\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:{second:02}Z\"}}\n"
         )
     };
     for (name, seconds) in [("web", [30, 10, 40]), ("db", [20, 50, 15])] {
-        let id = host.container(name.chars().next().unwrap(), crate::bad_input::config(name));
+        let id = host.container(
+            name.chars().next().unwrap(),
+            crate::support::made::config(name),
+        );
         let [a, b, c] = seconds.map(|second| entry(name, second));
         host.log(&id, a + &b + "not readable x\n" + &c);
     }

@@ -1,6 +1,6 @@
 //! Sizes that an attacker chose: whatever stands in place of Docker's files, memory stays below what docs/evidence.md says.
 
-use crate::bad_input::{Host, config};
+use crate::support::made::{Host, config};
 use crate::support::{Need, dof, folder, has, ingest, one, open, run, runs_hold};
 use flate2::Compression;
 use flate2::write::GzEncoder;

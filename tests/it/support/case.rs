@@ -83,3 +83,8 @@ pub fn runs_hold(db: &Connection) {
         assert_eq!(one::<i64>(db, sql), 0, "{what} than in the runs of ids");
     }
 }
+
+/// The text of a cell; empty where there is none.
+pub fn str_of(row: &serde_json::Value, column: &str) -> String {
+    row[column].as_str().unwrap_or_default().to_owned()
+}

@@ -76,3 +76,10 @@ pub fn folder() -> TempDir {
         .tempdir()
         .expect("a temporary folder")
 }
+
+/// A shell with what a container's root may do to its files.
+pub fn shell(dir: &Path, script: &str) {
+    let dir = dir.to_str().unwrap();
+    let done = run("bash", &["-ec", &format!("cd '{dir}'; {script}")]).unwrap();
+    assert_eq!(done.code, 0, "{script}: {}", done.err);
+}
