@@ -560,7 +560,7 @@ mod tests {
         to.append_data(&mut h, name, content).unwrap();
     }
 
-    /// The check value of the catalogue of CRCs; tests/it/verify.rs holds it against what Docker wrote.
+    /// The check value of the catalogue of CRCs; tests/it/verify/ holds it against what Docker wrote.
     #[test]
     fn the_checksum_is_go_s() {
         assert_eq!(CHECKSUM.checksum(b"123456789"), 0xb909_56c7_75a4_1001);
