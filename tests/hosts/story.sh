@@ -4,7 +4,7 @@
 # Owns: the images, volumes, networks and containers of one empty engine, the
 # directory WORK (build contexts, the client's configuration) and the bind
 # sources HOSTROOT/srv/shop, HOSTROOT/var/mysql, HOSTROOT/etc/shop. Stops nothing
-# at its end. The recorded sample (record.sh) and the live tests (tests/it/engine.rs)
+# at its end. The recorded sample (record.sh) and the live tests (tests/it/support/engine.rs)
 # both tell this story, so a name used there is a name from here.
 #
 # Environment:

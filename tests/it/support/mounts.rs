@@ -1,9 +1,43 @@
-//! Overlays as the kernel mounts them, undone when dropped.
+//! Mounts, overlays and loop devices of the tests' own, undone when dropped.
 
-use super::{folder, run};
+use super::{folder, must, run, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+/// A mount of the test's own, gone when dropped.
+pub struct Unmount(pub PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        run("umount", &[text(&self.0)]);
+    }
+}
+
+/// A loop device, gone when dropped.
+pub struct Loop(pub String);
+
+impl Loop {
+    pub fn new(image: &Path, start: u64, sectors: u64) -> Loop {
+        let (offset, size) = ((start * 512).to_string(), (sectors * 512).to_string());
+        let args = [
+            "--find",
+            "--show",
+            "--offset",
+            &offset,
+            "--sizelimit",
+            &size,
+            text(image),
+        ];
+        Loop(must("losetup", &args).trim().into())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        run("losetup", &["-d", &self.0]);
+    }
+}
 
 /// A read-only overlay mount of layers, topmost first, gone when dropped.
 pub struct Overlay(TempDir);
