@@ -3,7 +3,7 @@
 -- A host_path of NULL is not on this disk: a tmpfs, a volume of a remote driver, a layer that is gone. A part of NULL: nothing is known.
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query container-filesystem
-SELECT c.full_id AS container, c.name, p.part, p.host_path, p.destination, p.kind, p.driver, c.driver AS storage_driver, g.rootless, g.data_root, h.name AS host
+SELECT c.full_id AS container, c.name, p.part, p.host_path, p.destination, p.kind, p.driver, c.driver AS storage_driver, g.rootless, g.data_root, h.name AS host, g.kind AS engine
   FROM container c JOIN engine g ON g.id = c.engine_id JOIN host h ON h.id = g.host_id
        LEFT JOIN (SELECT cl.container_id, 'layer' AS part, -cl.position AS nth, l.host_path, NULL AS destination, l.role AS kind, l.driver
                FROM container_layer cl JOIN layer l ON l.id = cl.layer_id

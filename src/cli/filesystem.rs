@@ -153,6 +153,8 @@ impl Render for Gathering {
             driver,
             rootless,
             data_root,
+            _,
+            engine,
         ] = std::array::from_fn(text);
         let identity = [id, data_root];
         if self.0.last().is_none_or(|m| m.identity != identity) {
@@ -166,6 +168,7 @@ impl Render for Gathering {
                 identity,
                 name,
                 made_of: Container {
+                    engine,
                     driver,
                     rootless: rootless == "1",
                     ..Container::default()

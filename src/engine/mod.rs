@@ -5,7 +5,9 @@
 //! through [`crate::parse`], and never sees SQL. To add one: a folder beside `docker/` and its entry in [`ENGINES`].
 
 pub mod docker;
+pub mod driver;
 pub mod host;
+pub mod lower;
 
 pub use crate::overlay::Marks;
 
@@ -14,6 +16,7 @@ use crate::overlay::compare::{Attributes, Comparison};
 use crate::parse::json;
 use crate::problem::{Defect, Problem, Severity};
 use crate::record::{self, Content, Record};
+use driver::Driver;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -41,6 +44,15 @@ pub trait Engine: Sync {
     /// container for files of its own.
     fn makes(&self, path: &str, entry: &Attributes) -> bool;
 
+    /// What people call it.
+    fn name(&self) -> &'static str;
+
+    /// Where it looks for data roots, for a message. `homes` are data roots the analyst named.
+    fn places(&self, homes: &[EvidencePath]) -> String;
+
+    /// Its storage drivers.
+    fn drivers(&self) -> &'static [Driver];
+
     /// How its `diff` tells directories from other files, in this version of its daemon; `None` where that is not known.
     fn comparison(&self, daemon_version: Option<&str>) -> Comparison;
 
@@ -57,6 +69,18 @@ pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
 /// The engine that the word in `engine.kind` stands for; `None` for one of another dof.
 pub fn of_kind(kind: &str) -> Option<&'static dyn Engine> {
     ENGINES.iter().copied().find(|engine| engine.kind() == kind)
+}
+
+/// The storage driver of this name of the engine of this kind; `None` for one dof does not know.
+pub fn driver(kind: &str, name: &str) -> Option<Driver> {
+    let engine = ENGINES.iter().find(|e| e.kind() == kind)?;
+    engine.drivers().iter().find(|d| d.name == name).copied()
+}
+
+/// Where all engines look for data roots, for a message.
+pub fn places(homes: &[EvidencePath]) -> String {
+    let each = |engine: &&dyn Engine| format!("{} at {}", engine.name(), engine.places(homes));
+    ENGINES.iter().map(each).collect::<Vec<_>>().join("; ")
 }
 
 /// The data roots of all engines on a host, with nothing of them read but what names them.

@@ -60,7 +60,9 @@ pub enum Error {
         source: evidence::Error,
     },
     /// No container engine on it.
-    #[error("{path}: no Docker host: no data root at {looked} (name one with --docker-home){why}")]
+    #[error(
+        "{path}: no container engine found: looked for {looked} (name a data root with --docker-home){why}"
+    )]
     NoEngine {
         /// The mount.
         path: PathBuf,
@@ -206,7 +208,7 @@ fn survey_host(
     if found.is_empty() {
         return Err(Error::NoEngine {
             path: mount.to_path_buf(),
-            looked: engine::docker::places(&homes),
+            looked: engine::places(&homes),
             why: survey.problems.iter().map(|p| format!("\n  {p}")).collect(),
         });
     }

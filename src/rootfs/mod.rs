@@ -9,8 +9,7 @@ pub mod extract;
 pub mod merge;
 pub mod mount;
 
-use crate::engine::Marks;
-use crate::engine::docker::Driver;
+use crate::engine::{self, Marks};
 use crate::evidence::EvidencePath;
 use crate::overlay::Stacking;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct Container {
     /// Roots of its layers on the host, topmost first; `None` for one that is not on the disk.
     pub layers: Vec<Option<EvidencePath>>,
+    /// The kind of engine they are of.
+    pub engine: String,
     /// The storage driver they are of.
     pub driver: String,
     /// Whether a user's own engine wrote them.
@@ -67,8 +68,8 @@ impl Container {
     /// # Errors
     /// When none is there, or the driver is not known.
     pub fn stack(&self) -> Result<Stack, Error> {
-        let driver =
-            Driver::named(&self.driver).ok_or_else(|| Error::Driver(self.driver.clone()))?;
+        let driver = engine::driver(&self.engine, &self.driver)
+            .ok_or_else(|| Error::Driver(self.driver.clone()))?;
         let counting: Vec<&Option<EvidencePath>> = match driver.stacking {
             Stacking::Each => self.layers.iter().collect(),
             // Nothing stands in for a full copy that is gone.

@@ -8,8 +8,9 @@ mod compare;
 mod owners;
 mod shipped;
 
-use crate::engine::docker::{self, Driver};
+use crate::engine::driver::Driver;
 use crate::engine::sha256_hex;
+use crate::engine::{self, lower};
 use crate::evidence::walk::Top;
 use crate::evidence::{self, Evidence, EvidencePath};
 use crate::overlay::Stacking;
@@ -19,6 +20,9 @@ use owners::Owners;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use shipped::{Rules, Shipped};
 use std::collections::{HashMap, HashSet};
+
+/// The kind of engine whose layer stores are verified: no other keeps such records.
+const ENGINE: &str = "docker";
 
 /// A layer to verify, or one below such a layer.
 #[derive(Clone, Debug, Default)]
@@ -357,7 +361,7 @@ fn layer(
             vec![problem],
         )
     };
-    let Some(driver) = Driver::named(&top.driver) else {
+    let Some(driver) = engine::driver(ENGINE, &top.driver) else {
         let why = format!(
             "layers of the storage driver {} are not known to dof",
             top.driver
@@ -544,7 +548,7 @@ impl Standing {
         if let Some(link) = &link {
             let want = home.join("diff");
             // One that is gone shows no other's files.
-            let found = docker::leads(evidence, &folder.join("l").join(link));
+            let found = lower::leads(evidence, &folder.join("l").join(link));
             if let Some(found) = found.filter(|f| *f != want) {
                 let [want, found] = [want, found].map(|p| Some(p.host()));
                 let finding = of_itself(Change::Changed, "link", want, found);
@@ -563,7 +567,7 @@ impl Standing {
             }
             return standing;
         };
-        let entries = docker::entries(evidence, &folder, &lower);
+        let entries = lower::entries(evidence, &folder, &lower);
         let mut recorded = below.iter().rev();
         for entry in &entries {
             let Some(recorded) = recorded.next() else {

@@ -20,7 +20,7 @@ fn a_missing_mount_and_a_mount_without_docker_are_usage_errors() {
     );
     let ran = dof([Path::new("ingest"), dir.path(), &case]).with(2);
     assert!(
-        ran.err.contains("no Docker host") && ran.err.contains("/var/lib/docker"),
+        ran.err.contains("no container engine found") && ran.err.contains("/var/lib/docker"),
         "{}",
         ran.err
     );

@@ -243,7 +243,7 @@ fn a_data_root_elsewhere_is_found_or_named() {
             .contains("/var/lib/docker")
     );
     let ran = dof([Path::new("status"), &mount]).with(2);
-    assert!(ran.err.contains("no Docker host"), "{}", ran.err);
+    assert!(ran.err.contains("no container engine found"), "{}", ran.err);
     std::fs::remove_file(&config).unwrap();
     let named = dof([
         "list-containers",

@@ -129,6 +129,7 @@ fn the_merged_view_is_the_kernels() {
         layers.insert(0, upper);
         // The host is the folder itself.
         let made_of = Container {
+            engine: "docker".into(),
             driver: "overlay2".into(),
             layers: layers
                 .iter()

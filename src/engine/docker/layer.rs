@@ -2,14 +2,13 @@
 
 use super::departure::Departure;
 use super::documents;
-use super::driver::Driver;
-use super::lower;
-use crate::engine::{Install, Survey, Walked};
+use super::drivers;
+use crate::engine::driver::Driver;
+use crate::engine::{Install, Survey, Walked, lower};
 use crate::evidence::EvidencePath;
 use crate::parse::bolt::Bolt;
 use crate::problem::Severity;
 use crate::record;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What the layer stores of one data root hold.
@@ -26,8 +25,6 @@ pub struct Layers {
     pub(super) overlay: BTreeMap<i64, Overlay>,
     /// Row ids of init layers, and the image layers below each as the records have them, topmost first.
     pub(super) inits: Vec<(i64, Recorded)>,
-    /// What BuildKit's records hold, once it was asked for.
-    pub(super) built: OnceCell<Vec<u8>>,
     /// Containers' own layers by container id.
     pub mounts: BTreeMap<String, MountedLayers>,
 }
@@ -87,7 +84,7 @@ impl Layers {
         driver_name: &str,
     ) {
         let root = &install.root;
-        let driver = Driver::named(driver_name);
+        let driver = drivers::named(driver_name);
         let store = root.join("image").join(driver_name).join("layerdb");
         let mut adding = Adding {
             survey,
@@ -106,7 +103,7 @@ impl Layers {
     /// Adds the layers on disk that no store knows, for every driver with a folder.
     pub fn unowned(&mut self, survey: &mut Survey<'_>, engine: i64, install: &Install) {
         let root = &install.root;
-        for driver in Driver::all() {
+        for driver in drivers::DRIVERS {
             let folder = driver.layers(root);
             let known: HashSet<Vec<u8>> = self
                 .by_cache
@@ -149,25 +146,6 @@ impl Layers {
         }
     }
 
-    /// Holds what overlay2 says is below each layer against the records, and gives containers the layers it leads to, which
-    /// are those the engine mounts. Comes last, for a layer that no record knows may be among them.
-    pub fn mounted(&mut self, survey: &mut Survey<'_>, engine: i64, install: &Install) {
-        let Some(driver) = Driver::named("overlay2") else {
-            return;
-        };
-        let mut adding = Adding {
-            survey,
-            engine,
-            root: &install.root,
-            rootless: install.rootless,
-            driver: Some(driver),
-            driver_name: driver.name,
-            layers: self,
-        };
-        adding.images_lower(driver);
-        adding.containers_lower(driver);
-    }
-
     /// The layers from this chain ID down.
     pub(super) fn recorded(&self, top: Option<String>) -> Recorded {
         let mut recorded = Recorded::default();
@@ -202,14 +180,14 @@ fn mounted_at(spec: &[u8]) -> Option<EvidencePath> {
 }
 
 /// A layer store of one driver, on its way into the survey.
-pub(super) struct Adding<'a, 'e> {
-    pub(super) survey: &'a mut Survey<'e>,
-    pub(super) engine: i64,
-    pub(super) root: &'a EvidencePath,
-    pub(super) rootless: bool,
+struct Adding<'a, 'e> {
+    survey: &'a mut Survey<'e>,
+    engine: i64,
+    root: &'a EvidencePath,
+    rootless: bool,
     driver: Option<Driver>,
     driver_name: &'a str,
-    pub(super) layers: &'a mut Layers,
+    layers: &'a mut Layers,
 }
 
 impl Adding<'_, '_> {

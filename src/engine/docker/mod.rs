@@ -1,17 +1,17 @@
 //! Docker with its classic image store: where it is, and everything its metadata says.
 //!
-//! The storage driver is a parameter (`driver.rs`); a data root whose driver is unknown still gives its containers,
+//! The storage driver is a parameter (`drivers.rs`); a data root whose driver is unknown still gives its containers,
 //! images and logs.
 
 mod container;
 mod departure;
 pub mod documents;
-mod driver;
+mod drivers;
 mod image;
 mod init;
 mod layer;
 mod log;
-mod lower;
+mod mounted;
 mod network;
 mod roots;
 mod swarm;
@@ -19,9 +19,7 @@ mod trace;
 mod version;
 mod volume;
 
-pub use driver::Driver;
-pub use lower::{entries, leads};
-
+use super::driver::Driver;
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
 use crate::overlay::compare::{Attributes, Comparison};
@@ -32,22 +30,6 @@ use crate::record;
 /// Docker.
 pub struct Docker;
 
-/// The places a data root was looked for, for an error message.
-pub fn places(homes: &[EvidencePath]) -> String {
-    if homes.is_empty() {
-        let places: Vec<String> = roots::DEFAULTS.iter().map(|d| format!("/{d}")).collect();
-        return format!(
-            "{}, in daemon.json, unit files or users' homes",
-            places.join(", ")
-        );
-    }
-    homes
-        .iter()
-        .map(EvidencePath::host)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 impl Engine for Docker {
     fn kind(&self) -> &'static str {
         "docker"
@@ -55,6 +37,26 @@ impl Engine for Docker {
 
     fn makes(&self, path: &str, entry: &Attributes) -> bool {
         init::makes(path, entry)
+    }
+
+    fn name(&self) -> &'static str {
+        "Docker"
+    }
+
+    fn places(&self, homes: &[EvidencePath]) -> String {
+        let join = |places: Vec<String>| places.join(", ");
+        if homes.is_empty() {
+            let defaults = roots::DEFAULTS.iter().map(|d| format!("/{d}")).collect();
+            return format!(
+                "{}, in daemon.json, unit files or users' homes",
+                join(defaults)
+            );
+        }
+        join(homes.iter().map(EvidencePath::host).collect())
+    }
+
+    fn drivers(&self) -> &'static [Driver] {
+        drivers::DRIVERS
     }
 
     fn comparison(&self, daemon_version: Option<&str>) -> Comparison {
@@ -96,7 +98,7 @@ impl Engine for Docker {
             layers.survey(survey, id, install, name);
         }
         layers.unowned(survey, id, install);
-        layers.mounted(survey, id, install);
+        mounted::survey(survey, id, install, &mut layers);
         let mut images = image::Images::new();
         for name in &drivers {
             image::survey(

@@ -2,7 +2,8 @@
 //! `schema/trace.sql` names the kinds. Who belongs to nobody is the queries' to say.
 
 use super::documents;
-use super::driver::Driver;
+use super::drivers;
+use crate::engine::driver::Driver;
 use crate::engine::{METADATA_LIMIT, Survey};
 use crate::evidence::walk::{Buffer, OpenDir, Top};
 use crate::evidence::{Error, Evidence, EvidencePath, Meta};
@@ -38,7 +39,7 @@ pub fn survey(survey: &mut Survey<'_>, engine: i64, root: &EvidencePath, drivers
     }
     let (in_use, problems) = build_records(t.survey.evidence, root);
     t.survey.problems.extend(problems);
-    for driver in Driver::all() {
+    for driver in drivers::DRIVERS {
         t.layers(driver, &in_use);
     }
     t.folder(&Below::of("tmp", "unfinished", false), |_, name, _| {

@@ -1,114 +1,30 @@
-//! Storage drivers: where each keeps a layer's files, and how it marks deletions. The one place that knows.
+//! What a storage driver is: where it keeps a layer's files, and how it marks deletions. Which drivers there are, each engine
+//! says (`docker/drivers.rs`).
 
 use crate::evidence::EvidencePath;
 use crate::overlay::{Marks, Stacking};
 
-/// How a storage driver lays layers out (moby daemon/graphdriver/*).
+/// How a storage driver lays layers out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Driver {
     /// Its name, which is also its folder's.
     pub name: &'static str,
     /// Folder of layers below the data root.
-    folder: &'static str,
+    pub folder: &'static str,
     /// The files within a layer's folder; candidates in order.
-    within: &'static [&'static str],
+    pub within: &'static [&'static str],
     /// How it marks deletions, rootful.
-    marks: Marks,
+    pub marks: Marks,
     /// What of a stack of layers makes the file system.
     pub stacking: Stacking,
     /// Where the whole file system of a container is mounted, below its own layer's folder or, where it begins with a
     /// slash, in that folder below the data root.
-    mounted: Option<&'static str>,
+    pub mounted: Option<&'static str>,
     /// Folders among the layers that are none.
-    not_layers: &'static [&'static str],
+    pub not_layers: &'static [&'static str],
 }
 
-const DRIVERS: &[Driver] = &[
-    Driver {
-        name: "overlay2",
-        folder: "overlay2",
-        within: &["diff"],
-        marks: Marks::Overlay,
-        stacking: Stacking::Each,
-        mounted: Some("merged"),
-        not_layers: &["l"],
-    },
-    Driver {
-        name: "overlay",
-        folder: "overlay",
-        within: &["upper", "root"],
-        marks: Marks::Overlay,
-        stacking: Stacking::UpperOverRoot,
-        mounted: Some("merged"),
-        not_layers: &[],
-    },
-    Driver {
-        name: "fuse-overlayfs",
-        folder: "fuse-overlayfs",
-        within: &["diff"],
-        marks: Marks::FuseOverlay,
-        stacking: Stacking::Each,
-        mounted: Some("merged"),
-        not_layers: &["l"],
-    },
-    Driver {
-        name: "aufs",
-        folder: "aufs/diff",
-        within: &[""],
-        marks: Marks::Aufs,
-        stacking: Stacking::Each,
-        mounted: Some("/aufs/mnt"),
-        not_layers: &[],
-    },
-    Driver {
-        name: "vfs",
-        folder: "vfs/dir",
-        within: &[""],
-        marks: Marks::None,
-        stacking: Stacking::Topmost,
-        mounted: None,
-        not_layers: &[],
-    },
-    Driver {
-        name: "btrfs",
-        folder: "btrfs/subvolumes",
-        within: &[""],
-        marks: Marks::None,
-        stacking: Stacking::Topmost,
-        mounted: None,
-        not_layers: &[],
-    },
-    Driver {
-        name: "zfs",
-        folder: "zfs/graph",
-        within: &[""],
-        marks: Marks::None,
-        stacking: Stacking::Topmost,
-        mounted: None,
-        not_layers: &[],
-    },
-    Driver {
-        name: "devicemapper",
-        folder: "devicemapper/mnt",
-        within: &["rootfs"],
-        marks: Marks::None,
-        stacking: Stacking::Topmost,
-        mounted: None,
-        not_layers: &[],
-    },
-];
-
 impl Driver {
-    /// The driver of this name; `None` for one dof does not know, whose metadata is read all the same.
-    pub fn named(name: &str) -> Option<Driver> {
-        DRIVERS.iter().find(|d| d.name == name).copied()
-    }
-
-    /// All known drivers.
-    pub fn all() -> &'static [Driver] {
-        DRIVERS
-    }
-
     /// How it marks deletions in an engine of root's or of a user's.
     pub fn marks(&self, rootless: bool) -> Marks {
         match self.marks {
