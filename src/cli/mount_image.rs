@@ -108,7 +108,7 @@ impl MountImage {
             }
         })?;
         if hosts.is_empty() && mounted > 0 {
-            lines.put("No Docker host found on these volumes.");
+            lines.put("No container engine found on these volumes.");
         }
         for (slot, host) in hosts {
             lines.put(&next_step(&slot, &host));

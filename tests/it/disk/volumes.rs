@@ -65,7 +65,7 @@ fn every_format_shows_the_same_volumes() {
             format!("Mounted volume 20.0 MiB 2:Ext4 boot [Linux] at path {}/{name}-2-boot.", at.display()),
             "Unsupported filesystem 3:Linux Swap / Solaris x86 (0x82) (type: swap, block offset: 43008, length: 32768)".into(),
             format!("Mounted volume 27.0 MiB 4:Ext4 / [Linux] at path {}/{name}-4-root.", at.display()),
-            "No Docker host found on these volumes.".into(),
+            "No container engine found on these volumes.".into(),
         ];
         assert_eq!(
             mounted.1.lines().collect::<Vec<_>>(),
