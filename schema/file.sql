@@ -51,8 +51,9 @@ CREATE TABLE file (
   link_raw BLOB                     -- the exact bytes of link, where they are not UTF-8
 ) STRICT;
 
--- Extended attributes of directories of layers and of regular files: file capabilities, access
--- control lists, notes. Not here: overlayfs's own (see overlay and redirect above), SELinux labels, and those of other files.
+-- Extended attributes of directories and regular files, of layers, volumes and bind sources: file
+-- capabilities, access control lists, notes. Not here: overlayfs's own in layers (see overlay and
+-- redirect above), SELinux labels, and those of other files.
 CREATE TABLE file_xattr (
   file_id INTEGER NOT NULL,         -- REFERENCES file(id), not declared: see event
   name    TEXT NOT NULL,            -- e.g. security.capability; bytes that are not UTF-8 as \xNN

@@ -95,6 +95,16 @@ impl<'e> Walk<'e> {
             }
             Ok(Top::Other(meta)) => {
                 push_root(&mut batch, &meta);
+                if meta.kind() == FileType::RegularFile {
+                    let read = self.evidence.open_file(&plan.path);
+                    keep(
+                        &mut batch,
+                        0,
+                        read.and_then(|file| file.xattrs()),
+                        &[],
+                        || plan.path.host(),
+                    );
+                }
                 let hashes = self.hashing.tasks(&mut batch, None, || plan.path.clone());
                 return (batch, hashes, Vec::new());
             }
@@ -140,21 +150,22 @@ impl<'e> Walk<'e> {
                 return (batch, Vec::new(), Vec::new());
             }
         };
-        if first && !marks.attributes().is_empty() {
+        if first {
             match dir.xattrs() {
                 Ok(mut all) => {
                     let x = OverlayXattrs::take(marks.attributes(), &mut all);
                     batch.dir_xattrs = worth_keeping(all);
+                    batch.xattr_bytes += size(&batch.dir_xattrs);
                     batch.dir_marks = bits::of(false, x.opaque, x.metacopy);
                     batch.dir_redirect = x.redirect;
                 }
                 Err(e) => {
                     // Too many, perhaps: the marks can be asked for by name.
                     let x = dir.overlay_xattrs(marks.attributes());
-                    let kept = if x.is_ok() {
-                        "overlay marks"
-                    } else {
-                        "all but overlay marks"
+                    let kept = match x {
+                        _ if marks.attributes().is_empty() => "everything else",
+                        Ok(_) => "overlay marks",
+                        Err(_) => "all but overlay marks",
                     };
                     let x = x.unwrap_or_default();
                     batch.dir_marks = bits::of(false, x.opaque, x.metacopy);
@@ -228,39 +239,15 @@ impl<'e> Walk<'e> {
         let mut redirect = None;
         let kind = meta.kind();
         let written = tree.plan.marks;
+        let path = || tree.plan.path.join(&note.path).join(bytes).host();
         if written.by_device() && kind == FileType::CharacterDevice && meta.rdev == 0 {
             marks |= bits::WHITEOUT;
         }
         if kind == FileType::RegularFile {
-            let lost = |batch: &mut FileBatch, what: String| {
-                let path = tree.plan.path.join(&note.path).join(bytes);
-                batch.problems.push(
-                    Defect::new(what, "everything else").in_file(Severity::Warning, path.host()),
-                );
-            };
-            let x = match dir.entry_xattrs(name) {
-                Ok(mut all) => {
-                    let x = OverlayXattrs::take(written.attributes(), &mut all);
-                    let kept = worth_keeping(all);
-                    let size = kept.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
-                    if batch.xattr_bytes + size > ATTRIBUTES {
-                        let what = format!(
-                            "extended attributes left out, {size} bytes: those of the files beside it have {} already",
-                            batch.xattr_bytes
-                        );
-                        lost(batch, what);
-                    } else if !kept.is_empty() {
-                        batch.xattrs.push((batch.rows.len(), kept));
-                        batch.xattr_bytes += size;
-                    }
-                    Ok(x)
-                }
-                Err(e) => {
-                    lost(batch, format!("extended attributes cannot be read: {e}"));
-                    dir.entry_overlay_xattrs(name, written.attributes())
-                }
-            };
-            if let (true, Ok(x)) = (written.by_device(), x) {
+            let (at, all) = (batch.rows.len(), dir.entry_xattrs(name));
+            let x = keep(batch, at, all, written.attributes(), path)
+                .or_else(|| dir.entry_overlay_xattrs(name, written.attributes()).ok());
+            if let (true, Some(x)) = (written.by_device(), x) {
                 // Whatever its directory says (`opaque=x`): only listings of the kernel's depend on that.
                 let whiteout = x.whiteout && meta.size == 0;
                 marks |= bits::of(whiteout, false, x.metacopy);
@@ -278,10 +265,9 @@ impl<'e> Walk<'e> {
             link_len = match dir.read_link(name, &mut batch.names) {
                 Ok(n) => n as u32,
                 Err(e) => {
-                    let path = tree.plan.path.join(&note.path).join(bytes);
                     batch.problems.push(
                         Defect::new(format!("link cannot be read: {e}"), "its metadata")
-                            .in_file(Severity::Warning, path.host()),
+                            .in_file(Severity::Warning, path()),
                     );
                     0
                 }
@@ -291,10 +277,16 @@ impl<'e> Walk<'e> {
             batch.redirects.push((batch.rows.len(), to));
         }
         if kind == FileType::Directory {
-            let path = [&note.path[..], b"/", bytes].concat();
-            if let Some(&inner) = self.roots.get(&meta.identity()) {
-                batch.nested.push((inner, path));
-            } else if path.len() > DEEPEST {
+            let below = [&note.path[..], b"/", bytes].concat();
+            let inner = self.roots.get(&meta.identity());
+            if inner.is_some() || below.len() > DEEPEST {
+                // It is not opened here, as others are.
+                let (at, all) = (batch.rows.len(), dir.entry_xattrs(name));
+                keep(batch, at, all, written.attributes(), path);
+            }
+            if let Some(&inner) = inner {
+                batch.nested.push((inner, below));
+            } else if below.len() > DEEPEST {
                 batch.problems.push(
                     Defect::new(
                         format!("path longer than {DEEPEST} bytes"),
@@ -305,7 +297,7 @@ impl<'e> Walk<'e> {
             } else {
                 let child = DirNote::new(
                     tree.plan.id,
-                    path,
+                    below,
                     (meta.dev != tree.dev).then_some(meta.dev),
                 );
                 batch.children.push((batch.rows.len(), child.clone()));
@@ -326,6 +318,45 @@ impl<'e> Walk<'e> {
         });
         Ok(())
     }
+}
+
+/// Keeps the extended attributes of the entry in row `at` of a batch, if there is room for them. Gives the overlay marks
+/// among them, whose names begin with one of `marks`; `None` where they could not be read.
+fn keep(
+    batch: &mut FileBatch,
+    at: usize,
+    all: Result<Xattrs, evidence::Error>,
+    marks: &[&str],
+    path: impl Fn() -> String,
+) -> Option<OverlayXattrs> {
+    let (x, what) = match all {
+        Ok(mut all) => {
+            let x = OverlayXattrs::take(marks, &mut all);
+            let kept = worth_keeping(all);
+            let size = size(&kept);
+            if batch.xattr_bytes + size <= ATTRIBUTES {
+                if !kept.is_empty() {
+                    batch.xattrs.push((at, kept));
+                    batch.xattr_bytes += size;
+                }
+                return Some(x);
+            }
+            let what = format!(
+                "extended attributes left out, {size} bytes: those of the files beside it have {} already",
+                batch.xattr_bytes
+            );
+            (Some(x), what)
+        }
+        Err(e) => (None, format!("extended attributes cannot be read: {e}")),
+    };
+    let lost = Defect::new(what, "everything else").in_file(Severity::Warning, path());
+    batch.problems.push(lost);
+    x
+}
+
+/// Bytes of attributes, names and values.
+fn size(attributes: &Xattrs) -> usize {
+    attributes.iter().map(|(n, v)| n.len() + v.len()).sum()
 }
 
 /// All but the SELinux label, which every file of some hosts has.

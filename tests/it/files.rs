@@ -1,6 +1,6 @@
 //! The file tables against `find`: every entry of every tree, every column find knows.
 
-use crate::support::{ingest, open, run, sample};
+use crate::support::{Need, has, ingest, open, run, sample};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -163,6 +163,118 @@ fn hostile_names_and_times() {
         1 + 254 + 7 + 2 + 1 + 2 + 1,
         "nothing lost, nothing collides"
     );
+}
+
+/// What getfattr finds below a directory: path, name and value in hex, but for overlayfs's own and SELinux labels.
+fn getfattr(root: &Path) -> BTreeSet<[String; 3]> {
+    let told = run(
+        "getfattr",
+        &[
+            "-RPh",
+            "-d",
+            "-m",
+            "-",
+            "-e",
+            "hex",
+            "--absolute-names",
+            root.to_str().unwrap(),
+        ],
+    );
+    let (mut found, mut path) = (BTreeSet::new(), String::new());
+    for line in told.unwrap().with(0).out.lines() {
+        if let Some(file) = line.strip_prefix("# file: ") {
+            path = format!("/{}", Path::new(file).strip_prefix(root).unwrap().display());
+        } else if let Some((name, value)) = line.split_once('=')
+            && !name.starts_with("trusted.overlay.")
+            && name != "security.selinux"
+        {
+            let value = value.trim_start_matches("0x").to_uppercase();
+            found.insert([path.clone(), name.into(), value]);
+        }
+    }
+    found
+}
+
+/// Extended attributes of files and directories, whatever they are part of: layers, full copies, volumes, bind sources and
+/// the roots of all of these, also where one of them lies within another.
+#[test]
+fn attributes_are_those_of_getfattr() {
+    if !has(&[Need::Program("getfattr"), Need::Trusted]) {
+        return;
+    }
+    let (_host, mount) = sample();
+    let docker = mount.join("var/lib/docker");
+    // A bind source that is a file.
+    let agent = std::fs::read_dir(docker.join("containers"))
+        .unwrap()
+        .map(|d| d.unwrap().path().join("config.v2.json"))
+        .find(|c| std::fs::read_to_string(c).is_ok_and(|t| t.contains("/var/run/docker.sock")))
+        .unwrap();
+    let config = std::fs::read_to_string(&agent).unwrap();
+    let config = config.replace("/var/run/docker.sock", "/srv/shop/one-file");
+    std::fs::write(&agent, config).unwrap();
+    std::fs::write(mount.join("srv/shop/one-file"), "").unwrap();
+    let overlay = std::fs::read_dir(docker.join("overlay2")).unwrap();
+    let layer = overlay
+        .map(|d| d.unwrap().path().join("diff"))
+        .find(|d| d.is_dir())
+        .unwrap();
+    let (copy, old) = (docker.join("vfs/dir/copy"), docker.join("aufs/diff/old"));
+    let volume = docker.join("volumes/orphaned/_data");
+    // Each: the root of a tree, or something in one.
+    for place in [
+        &mount,
+        &mount.join("srv/shop/one-file"),
+        &mount.join("srv/shop/public"),
+        &mount.join("srv"),
+        &layer,
+        &copy,
+        &old,
+        &volume,
+    ] {
+        let within = if place.extension().is_none() && !place.is_file() {
+            std::fs::create_dir_all(place.join("in/it")).unwrap();
+            std::fs::write(place.join("in/it/file"), "").unwrap();
+            vec![
+                place.join("in"),
+                place.join("in/it"),
+                place.join("in/it/file"),
+            ]
+        } else {
+            Vec::new()
+        };
+        for path in within.iter().chain([place]) {
+            let flags = rustix::fs::XattrFlags::empty();
+            let note = path.to_string_lossy();
+            rustix::fs::setxattr(path, "user.note", note.as_bytes(), flags).unwrap();
+            rustix::fs::setxattr(path, "trusted.note", b"", flags).unwrap();
+        }
+    }
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    let host_path = "rtrim(t.host_path, '/') || d.path || iif(f.name = '', '', '/' || f.name)";
+    let sql = format!(
+        "SELECT iif(path = '', '/', path), name, value, entries, with_it FROM (
+           SELECT {host_path} AS path, x.name, hex(x.value) AS value, count(*) AS with_it,
+                  (SELECT count(*) FROM entry e WHERE e.path = {host_path}) AS entries
+             FROM file_xattr x JOIN file f ON f.id = x.file_id JOIN directory d ON d.id = f.dir_id JOIN tree t ON t.id = d.tree_id
+            WHERE x.name NOT LIKE 'trusted.overlay.%' GROUP BY 1, 2, 3)",
+    );
+    let entry = format!(
+        "WITH entry (path) AS MATERIALIZED (SELECT {host_path} FROM file f JOIN directory d ON d.id = f.dir_id JOIN tree t ON t.id = d.tree_id) ",
+    );
+    let mut stmt = db.prepare(&(entry + &sql)).unwrap();
+    let mut ours = BTreeSet::new();
+    let mut rows = stmt.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let text = |i| row.get::<_, String>(i).unwrap();
+        let counts: (i64, i64) = (row.get(3).unwrap(), row.get(4).unwrap());
+        assert_eq!(counts.0, counts.1, "{}: all rows of it have them", text(0));
+        ours.insert([text(0), text(1), text(2)]);
+    }
+    let theirs = getfattr(&mount);
+    assert!(theirs.len() > 50, "{}", theirs.len());
+    assert_eq!(ours, theirs);
 }
 
 /// Times in the index are the files' times, and each file's distinct times are there once.
