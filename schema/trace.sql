@@ -27,7 +27,8 @@ CREATE TABLE trace (
   removal   INTEGER,                -- of a folder: 1 when its time of modification, if later than the births of all it holds,
                                     -- tells of a removal; 0 when the engine makes and removes other things in it too
   belongs   TEXT,                   -- to whom: container id, chain ID (sha256:...), cache ID, image id (sha256:...), diff ID, volume
-  is_id     INTEGER NOT NULL,       -- 1 when belongs is an id as the engine gives them; 0 of any other name
+  is_id     INTEGER,                -- of what belongs to a container: 1 when that is an id as the engine gives them, 0 when
+                                    -- another name stands there
   made_by   TEXT,                   -- of a layer or of unfinished work: buildkit (its cache knows the layer), trial (the engine
                                     -- tries its storage in such folders when it starts; a power cut leaves them)
   detail    TEXT,                   -- JSON: what else it says, e.g. mount_id, init_id, repositories, names, addresses

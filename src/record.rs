@@ -487,7 +487,7 @@ records! {
         holds: Option<String>,
         removal: Option<i64>,
         belongs: Option<String>,
-        is_id: i64,
+        is_id: Option<i64>,
         made_by: Option<String>,
         detail: Option<String>,
         host_path: String,

@@ -143,8 +143,8 @@ const DAMAGE: [(&str, &str); 9] = [
     ),
     (
         "as many image stores as containers",
-        "INSERT INTO trace (engine_id, kind, name, driver, holds, removal, is_id, host_path, mtime, crtime)
-         SELECT engine_id, 'folder', 'image/of' || id || '/layerdb/mounts', 'of' || id, 'mount-record', 1, 0, '/image/of' || id || '/layerdb/mounts', 2000000000, 1 FROM container;
+        "INSERT INTO trace (engine_id, kind, name, driver, holds, removal, host_path, mtime, crtime)
+         SELECT engine_id, 'folder', 'image/of' || id || '/layerdb/mounts', 'of' || id, 'mount-record', 1, '/image/of' || id || '/layerdb/mounts', 2000000000, 1 FROM container;
          INSERT INTO image_store SELECT engine_id, 'of' || id FROM container;
          UPDATE container SET driver = 'of' || id; DELETE FROM trace WHERE kind = 'mount-record';",
     ),

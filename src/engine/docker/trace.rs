@@ -139,11 +139,14 @@ fn trial(name: &str) -> Option<&'static str> {
         .then_some("trial")
 }
 
-/// Whether a name is an id as the engine gives them, of containers, images and layers.
-fn is_id(name: &str) -> bool {
-    let hex = name.strip_prefix("sha256:").unwrap_or(name);
-    hex.len() == 64
-}
+/// Kinds of traces that belong to containers.
+const OF_CONTAINERS: [&str; 5] = [
+    "container",
+    "mount-record",
+    "task",
+    "sandbox",
+    "sandbox-freed",
+];
 
 struct Tracing<'a, 'e> {
     survey: &'a mut Survey<'e>,
@@ -235,7 +238,9 @@ impl Tracing<'_, '_> {
         self.survey.put(record::Trace {
             id,
             engine_id: self.engine,
-            is_id: i64::from(row.belongs.as_deref().is_some_and(is_id)),
+            is_id: OF_CONTAINERS
+                .contains(&row.kind.as_str())
+                .then(|| i64::from(row.belongs.as_deref().map(str::len) == Some(64))),
             host_path: path.host(),
             atime: meta.map(|m| m.atime),
             mtime: meta.map(|m| m.mtime),
