@@ -103,15 +103,31 @@ fn tar_split_record(bencher: Bencher) {
     });
 }
 
+/// Moments a second and some apart.
+fn moments() -> Vec<i64> {
+    (0..crate::size() as i64)
+        .map(|i| 1_558_966_331_123_456_789 + i * 1_000_000_007)
+        .collect()
+}
+
 #[divan::bench]
-fn rfc3339_times(bencher: Bencher) {
-    let times: Vec<String> = (0..crate::size() as i64)
-        .map(|i| time::rfc3339_nano(1_558_966_331_123_456_789 + i * 1_000_000_007))
-        .collect();
+fn times_read(bencher: Bencher) {
+    let texts: Vec<String> = moments().into_iter().map(time::rfc3339_nano).collect();
+    let bencher = bencher.counter(ItemsCount::new(texts.len()));
+    bencher.bench_local(|| {
+        for text in &texts {
+            black_box(time::rfc3339(text.as_bytes()));
+        }
+    });
+}
+
+#[divan::bench]
+fn times_printed(bencher: Bencher) {
+    let times = moments();
     let bencher = bencher.counter(ItemsCount::new(times.len()));
     bencher.bench_local(|| {
-        for text in &times {
-            black_box(time::rfc3339(text.as_bytes()));
+        for &ns in &times {
+            black_box(time::rfc3339_nine(ns));
         }
     });
 }

@@ -3,6 +3,7 @@
 //! Without root, or as root of a container, the host unpacks as far as the kernel allows: owners become the user's own and
 //! `trusted.*` attributes (opaque directories) are left out; whiteouts any user may make.
 
+use crate::parse::time;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -153,8 +154,9 @@ fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
                 ))?;
             }
         }
-        let text = pax.get("mtime").and_then(|v| std::str::from_utf8(v).ok());
-        let (tv_sec, tv_nsec) = text.map_or((header.mtime()? as i64, 0), parse_time);
+        let exact = pax.get("mtime").and_then(|v| time::pax(v));
+        let (tv_sec, nanoseconds) = exact.map_or((header.mtime()? as i64, 0), time::parts);
+        let tv_nsec = nanoseconds.into();
         let time = Timespec { tv_sec, tv_nsec };
         let times = Timestamps {
             last_access: time,
@@ -168,16 +170,4 @@ fn unpack_tar(tar: impl Read, to: &Path) -> io::Result<()> {
         ))?;
     }
     Ok(())
-}
-
-/// Seconds and nanoseconds of pax's `1558966331.123456789`.
-fn parse_time(s: &str) -> (i64, i64) {
-    let (whole, fraction) = s.split_once('.').unwrap_or((s, ""));
-    let seconds: i64 = whole.parse().unwrap_or(0);
-    let nanoseconds: i64 = format!("{fraction:0<9}")[..9].parse().unwrap_or(0);
-    if whole.starts_with('-') && nanoseconds > 0 {
-        (seconds - 1, 1_000_000_000 - nanoseconds)
-    } else {
-        (seconds, nanoseconds)
-    }
 }

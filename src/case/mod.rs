@@ -33,10 +33,11 @@ pub use visibility::follow_links;
 pub use writer::{Counts, Writer};
 
 use crate::parse::sqlite_file::Header;
+use chrono::Utc;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Why a case cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -518,9 +519,7 @@ const CACHE: &str = "PRAGMA cache_size = -16384;";
 
 /// Nanoseconds since the epoch.
 pub fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+    Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
 }
 
 fn parent(path: &Path) -> &Path {

@@ -7,6 +7,7 @@
 //! than one header, so memory does not grow with the archive. Headers are read as Go's archive/tar does, for that is what
 //! Docker unpacked the layer with.
 
+use crate::parse::time;
 use crate::problem::Defect;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -280,7 +281,7 @@ impl Reader {
         let mut entry = self.entry(Kind::Other(flag), block);
         entry.mode = mode as u32 & 0o7777;
         (entry.uid, entry.gid) = (uid as u32, gid as u32);
-        entry.mtime = clamp(i128::from(mtime) * 1_000_000_000);
+        entry.mtime = time::from_parts(mtime, 0);
         entry.size = size;
         let posix = &block[257..265] == b"ustar\x0000";
         let gnu = &block[257..265] == b"ustar  \0";
@@ -310,7 +311,7 @@ impl Reader {
                 }
                 b"uid" => id().map(|n| entry.uid = n),
                 b"gid" => id().map(|n| entry.gid = n),
-                b"mtime" => time(&value).map(|t| entry.mtime = t),
+                b"mtime" => time::pax(&value).map(|t| entry.mtime = t),
                 b"size" => decimal(&value)
                     .and_then(|n| u64::try_from(n).ok())
                     .map(|n| (entry.size, stored) = (n, n)),
@@ -420,11 +421,6 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-/// Nanoseconds within reach of every query, as those of files on disk.
-fn clamp(ns: i128) -> i64 {
-    ns.clamp(i128::from(i64::MIN) + 2, i128::from(i64::MAX) - 2) as i64
-}
-
 /// Whether the checksum of a header is that of its bytes, taken as unsigned or as signed.
 fn checksum_fits(block: &[u8]) -> bool {
     let bytes = || {
@@ -473,24 +469,6 @@ fn octal(field: &[u8]) -> Option<i64> {
 
 fn decimal(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// A time as pax has it: seconds, perhaps with a fraction.
-fn time(value: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits: String = fraction
-        .chars()
-        .chain("000000000".chars())
-        .take(9)
-        .collect();
-    let part: i128 = digits.parse().ok()?;
-    let part = if whole.starts_with('-') { -part } else { part };
-    Some(clamp(i128::from(seconds) * 1_000_000_000 + part))
 }
 
 /// The records of a pax header (POSIX.1-2001: `LENGTH KEY=VALUE\n`, where the value may hold any bytes), up to the first
@@ -614,9 +592,6 @@ mod tests {
             None
         );
         assert_eq!(number(b"09"), None);
-        assert_eq!(time(b"1.5"), Some(1_500_000_000));
-        assert_eq!(time(b"99999999999999"), Some(i64::MAX - 2));
-        assert_eq!(time(b"1.x"), None);
     }
 
     #[test]

@@ -1,76 +1,23 @@
-//! Timestamps: RFC 3339 text as Docker writes it, and ISO 8601 as people type it, to nanoseconds and back.
+//! Timestamps: RFC 3339 as Docker writes it, ISO 8601 as people type it, and pax's seconds, to nanoseconds and back.
 //!
 //! A timestamp in dof is an `i64`, nanoseconds since 1970-01-01T00:00:00 UTC (1677 to 2262). Go's zero time
 //! (`0001-01-01T00:00:00Z`), which Docker writes for "never", is no timestamp.
+//!
+//! chrono knows the calendar, reads and prints. It reads a time in 36 ns and prints one in 55 ns (`benches/parsers.rs`; a row of
+//! a timeline takes 1,000 ns), so nothing here is faster than chrono. The rest is what chrono does not know: how leniently Go
+//! reads a time, and pax's seconds.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 const NS: i64 = 1_000_000_000;
-/// Seconds of a day.
-const DAY: i64 = 86_400;
-
-/// Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's `days_from_civil`).
-fn days(y: i64, m: i64, d: i64) -> i64 {
-    let y = if m <= 2 { y - 1 } else { y };
-    let era = y.div_euclid(400);
-    let yoe = y.rem_euclid(400);
-    let doy = (153 * (m + if m > 2 { -3 } else { 9 }) + 2) / 5 + d - 1;
-    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    era * 146_097 + doe - 719_468
-}
-
-fn num(b: &[u8]) -> Option<i64> {
-    b.iter().try_fold(0i64, |n, &c| {
-        c.is_ascii_digit().then(|| n * 10 + i64::from(c - b'0'))
-    })
-}
 
 /// Reads `2026-11-23T23:31:46.666779913Z`, with any offset and any number of fraction digits (those past
-/// the ninth are dropped). `None` when it is malformed, outside the range of `i64` nanoseconds, or Go's zero
-/// time. One pass, no allocation: a log has one of these a line.
+/// the ninth are dropped). `None` when it is malformed or outside the range of `i64` nanoseconds, as Go's zero time is.
 pub fn rfc3339(s: &[u8]) -> Option<i64> {
-    if s.len() < 20
-        || s[4] != b'-'
-        || s[7] != b'-'
-        || !matches!(s[10], b'T' | b't' | b' ')
-        || s[13] != b':'
-        || s[16] != b':'
-    {
-        return None;
-    }
-    let (y, mo, d) = (num(&s[0..4])?, num(&s[5..7])?, num(&s[8..10])?);
-    let (h, mi, sec) = (num(&s[11..13])?, num(&s[14..16])?, num(&s[17..19])?);
-    if !(1..=12).contains(&mo) || !(1..=31).contains(&d) || h > 23 || mi > 59 || sec > 60 {
-        return None;
-    }
-    NaiveDate::from_ymd_opt(y as i32, mo as u32, d as u32)?;
-    let mut at = 19;
-    let mut frac = 0;
-    if s[at] == b'.' {
-        let digits = s[20..].iter().take_while(|c| c.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
-        }
-        let used = digits.min(9);
-        frac = num(&s[20..20 + used])? * 10i64.pow(9 - used as u32);
-        at = 20 + digits;
-    }
-    let offset = match &s[at..] {
-        b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (oh, om) = (num(&[*h1, *h2])?, num(&[*m1, *m2])?);
-            if oh > 23 || om > 59 {
-                return None;
-            }
-            (oh * 3600 + om * 60) * if *sign == b'+' { 1 } else { -1 }
-        }
-        _ => return None,
-    };
-    let secs = days(y, mo, d) * 86_400 + h * 3600 + mi * 60 + sec - offset;
-    if y == 1 {
-        return None; // Go's zero time, in any zone
-    }
-    secs.checked_mul(NS)?.checked_add(frac)
+    // chrono would take U+2212 for the minus of an offset.
+    let s = std::str::from_utf8(s).ok().filter(|s| s.is_ascii())?;
+    let time = DateTime::parse_from_rfc3339(s).ok()?;
+    time.timestamp_nanos_opt()
 }
 
 /// A time as Go's `time.Time` reads it.
@@ -99,50 +46,54 @@ impl GoTime {
 /// Reads a time as `time.Time`'s `UnmarshalJSON` does in Go 1.19, with its own leniency: an hour of one digit, a comma
 /// before the fraction, an offset of any size. Go 1.20 and later refuse those; both refuse all that this refuses.
 pub fn go(s: &[u8]) -> GoTime {
-    go_parts(s).unwrap_or(GoTime::Refused)
+    let Some(time) = go_parts(s) else {
+        return GoTime::Refused;
+    };
+    match time.timestamp_nanos_opt() {
+        Some(ns) => GoTime::At(ns),
+        None if time.naive_utc() == GO_ZERO => GoTime::Never,
+        None => GoTime::Beyond,
+    }
 }
 
-fn go_parts(s: &[u8]) -> Option<GoTime> {
-    let literal = |s: &[u8], b: u8| (s.first() == Some(&b)).then_some(());
-    let two = |s: &[u8]| num(s.get(..2)?);
-    let y = num(s.get(..4)?)?;
-    let s = &s[4..];
-    literal(s, b'-')?;
-    let mo = two(&s[1..])?;
-    literal(&s[3..], b'-')?;
-    let d = two(&s[4..])?;
-    literal(&s[6..], b'T')?;
-    let s = &s[7..];
-    let (h, s) = match two(s) {
-        Some(h) => (h, &s[2..]),
-        None => (num(s.get(..1)?)?, &s[1..]),
-    };
-    literal(s, b':')?;
-    let mi = two(&s[1..])?;
-    literal(&s[3..], b':')?;
-    let sec = two(&s[4..])?;
-    let mut s = &s[6..];
-    if h > 23 || mi > 59 || sec > 59 {
+/// Go's zero time.
+const GO_ZERO: NaiveDateTime = match NaiveDate::from_ymd_opt(1, 1, 1) {
+    Some(date) => date.and_time(NaiveTime::MIN),
+    None => NaiveDateTime::MIN,
+};
+
+/// chrono's own formats are stricter in places, and more lenient in others.
+fn go_parts(s: &[u8]) -> Option<DateTime<Utc>> {
+    let (date, s) = s.split_first_chunk()?;
+    let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T'] = date else {
         return None;
-    }
-    NaiveDate::from_ymd_opt(y as i32, mo as u32, d as u32)?;
-    let mut frac = 0;
-    if let [b'.' | b',', rest @ ..] = s {
-        let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
-        }
-        let used = digits.min(9);
-        frac = num(&rest[..used])? * 10i64.pow(9 - used as u32);
-        s = &rest[digits..];
-    }
-    // Go's atoi takes a sign in each half of an offset.
-    let half = |b: &[u8; 2]| match b {
-        [b'-', b] => num(&[*b]).map(|n| -n),
-        [b'+', b] => num(&[*b]),
-        b => num(b),
     };
-    let offset = match s {
+    let year = i32::try_from(number(&[y0, y1, y2, y3])?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, number(&[m0, m1])?, number(&[d0, d1])?)?;
+    let (hour, s) = match s {
+        [h, b':', rest @ ..] => (number(&[*h])?, rest),
+        [h0, h1, b':', rest @ ..] => (number(&[*h0, *h1])?, rest),
+        _ => return None,
+    };
+    let [m0, m1, b':', s0, s1, s @ ..] = s else {
+        return None;
+    };
+    let (minute, second) = (number(&[*m0, *m1])?, number(&[*s0, *s1])?);
+    let (fraction, zone) = match s {
+        [b'.' | b',', rest @ ..] => {
+            let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
+            rest.split_at_checked(digits).filter(|_| digits > 0)?
+        }
+        _ => (&[][..], s),
+    };
+    let time = date.and_hms_nano_opt(hour, minute, second, nanoseconds(fraction)?)?;
+    // Go's atoi takes a sign in each half of an offset.
+    let half = |text: &[u8; 2]| match text {
+        [b'-', digit] => number(&[*digit]).map(|n| -i64::from(n)),
+        [b'+', digit] => number(&[*digit]).map(i64::from),
+        digits => number(digits).map(i64::from),
+    };
+    let east = match zone {
         b"Z" => 0,
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
             let seconds = half(&[*h1, *h2])? * 3600 + half(&[*m1, *m2])? * 60;
@@ -150,12 +101,22 @@ fn go_parts(s: &[u8]) -> Option<GoTime> {
         }
         _ => return None,
     };
-    let secs = days(y, mo, d) * DAY + h * 3600 + mi * 60 + sec - offset;
-    if secs == days(1, 1, 1) * DAY && frac == 0 {
-        return Some(GoTime::Never);
-    }
-    let ns = i128::from(secs) * i128::from(NS) + i128::from(frac);
-    Some(i64::try_from(ns).map_or(GoTime::Beyond, GoTime::At))
+    let utc = time.checked_sub_signed(TimeDelta::try_seconds(east)?)?;
+    Some(utc.and_utc())
+}
+
+/// A number of digits, at most nine.
+fn number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |n, c| {
+        c.is_ascii_digit().then(|| n * 10 + u32::from(c - b'0'))
+    })
+}
+
+/// Nanoseconds of the digits of a fraction; those past the ninth are dropped.
+fn nanoseconds(fraction: &[u8]) -> Option<u32> {
+    let used = fraction.len().min(9);
+    let places = 9 - used as u32;
+    Some(number(&fraction[..used])? * 10u32.pow(places))
 }
 
 /// Whether a time that [`rfc3339`] reads is written as [`rfc3339_nano`] writes it.
@@ -191,64 +152,57 @@ pub fn iso8601(s: &str) -> Option<i64> {
 /// `2026-11-23T23:31:46.666779913Z`: RFC 3339 in UTC as Go's `RFC3339Nano` prints it, trailing zeros of the
 /// fraction dropped.
 pub fn rfc3339_nano(ns: i64) -> String {
-    let t = Utc.timestamp_nanos(ns);
-    let mut s = t.format("%Y-%m-%dT%H:%M:%S").to_string();
-    let frac = ns.rem_euclid(NS);
-    if frac != 0 {
-        s.push_str(format!(".{frac:09}").trim_end_matches('0'));
-    }
-    s.push('Z');
-    s
+    let mut text = rfc3339_nine(ns);
+    let kept = text.trim_end_matches('Z').trim_end_matches('0');
+    text.truncate(kept.trim_end_matches('.').len().max(WHOLE));
+    text.push('Z');
+    text
 }
+
+/// Length of a time without its fraction.
+const WHOLE: usize = "2026-11-23T23:31:46".len();
 
 /// `2026-11-23T23:31:46.600000000Z`: the same with all nine digits, as the queries print times; ASCII.
-pub fn rfc3339_nine(ns: i64) -> [u8; 30] {
-    Nine::default().text(ns)
+pub fn rfc3339_nine(ns: i64) -> String {
+    DateTime::from_timestamp_nanos(ns).to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
-/// Prints many times as [`rfc3339_nine`] does. The date, nearly half of the work, is worked out once for those of one day that
-/// follow one another, as they do in rows.
-#[derive(Clone)]
-pub struct Nine {
-    /// Days since the epoch; none at first.
-    day: Option<i64>,
-    text: [u8; 30],
+/// Seconds since 1970, rounded down.
+pub fn seconds(ns: i64) -> i64 {
+    ns.div_euclid(NS)
 }
 
-impl Default for Nine {
-    fn default() -> Self {
-        Nine {
-            day: None,
-            text: *b"0000-00-00T00:00:00.000000000Z",
-        }
+/// Seconds since 1970, rounded down, and the nanoseconds after them.
+pub fn parts(ns: i64) -> (i64, u32) {
+    (seconds(ns), ns.rem_euclid(NS) as u32)
+}
+
+/// Nanoseconds since 1970 of both together; what an `i64` cannot hold becomes the end of the range, as with files on disk.
+pub fn from_parts(seconds: i64, nanoseconds: i64) -> i64 {
+    let ns = i128::from(seconds) * i128::from(NS) + i128::from(nanoseconds);
+    ns.clamp(i128::from(i64::MIN) + 2, i128::from(i64::MAX) - 2) as i64
+}
+
+/// Reads a time as pax has it: `-1.25` is a second and a quarter before 1970. See [`from_parts`] for the range.
+pub fn pax(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: i64 = whole.parse().ok()?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
     }
+    let part = i64::from(nanoseconds(fraction.as_bytes())?);
+    let part = if whole.starts_with('-') { -part } else { part };
+    Some(from_parts(seconds, part))
 }
 
-impl Nine {
-    /// The text of a time in nanoseconds.
-    pub fn text(&mut self, ns: i64) -> [u8; 30] {
-        let (second, fraction) = (ns.div_euclid(NS), ns.rem_euclid(NS) as u32);
-        let (day, of_day) = (second.div_euclid(DAY), second.rem_euclid(DAY) as u32);
-        if self.day != Some(day) {
-            let date = Utc.timestamp_nanos(ns).date_naive();
-            self.put(4, 4, date.year().unsigned_abs()); // 1677 to 2262
-            self.put(7, 2, date.month());
-            self.put(10, 2, date.day());
-            self.day = Some(day);
-        }
-        self.put(13, 2, of_day / 3600);
-        self.put(16, 2, of_day / 60 % 60);
-        self.put(19, 2, of_day % 60);
-        self.put(29, 9, fraction);
-        self.text
-    }
-
-    /// Puts a number where so many digits end.
-    fn put(&mut self, end: usize, digits: usize, mut n: u32) {
-        for place in self.text[end - digits..end].iter_mut().rev() {
-            *place = b'0' + (n % 10) as u8;
-            n /= 10;
-        }
+/// Seconds with all nine digits of the nanoseconds, as pax has them.
+pub fn pax_text(ns: i64) -> String {
+    let sign = if ns < 0 { "-" } else { "" };
+    let whole = ns.unsigned_abs() / NS.unsigned_abs();
+    match ns.unsigned_abs() % NS.unsigned_abs() {
+        0 => format!("{sign}{whole}"),
+        part => format!("{sign}{whole}.{part:09}"),
     }
 }
 
@@ -257,18 +211,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// SQLite's reading of a whole second, in nanoseconds.
+    fn by_sqlite(text: &str) -> Option<i64> {
+        let db = rusqlite::Connection::open_in_memory().unwrap();
+        let read = db.query_row("SELECT unixepoch(?1)", [text], |r| r.get(0));
+        let seconds: Option<i64> = read.unwrap();
+        seconds.and_then(|s| s.checked_mul(NS))
+    }
+
     #[test]
-    fn agrees_with_chrono() {
+    fn offsets_and_leap_years_as_sqlite_reads_them() {
         for s in [
-            "2026-11-23T23:31:46.666779913Z",
-            "1969-12-31T23:59:59.5Z",
+            "2026-11-23T23:31:46Z",
+            "1969-12-31T23:59:59Z",
             "2024-02-29T00:00:00+05:30",
             "2100-01-01T00:00:00-11:00",
+            "1677-09-22T00:00:00Z",
+            "2262-04-11T00:00:00Z",
         ] {
-            let want = DateTime::parse_from_rfc3339(s)
-                .unwrap()
-                .timestamp_nanos_opt();
+            let want = by_sqlite(s);
+            assert!(want.is_some(), "{s}");
             assert_eq!(rfc3339(s.as_bytes()), want, "{s}");
+            assert_eq!(go(s.as_bytes()).ns(), want, "{s}");
+            assert_eq!(iso8601(s), want, "{s}");
         }
     }
 
@@ -299,6 +264,7 @@ mod tests {
             "2026-02-30T00:00:00Z",
             "2026-11-23T23:31:46",
             "2026-11-23T23:31:46.Z",
+            "2026-11-23T23:31:46\u{2212}01:00",
             "9999-01-01T00:00:00Z",
         ] {
             assert_eq!(rfc3339(s.as_bytes()), None, "{s}");
@@ -320,17 +286,44 @@ mod tests {
         assert_eq!(iso8601("2019-13-01"), None);
     }
 
+    /// As GNU tar writes and reads them (`tar --format=posix`) on either side of 1970 but for the second before it, where its
+    /// reader drops the sign.
+    #[test]
+    fn pax_times() {
+        for (ns, text) in [
+            (1_500_000_000, "1.500000000"),
+            (-250_000_000, "-0.250000000"),
+            (-NS, "-1"),
+            (-1_250_000_000, "-1.250000000"),
+        ] {
+            assert_eq!(pax_text(ns), text);
+            assert_eq!(pax(text.as_bytes()), Some(ns));
+        }
+        assert_eq!(pax(b"1.5"), Some(1_500_000_000));
+        assert_eq!(pax(b"1.0000000019"), Some(1_000_000_001));
+        assert_eq!(pax(b"99999999999999"), Some(i64::MAX - 2));
+        assert_eq!(pax(b"1.x"), None);
+    }
+
     proptest! {
-        /// Whatever was printed before, a time is what chrono prints.
+        /// A time is what SQLite prints, and what Go does of it: the zeros at the end left out.
         #[test]
-        fn nine_digits(times in proptest::collection::vec((any::<i64>(), 0..3 * DAY * NS), 1..4)) {
-            let mut nine = Nine::default();
-            let on = times.iter().flat_map(|&(ns, more)| [ns, ns.saturating_add(more), ns.saturating_add(1)]);
-            for ns in on {
-                let want = Utc.timestamp_nanos(ns).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
-                prop_assert_eq!(&nine.text(ns)[..], want.as_bytes());
-                prop_assert_eq!(&rfc3339_nine(ns)[..], want.as_bytes());
-            }
+        fn printed_as_sqlite_does(ns in any::<i64>()) {
+            let db = rusqlite::Connection::open_in_memory().unwrap();
+            let whole = "SELECT strftime('%Y-%m-%dT%H:%M:%S', ?1, 'unixepoch')";
+            let whole: String = db.query_row(whole, [seconds(ns)], |r| r.get(0)).unwrap();
+            let want = format!("{whole}.{:09}Z", parts(ns).1);
+            prop_assert_eq!(rfc3339_nine(ns), &want[..]);
+            let short = want.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+            prop_assert_eq!(rfc3339_nano(ns), format!("{short}Z"));
+            prop_assert_eq!(by_sqlite(&whole), seconds(ns).checked_mul(NS));
+        }
+
+        #[test]
+        fn pax_and_back(ns in i64::MIN + 2..i64::MAX - 1) {
+            prop_assert_eq!(pax(pax_text(ns).as_bytes()), Some(ns));
+            let (seconds, nanoseconds) = parts(ns);
+            prop_assert_eq!(from_parts(seconds, nanoseconds.into()), ns);
         }
 
         #[test]
@@ -341,6 +334,8 @@ mod tests {
         #[test]
         fn total(b in proptest::collection::vec(any::<u8>(), 0..40)) {
             rfc3339(&b);
+            go(&b);
+            pax(&b);
         }
     }
 }

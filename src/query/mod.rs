@@ -324,12 +324,12 @@ impl Query {
             if as_text.is_empty() {
                 return out.row(values);
             }
-            let mut texts = vec![[0; 30]; as_text.len()];
+            let mut texts = vec![String::new(); as_text.len()];
             let mut values = values.to_vec();
             for (&i, text) in as_text.iter().zip(&mut texts) {
                 if let ValueRef::Integer(ns) = values[i] {
                     *text = time::rfc3339_nine(ns);
-                    values[i] = ValueRef::Text(text);
+                    values[i] = ValueRef::Text(text.as_bytes());
                 }
             }
             out.row(&values)

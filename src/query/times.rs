@@ -109,9 +109,7 @@ pub fn register(db: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     db.create_scalar_function(FUNCTION, 1, flags, |arguments| {
         Ok(match arguments.get_raw(0) {
-            ValueRef::Integer(ns) => {
-                Some(String::from_utf8_lossy(&time::rfc3339_nine(ns)).into_owned())
-            }
+            ValueRef::Integer(ns) => Some(time::rfc3339_nine(ns)),
             _ => None,
         })
     })

@@ -7,6 +7,7 @@
 //! `\|` and `\\`, and stops at bytes that are not UTF-8. Times are whole seconds, rounded down.
 
 use super::{Render, plain};
+use crate::parse::time::seconds;
 use crate::text::unsafe_len;
 use rusqlite::types::ValueRef;
 use std::io::{self, Write};
@@ -210,7 +211,6 @@ impl<W: Write> Render for Bodyfile<W> {
         let e = self.columns.entry(values);
         let mut line = b"0|".to_vec();
         e.name(|bytes, out| self.encode(bytes, out), &mut line);
-        let seconds = |ns: i64| ns.div_euclid(1_000_000_000);
         let rest = format!(
             "|{}|{}|{}|{}|{}|{}|{}|{}|{}\n",
             e.inode,

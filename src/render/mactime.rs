@@ -9,6 +9,7 @@
 
 use super::Render;
 use super::bodyfile::{Columns, Entry, escape, has_escape, mode_string};
+use crate::parse::time;
 use crate::stderr;
 use crate::text::unsafe_len;
 use chrono::{DateTime, Utc};
@@ -16,8 +17,6 @@ use rusqlite::types::ValueRef;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
-
-const NS: i64 = 1_000_000_000;
 
 /// Rows as mactime prints them.
 pub struct Mactime<W: Write> {
@@ -131,7 +130,7 @@ impl<W: Write> Render for Mactime<W> {
                 && self.window.1.is_none_or(|until| t < until)
         };
         self.early += u64::from(times.iter().any(|&t| t < 0 && asked(t)));
-        let seconds = times.map(|t| t.div_euclid(NS));
+        let seconds = times.map(time::seconds);
         if seconds == [0; 4] || times.iter().all(|&t| t < first) {
             return Ok(());
         }

@@ -79,12 +79,11 @@ impl Rows {
     /// Puts the texts of times where they have their places.
     fn print_times(&mut self) {
         let mut at = 0;
-        let mut printers = vec![time::Nine::default(); self.columns];
-        for (i, cell) in self.cells.iter_mut().enumerate() {
+        for cell in &mut self.cells {
             match *cell {
                 Cell::Time(ns) => {
-                    let text = printers[i % self.columns].text(ns);
-                    self.bytes[at..at + text.len()].copy_from_slice(&text);
+                    let text = time::rfc3339_nine(ns);
+                    self.bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
                     at += text.len();
                     *cell = Cell::Text(at);
                 }

@@ -6,6 +6,7 @@
 
 use super::merge::{Node, View};
 use crate::evidence::{self, EvidenceFile, Meta, Xattrs};
+use crate::parse::time;
 use crate::problem::{Defect, Problem, Severity};
 use crate::text::lossless;
 use rustix::fs::FileType;
@@ -77,18 +78,6 @@ struct Archive<'v, W: Write> {
     /// The first name of files with several.
     links: HashMap<(usize, usize, (u64, u64)), Vec<u8>>,
     written: Written,
-}
-
-/// Seconds with all nine digits of the nanoseconds, as pax has them.
-fn seconds(ns: i64) -> String {
-    let whole = ns.div_euclid(1_000_000_000);
-    let part = ns.rem_euclid(1_000_000_000);
-    match (whole < 0, part) {
-        (_, 0) => whole.to_string(),
-        (false, _) => format!("{whole}.{part:09}"),
-        // -0.25 is three quarters of a second after -1.
-        (true, _) => format!("-{}.{:09}", -(whole + 1), 1_000_000_000 - part),
-    }
 }
 
 impl<W: Write> Archive<'_, W> {
@@ -274,14 +263,14 @@ fn header(meta: &Meta, kind: EntryType, pax: &mut Pax) -> Header {
             pax.put(key, id.to_string());
         }
     }
-    let whole = u64::try_from(meta.mtime.div_euclid(1_000_000_000)).unwrap_or(0);
+    let whole = u64::try_from(time::seconds(meta.mtime)).unwrap_or(0);
     header.set_mtime(whole.min(MOST_SIZE));
     for (key, ns) in [
         ("mtime", meta.mtime),
         ("atime", meta.atime),
         ("ctime", meta.ctime),
     ] {
-        pax.put(key, seconds(ns));
+        pax.put(key, time::pax_text(ns));
     }
     if matches!(kind, EntryType::Char | EntryType::Block) {
         let (major, minor) = ((meta.rdev >> 32) as u32, meta.rdev as u32);
@@ -337,19 +326,5 @@ impl Read for Content {
         };
         self.now.start += n as u64;
         Ok(n)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As GNU tar writes them (`tar --format=posix`), whose own reader takes -1.25 for -0.75.
-    #[test]
-    fn times_before_1970() {
-        assert_eq!(seconds(1_500_000_000), "1.500000000");
-        assert_eq!(seconds(-250_000_000), "-0.250000000");
-        assert_eq!(seconds(-1_000_000_000), "-1");
-        assert_eq!(seconds(-1_250_000_000), "-1.250000000");
     }
 }

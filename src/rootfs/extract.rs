@@ -10,7 +10,7 @@
 use super::Error;
 use super::merge::{Leaf, Node, View};
 use crate::evidence::{self, Fault, Meta};
-use crate::parse::time::rfc3339_nine;
+use crate::parse::time;
 use crate::problem::{Defect, Problem, Severity};
 use crate::text::{is_plain, lossless, spelled};
 use rustix::fd::OwnedFd;
@@ -431,9 +431,10 @@ impl<'v> Extraction<'v> {
             }
         }
         self.bytes += bytes;
-        let time = |ns: i64| Timespec {
-            tv_sec: ns.div_euclid(1_000_000_000),
-            tv_nsec: ns.rem_euclid(1_000_000_000) as _,
+        let time = |ns| {
+            let (tv_sec, nanoseconds) = time::parts(ns);
+            let tv_nsec = nanoseconds.into();
+            Timespec { tv_sec, tv_nsec }
         };
         let times = Timestamps {
             last_access: time(leaf.meta.atime),
@@ -497,7 +498,7 @@ impl<'v> Extraction<'v> {
             Some((path, layer)) => (path.map(|p| p.host()), Some(layer.host())),
             None => (None, None),
         };
-        let text = |ns| String::from_utf8_lossy(&rfc3339_nine(ns)).into_owned();
+        let text = time::rfc3339_nine;
         let fields: [String; 17] = [
             format!("/{}", lossless(place)),
             if is_plain(place) {

@@ -10,7 +10,7 @@ use crate::engine::Marks;
 use crate::evidence::walk::{self, Buffer, OpenDir};
 use crate::evidence::{self, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs};
 use crate::parse::tar_split::{CHECKSUM, Kind, Piece};
-use crate::parse::time::rfc3339_nano;
+use crate::parse::time::{rfc3339_nano, seconds};
 use crate::text::lossless;
 use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
@@ -423,12 +423,11 @@ impl Comparison<'_> {
 
     fn mtime(&mut self, path: &[u8], node: &Node, meta: &Meta) {
         let Some(shipped) = node.mtime else { return };
-        let whole = |ns: i64| ns.div_euclid(1_000_000_000);
         let same = shipped == meta.mtime
             // Times before 1970 and after 2262 become 1970 (moby pkg/system/chtimes.go).
             || !(0..i64::MAX - 2).contains(&shipped) && meta.mtime == 0
             // An archive Docker itself made has whole seconds, and the directory it was made from all of them.
-            || self.how.in_place && whole(shipped) == whole(meta.mtime);
+            || self.how.in_place && seconds(shipped) == seconds(meta.mtime);
         if !same {
             self.differs(
                 path,
