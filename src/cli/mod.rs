@@ -334,6 +334,7 @@ impl From<crate::query::Error> for Failure {
         use crate::query::reference::Error as R;
         match e {
             E::Output(e) => e.into(),
+            E::Sqlite(ref e) if crate::case::is_wrong_pattern(e) => Failure::usage(e.to_string()),
             E::Sqlite(ref sqlite) | E::Reference(R::Sqlite(ref sqlite)) => {
                 use rusqlite::ErrorCode::OperationInterrupted;
                 Failure::io(match sqlite.sqlite_error_code() {

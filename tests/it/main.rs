@@ -34,6 +34,7 @@ mod orphans;
 mod plans;
 mod printing;
 mod queries;
+mod regexp;
 mod search;
 mod show;
 mod sizes;

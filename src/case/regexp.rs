@@ -1,0 +1,131 @@
+//! `X REGEXP Y` for those who ask a case: SQLite has the operator, and calls `regexp(Y, X)`, which it leaves to programs.
+//!
+//! As in the `sqlite3` shell, but for what the crate regex knows beyond its patterns, and that `\w`, `\d`, `\s` and `\b` know all
+//! of Unicode. A match takes time linear in the text; a pattern that would need more memory than [`MOST`] is refused.
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::{Error as Wrong, ParserBuilder, ast};
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error};
+use std::borrow::Cow;
+
+/// Bytes that a pattern may take compiled, and as many again while it is looked for.
+const MOST: usize = 4 << 20;
+/// How an error of a pattern begins.
+const BEGINS: &str = "REGEXP ";
+
+/// Lets a connection know the function. Views of an investigator's own may use it, as those of the shell may.
+pub fn register(db: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_INNOCUOUS;
+    db.create_scalar_function("regexp", 2, flags, matches)
+}
+
+/// Whether a query failed for a pattern that is none.
+pub fn is_wrong_pattern(error: &Error) -> bool {
+    matches!(error, Error::SqliteFailure(_, Some(message)) if message.starts_with(BEGINS))
+}
+
+/// NULL where pattern or text is NULL. SQLite keeps a pattern that is the same for all rows compiled.
+fn matches(call: &Context<'_>) -> rusqlite::Result<Option<bool>> {
+    let (Some(pattern), Some(text)) = (bytes(call.get_raw(0)), bytes(call.get_raw(1))) else {
+        return Ok(None);
+    };
+    let compiled = call.get_or_create_aux(0, |_| compile(&pattern))?;
+    Ok(Some(compiled.is_match(&text)))
+}
+
+/// A value as text.
+fn bytes(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(n) => Some(n.to_string().into_bytes().into()),
+        ValueRef::Real(x) => Some(format!("{x:?}").into_bytes().into()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.into()),
+    }
+}
+
+fn compile(pattern: &[u8]) -> Result<Regex, String> {
+    let pattern = String::from_utf8_lossy(pattern);
+    let built = RegexBuilder::new(&pattern)
+        .size_limit(MOST)
+        .dfa_size_limit(MOST)
+        .build();
+    built.map_err(|error| {
+        let why = place(&pattern).unwrap_or_else(|| match error {
+            regex::Error::CompiledTooBig(_) => {
+                format!("needs more than {} MiB; repeat less", MOST >> 20)
+            }
+            error => error.to_string(),
+        });
+        format!("{BEGINS}'{pattern}': {why}")
+    })
+}
+
+/// What is wrong with a pattern, and where.
+fn place(pattern: &str) -> Option<String> {
+    let parsed = ParserBuilder::new().utf8(false).build().parse(pattern);
+    let (what, span): (String, &ast::Span) = match parsed.as_ref().err()? {
+        Wrong::Parse(e) => (e.kind().to_string(), e.span()),
+        Wrong::Translate(e) => (e.kind().to_string(), e.span()),
+        _ => return None,
+    };
+    let before = pattern.get(..span.start.offset)?.chars().count();
+    Some(format!("{what}, at character {}", before + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(sql: &str) -> rusqlite::Result<Option<bool>> {
+        let db = Connection::open_in_memory()?;
+        super::super::connection::guard(&db)?;
+        db.execute_batch("CREATE VIEW own AS SELECT 'abc' REGEXP 'B|c' AS matched")?;
+        db.query_row(sql, [], |r| r.get(0))
+    }
+
+    #[test]
+    fn any_value_is_text_and_null_is_not_known() {
+        for (sql, want) in [
+            ("SELECT 'abc' REGEXP '^a.c$'", Some(true)),
+            ("SELECT 'abc' REGEXP 'B'", Some(false)),
+            ("SELECT 'abc' REGEXP '(?i)B'", Some(true)),
+            ("SELECT regexp('b', 'abc')", Some(true)),
+            ("SELECT 15 REGEXP '^1'", Some(true)),
+            ("SELECT 1.5 REGEXP '^1[.]5$'", Some(true)),
+            ("SELECT x'ff61' REGEXP 'a'", Some(true)),
+            ("SELECT x'ff61' REGEXP '(?-u)\\xff'", Some(true)),
+            ("SELECT NULL REGEXP 'a'", None),
+            ("SELECT 'a' REGEXP NULL", None),
+            ("SELECT NULL REGEXP '('", None),
+            ("SELECT matched FROM own", Some(true)),
+        ] {
+            assert_eq!(asked(sql).unwrap(), want, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_pattern_is_said() {
+        for (pattern, want) in [
+            ("ä(", "REGEXP 'ä(': unclosed group, at character 2"),
+            ("a**{", "REGEXP 'a**{': "),
+            (
+                "[z-a]",
+                "REGEXP '[z-a]': invalid character class range, the start must be <= the end, at character 2",
+            ),
+            (
+                "\\w{9}{9}{9}{9}",
+                "REGEXP '\\w{9}{9}{9}{9}': needs more than 4 MiB; repeat less",
+            ),
+        ] {
+            let e = asked(&format!("SELECT 'a' REGEXP '{pattern}'")).unwrap_err();
+            assert!(is_wrong_pattern(&e), "{e:?}");
+            assert!(e.to_string().starts_with(want), "{e}");
+        }
+        let other = asked("SELECT json('{')").unwrap_err();
+        assert!(!is_wrong_pattern(&other), "{other:?}");
+    }
+}
