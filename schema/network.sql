@@ -1,3 +1,5 @@
+-- The networks that the engine knows.
+
 CREATE TABLE network (
   id          INTEGER PRIMARY KEY,
   engine_id   INTEGER NOT NULL REFERENCES engine(id),

@@ -39,8 +39,6 @@ SELECT c.full_id AS id, n.name AS name, n.network_full_id AS network_id, n.endpo
        n.ip_prefix_len AS ip_prefix_len, n.ipv6_gateway AS ipv6_gateway, n.ipv6_address AS ipv6_address, n.ipv6_prefix_len AS ipv6_prefix_len, n.mac_address AS mac_address
   FROM container_network n JOIN container c ON c.id = n.container_id;
 
--- docker_container_fs_changes stands in changes.sql.
-
 CREATE VIEW docker_images AS
 SELECT i.full_id AS id, i.created_at / 1000000000 AS created, i.size AS size_bytes,
        coalesce((SELECT group_concat(reference, ',') FROM (SELECT r.reference FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL ORDER BY r.reference)), '') AS tags

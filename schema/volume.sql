@@ -1,3 +1,5 @@
+-- Volumes. What is in one is a tree: tree.volume_id.
+
 CREATE TABLE volume (
   id          INTEGER PRIMARY KEY,
   engine_id   INTEGER NOT NULL REFERENCES engine(id),

@@ -16,6 +16,7 @@ mod counted;
 mod events;
 mod insert;
 mod known;
+pub mod manual;
 mod objects;
 mod partial;
 mod regexp;

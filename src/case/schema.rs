@@ -9,26 +9,33 @@ pub const APPLICATION_ID: i32 = 0x646f_6643;
 /// `PRAGMA user_version`: the schema's version. A newer one is refused.
 pub const VERSION: i32 = 6;
 
-/// Tables and views as the files have them.
-const WRITTEN: &str = concat!(
-    include_str!("../../schema/host.sql"),
-    include_str!("../../schema/source.sql"),
-    include_str!("../../schema/seal.sql"),
-    include_str!("../../schema/image.sql"),
-    include_str!("../../schema/layer.sql"),
-    include_str!("../../schema/container.sql"),
-    include_str!("../../schema/volume.sql"),
-    include_str!("../../schema/network.sql"),
-    include_str!("../../schema/file.sql"),
-    include_str!("../../schema/hash.sql"),
-    include_str!("../../schema/log.sql"),
-    include_str!("../../schema/verification.sql"),
-    include_str!("../../schema/trace.sql"),
-    include_str!("../../schema/text.sql"),
-    include_str!("../../schema/timeline.sql"),
-    include_str!("../../schema/osquery.sql"),
-    include_str!("../../schema/visibility.sql"),
-);
+/// The name and the text of each of these files of `schema/`.
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../schema/", $name, ".sql")))),*]
+    };
+}
+
+/// Tables and views by subject as the files have them, in the order in which they are made and explained.
+pub const SUBJECTS: &[(&str, &str)] = files![
+    "host",
+    "source",
+    "seal",
+    "image",
+    "layer",
+    "container",
+    "volume",
+    "network",
+    "file",
+    "hash",
+    "log",
+    "verification",
+    "trace",
+    "text",
+    "timeline",
+    "osquery",
+    "visibility",
+];
 
 /// Tables and views, made before a load.
 pub static TABLES: LazyLock<String> = LazyLock::new(|| {
@@ -38,7 +45,8 @@ pub static TABLES: LazyLock<String> = LazyLock::new(|| {
     let iso = format!("({seconds} || {nanos} || 'Z')");
     // As Docker prints it, without zeros at the end.
     let short = format!("(rtrim(rtrim({seconds} || {nanos}, '0'), '.') || 'Z')");
-    expand(&expand(WRITTEN, "iso(", &iso), "iso_short(", &short)
+    let written: String = SUBJECTS.iter().map(|(_, text)| *text).collect();
+    expand(&expand(&written, "iso(", &iso), "iso_short(", &short)
 });
 
 /// The text with each `name(COLUMN)` replaced by a template, in which the column stands for `{x}`.

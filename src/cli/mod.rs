@@ -14,6 +14,7 @@ mod macrobber;
 mod mount_container;
 mod mount_image;
 mod query;
+mod schema;
 mod show_container_config;
 mod show_container_log;
 mod show_image;
@@ -115,6 +116,8 @@ enum Command {
     Verify(verify::Verify),
     /// Run a saved query, or list them
     Query(query::QueryCommand),
+    /// The tables and views of a case: the manual for SQL of your own
+    Schema(schema::Schema),
     /// Whether a case is as dof left it: its digest, its structure, its rows
     Check(check::Check),
     /// Unpack the sample host that comes with dof, ingest it, and show what it answers
@@ -404,6 +407,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::UnmountImage(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Query(c) => c.run(),
+        Command::Schema(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Completions(c) => c.run(),

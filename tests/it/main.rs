@@ -35,6 +35,7 @@ mod plans;
 mod printing;
 mod queries;
 mod regexp;
+mod schema;
 mod search;
 mod show;
 mod sizes;
