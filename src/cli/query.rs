@@ -133,6 +133,12 @@ impl QueryCommand {
         let matches = super::parsed(command(&query).no_binary_name(true), &words)
             .unwrap_or_else(|e| e.exit());
         let options = QueryOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+        if matches.get_flag("sql") {
+            let mut out = options.output.open(Path::new(""), None)?;
+            out.write_all(query.sql.as_bytes())?;
+            out.flush()?;
+            return Ok(exit::OK);
+        }
         let asked: Vec<(String, String)> = query
             .parameters
             .iter()
@@ -309,8 +315,7 @@ fn name_at(words: &[OsString]) -> Option<usize> {
     None
 }
 
-const USAGE: &str =
-    "dof query --list\n       dof query NAME [OPTIONS]\n       dof query NAME --help";
+const USAGE: &str = "dof query --list\n       dof query NAME [OPTIONS]\n       dof query NAME --sql\n       dof query NAME --help";
 const EXAMPLES: &str = "\
 Example:
   dof query --list
@@ -378,7 +383,10 @@ fn command(query: &Query) -> clap::Command {
         };
         command = command.arg(arg.allow_hyphen_values(true));
     }
-    command = QueryOptions::augment_args(command)
+    let sql = Arg::new("sql")
+        .long("sql")
+        .help("Print the text of the query, which sqlite3 runs too, instead of running it");
+    command = QueryOptions::augment_args(command.arg(sql.action(clap::ArgAction::SetTrue)))
         .about(about)
         .max_term_width(100);
     let files = query.name == "timeline" || query.sql.contains("path_hex");

@@ -1,6 +1,6 @@
-//! The schema as people meet it: the manual.
+//! The schema as people meet it: the manual, the text of a query.
 
-use crate::support::dof;
+use crate::support::{Need, dof, has, ingest, must, sample, text};
 use rusqlite::Connection;
 
 /// Tables and views.
@@ -41,4 +41,22 @@ fn every_table_and_view_is_in_the_manual() {
         "{}",
         unknown.err
     );
+}
+
+/// As the file has it, whatever else is asked; `sqlite3` runs it.
+#[test]
+fn the_text_of_a_query() {
+    for query in dof::query::catalogue() {
+        assert_eq!(dof(["query", &query.name, "--sql"]).with(0).out, query.sql);
+    }
+    if !has(&[Need::Program("sqlite3")]) {
+        return;
+    }
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let file = dir.path().join("hosts.sql");
+    dof(["query", "hosts", "--sql", "-o", text(&file)]).with(0);
+    let read = format!(".read {}", file.display());
+    let printed = must("sqlite3", &["-readonly", text(&case), &read]);
+    assert!(printed.contains("shop01"), "{printed}");
 }
