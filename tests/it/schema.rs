@@ -1,6 +1,6 @@
-//! The schema as people meet it: the manual, the text of a query.
+//! The schema as people meet it: the manual, the text of a query, and what generic viewers make of a case.
 
-use crate::support::{Need, dof, has, ingest, must, sample, text};
+use crate::support::{Need, dof, has, ingest, must, open, sample, text};
 use rusqlite::Connection;
 
 /// Tables and views.
@@ -59,4 +59,65 @@ fn the_text_of_a_query() {
     let read = format!(".read {}", file.display());
     let printed = must("sqlite3", &["-readonly", text(&case), &read]);
     assert!(printed.contains("shop01"), "{printed}");
+}
+
+/// Generic viewers make a link of each.
+#[test]
+fn foreign_keys_lead_to_a_column() {
+    let case = dof::case::Target::temporary().unwrap().seal().unwrap();
+    let db = case.db();
+    let mut stmt = db
+        .prepare(
+            "SELECT t.name, k.\"from\", k.\"table\", k.\"to\",
+                    EXISTS (SELECT 1 FROM pragma_table_info(k.\"table\") c WHERE c.name = k.\"to\")
+               FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k WHERE t.type = 'table'",
+        )
+        .unwrap();
+    let mut rows = stmt.query([]).unwrap();
+    let mut n = 0;
+    while let Some(row) = rows.next().unwrap() {
+        let (table, from): (String, String) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let to: Option<String> = row.get(3).unwrap();
+        assert!(to.is_some(), "{table}.{from} names no column");
+        assert!(row.get::<_, bool>(4).unwrap(), "{table}.{from}: {to:?}");
+        n += 1;
+    }
+    assert!(n > 30, "{n}");
+}
+
+/// A page a table or view: its first rows, with links to what their foreign keys lead to.
+#[test]
+fn datasette_shows_every_table_and_view() {
+    if !has(&[Need::Program("datasette")]) {
+        return;
+    }
+    let (_host, mount) = sample();
+    let (dir, case) = ingest(&mount, 0);
+    let names: Vec<String> = objects(&open(&case)).into_iter().map(|o| o.0).collect();
+    // `datasette --get` would start anew for each page.
+    let script = dir.path().join("pages.py");
+    let pages = "
+import asyncio, sys
+from datasette.app import Datasette
+
+async def main(case, *names):
+    viewer = Datasette([case], settings={'sql_time_limit_ms': 60000})
+    for name in names:
+        page = await viewer.client.get('/case/' + name)
+        title = page.text.partition('<title>')[2].partition('</title>')[0]
+        print(name, page.status_code, title)
+
+asyncio.run(main(*sys.argv[1:]))
+";
+    std::fs::write(&script, pages).unwrap();
+    // By the Python that datasette itself runs with.
+    let python = "exec \"$(sed -n '1s/^#!//p' \"$(command -v datasette)\")\" \"$@\"";
+    let mut args = vec!["-c", python, "sh", text(&script), text(&case)];
+    args.extend(names.iter().map(String::as_str));
+    let shown = must("sh", &args);
+    assert_eq!(shown.lines().count(), names.len(), "{shown}");
+    for (line, name) in shown.lines().zip(&names) {
+        let begins = format!("{name} 200 case: {name}:");
+        assert!(line.starts_with(&begins), "{line}");
+    }
 }
