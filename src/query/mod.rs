@@ -151,7 +151,8 @@ pub fn find(name: &str) -> Result<Query, Error> {
     }
 }
 
-/// Reads a query's header; a file without one is a query without parameters that are described.
+/// Reads a query's header; a file without one is a query without parameters that are described. A line that is indented goes on
+/// with the parameter before it.
 pub fn parse(name: &str, sql: &str) -> Query {
     let mut query = Query {
         name: name.into(),
@@ -163,6 +164,7 @@ pub fn parse(name: &str, sql: &str) -> Query {
         shipped: false,
     };
     for line in sql.lines().map_while(|l| l.trim().strip_prefix("--")) {
+        let goes_on = line.starts_with("   ");
         let line = line.trim();
         if let Some((name, help)) = line
             .strip_prefix(':')
@@ -172,6 +174,8 @@ pub fn parse(name: &str, sql: &str) -> Query {
                 name: name.into(),
                 help: help.trim().into(),
             });
+        } else if let Some(parameter) = query.parameters.last_mut().filter(|_| goes_on) {
+            parameter.help = format!("{} {line}", parameter.help);
         } else if let Some(example) = line.strip_prefix("Example:") {
             query.example = Some(example.trim().into());
         } else if query.title.is_empty() {
@@ -398,7 +402,7 @@ mod tests {
     fn a_header_is_read() {
         let q = parse(
             "x",
-            "-- What?\n-- More.\n-- :since   a date\n-- Example: dof query x\nSELECT 1 -- :not\n",
+            "-- What?\n-- More.\n-- :since   a date,\n--          or a time\n-- Example: dof query x\nSELECT 1 -- :not\n",
         );
         assert_eq!(
             (q.title.as_str(), q.notes.as_slice(), q.example.as_deref()),
@@ -408,7 +412,7 @@ mod tests {
             q.parameters,
             [Parameter {
                 name: "since".into(),
-                help: "a date".into()
+                help: "a date, or a time".into()
             }]
         );
     }
