@@ -32,6 +32,7 @@ pub const SUBJECTS: &[(&str, &str)] = files![
     "verification",
     "trace",
     "text",
+    "gone",
     "timeline",
     "osquery",
     "visibility",
