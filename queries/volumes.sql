@@ -1,7 +1,13 @@
 -- Which volumes were there, and who mounted them?
+-- device is what a volume's options mount in its place: a directory of the host, a share, a device.
 -- Example: dof query volumes
-SELECT v.name, v.driver, v.mount_point, rtrim(rtrim(strftime('%Y-%m-%dT%H:%M:%S', v.created_at / 1000000000 - (v.created_at % 1000000000 < 0), 'unixepoch') || printf('.%09d', (v.created_at % 1000000000 + 1000000000) % 1000000000), '0'), '.') || 'Z' AS created, v.anonymous, v.labels, v.options, v.in_metadata,
-       (SELECT group_concat(name, ', ') FROM (SELECT DISTINCT coalesce(c.name, c.full_id) AS name FROM container_mount m JOIN container c ON c.id = m.container_id WHERE m.volume_id = v.id ORDER BY 1)) AS containers,
-       (SELECT count(*) FROM directory d CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file WHERE d.tree_id = v.tree_id AND f.name <> '') AS files, h.name AS host
-  FROM volume v JOIN engine g ON g.id = v.engine_id JOIN host h ON h.id = g.host_id
- ORDER BY v.name, v.id;
+SELECT v.volume AS name, v.driver, v.mount_point, v.device, v.created,
+       v.anonymous, v.labels, v.options, v.in_metadata,
+       (SELECT group_concat(container, ', ')
+          FROM (SELECT DISTINCT coalesce(c.name, c.full_id) AS container
+                  FROM container_mount m JOIN container c ON c.id = m.container_id
+                 WHERE m.volume_id = v.volume_id ORDER BY 1)) AS containers,
+       (SELECT count(*) FROM volume x JOIN tree_file f ON f.tree_id = x.tree_id
+         WHERE x.id = v.volume_id AND f.name <> '') AS files, v.host
+  FROM volume_text v
+ ORDER BY v.volume, v.volume_id;

@@ -2,44 +2,16 @@
 -- `gone`, `orphan`, `container_lack` and `image_lack` are for people. The other views are for dof's
 -- own use.
 
--- For dof's own use: the files of each tree, the root itself left out of none.
+-- For dof's own use: the files of each tree, its root among them.
 CREATE VIEW tree_file AS
-SELECT t.id AS tree_id, t.layer_id AS layer_id, t.volume_id AS volume_id, f.id AS file_id,
-       f.name AS name, f.mode & 61440 = 32768 AS is_regular, f.size AS size, f.mtime AS mtime
+SELECT t.id AS tree_id, t.layer_id AS layer_id, f.id AS file_id, f.name AS name,
+       f.mode & 61440 = 32768 AS is_regular, f.size AS size, f.mtime AS mtime
   FROM tree t CROSS JOIN directory d ON d.tree_id = t.id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file;
 
--- For dof's own use: the engine's folders, the kind of trace each holds, and of which storage
--- driver.
-CREATE VIEW store_folder AS
-SELECT engine_id, name, host_path, crtime, mtime,
-       CASE WHEN name = 'containers' THEN 'container'
-            WHEN name = 'volumes' THEN 'volume'
-            WHEN name LIKE 'image/%/layerdb/mounts' THEN 'mount-record'
-            WHEN name LIKE 'image/%/layerdb/sha256' THEN 'layer-record'
-            WHEN name LIKE 'image/%/imagedb/content/sha256' THEN 'image'
-            WHEN name LIKE '%/l' THEN 'link'
-            WHEN name NOT LIKE 'image/%' THEN 'layer' END AS holds,
-       CAST(iif(name LIKE 'image/%/%', substr(name, 7, instr(substr(name, 7), '/') - 1),
-                substr(name, 1, instr(name || '/', '/') - 1)) AS TEXT) AS driver
-  FROM trace WHERE kind = 'folder';
-
--- For dof's own use: the image stores of the engines, by storage driver.
-CREATE VIEW image_store AS
-SELECT DISTINCT engine_id, driver FROM store_folder WHERE name LIKE 'image/%/%';
-
--- For dof's own use: folders in which the engine tries its storage at each start. A power cut
--- leaves them.
-CREATE VIEW storage_trial (trace_id, why) AS
-SELECT id, 'the engine tried its storage at a start, which did not end'
-  FROM trace
- WHERE kind IN ('layer', 'unfinished')
-   AND (name LIKE 'moby-detect-%' OR name LIKE 'check-overlayfs-%' OR name LIKE 'opaque-bug-check%'
-        OR name LIKE 'metacopy-check%' OR name LIKE 'userxattr-check%');
-
 -- For dof's own use: traces, and from when to when each shows its thing.
 CREATE VIEW trace_span AS
-SELECT id, engine_id, kind, name, belongs, detail, host_path,
+SELECT id, engine_id, kind, name, belongs, is_id, detail, host_path,
        coalesce(min(crtime, mtime), mtime) AS first, mtime AS last
   FROM trace;
 
@@ -47,7 +19,7 @@ SELECT id, engine_id, kind, name, belongs, detail, host_path,
 -- shows them.
 CREATE VIEW container_span AS
 SELECT id, engine_id, full_id, coalesce(name, full_id) AS name, image_full_id, image_name, driver,
-       layer_id, started_at, log_driver, source_id IS NOT NULL AS has_record,
+       layer_id, started_at, log_in_files, source_id IS NOT NULL AS has_record,
        created_at AS first, coalesce(max(created_at, started_at), created_at) AS last
   FROM container;
 
@@ -93,18 +65,12 @@ SELECT engine_id, driver,
  WHERE n <= 21
  GROUP BY engine_id, driver;
 
--- For dof's own use: layers on the disk that no record knows, and what each is. Beside a
--- container's own lies its -init.
+-- For dof's own use: layers on the disk that no record knows.
 CREATE VIEW unknown_layer AS
-SELECT y.id AS layer_id, y.engine_id AS engine_id, y.driver AS driver, t.id AS trace_id,
-       t.name AS name, t.detail ->> 'buildkit' AS is_buildkit,
-       (SELECT s.why FROM storage_trial s WHERE s.trace_id = t.id) AS trial,
-       CASE WHEN t.name LIKE '%-init' THEN 'init-layer'
-            WHEN EXISTS (SELECT 1 FROM trace i WHERE i.engine_id = t.engine_id
-                          AND i.kind = 'layer' AND i.belongs = t.name || '-init')
-            THEN 'container-layer' ELSE 'layer' END AS kind
+SELECT y.id AS layer_id, y.engine_id AS engine_id, y.driver AS driver, y.looks_like AS looks_like,
+       t.id AS trace_id, t.name AS name, t.made_by AS made_by
   FROM layer y CROSS JOIN trace t ON t.engine_id = y.engine_id AND t.kind = 'layer'
-                                 AND t.belongs = y.cache_id AND t.detail ->> 'driver' = y.driver
+                                 AND t.belongs = y.cache_id AND t.driver = y.driver
  WHERE y.role = 'unowned';
 
 -- For dof's own use: short names of layers that are gone.
@@ -114,24 +80,26 @@ SELECT t.id FROM trace t
                                         AND l.kind = 'layer' AND l.belongs = t.belongs);
 
 -- For dof's own use: the layers a container's record names: its own and the -init below it.
-CREATE VIEW layer_of_mount_record (engine_id, container, cache_id, last) AS
-SELECT engine_id, belongs, detail ->> 'mount_id', mtime FROM trace WHERE kind = 'mount-record'
+CREATE VIEW layer_of_mount_record (engine_id, driver, container, cache_id, last) AS
+SELECT engine_id, driver, belongs, detail ->> 'mount_id', mtime
+  FROM trace WHERE kind = 'mount-record'
  UNION ALL
-SELECT engine_id, belongs, detail ->> 'init_id', mtime FROM trace WHERE kind = 'mount-record';
+SELECT engine_id, driver, belongs, detail ->> 'init_id', mtime
+  FROM trace WHERE kind = 'mount-record';
 
--- For dof's own use: the records that name a layer: an image's by the path of the record, a
--- container's two by their names.
-CREATE VIEW layer_record (engine_id, layer, last) AS
-SELECT engine_id, host_path || '/cache-id', mtime FROM trace WHERE kind = 'layer-record'
+-- For dof's own use: the records that name a layer: an image's by its chain ID, a container's
+-- two by the driver's names for them.
+CREATE VIEW layer_record (engine_id, driver, layer, last) AS
+SELECT engine_id, driver, belongs, mtime FROM trace WHERE kind = 'layer-record'
  UNION ALL
-SELECT engine_id, cache_id, last FROM layer_of_mount_record;
+SELECT engine_id, driver, cache_id, last FROM layer_of_mount_record;
 
 -- For dof's own use: what names a container.
 CREATE VIEW sign_of_container (id, name, evidence, first, last, detail, engine_id) AS
 SELECT belongs, NULL, kind, first, last, detail, engine_id
   FROM trace_span
  WHERE kind IN ('container', 'mount-record', 'task', 'sandbox', 'sandbox-freed')
-   AND length(belongs) = 64
+   AND is_id
  UNION ALL -- the newest file in its layer
 SELECT container, NULL, 'container-layer', last, last, NULL, engine_id
   FROM (SELECT m.engine_id, m.belongs AS container,
@@ -151,7 +119,7 @@ SELECT NULL, NULL, 'container-layer ' || t.name, t.first,
        (SELECT json_object('may_be', o.names) FROM possible_owner o
          WHERE o.engine_id = u.engine_id AND o.driver = u.driver), u.engine_id
   FROM unknown_layer u CROSS JOIN trace_span t ON t.id = u.trace_id
- WHERE u.kind = 'container-layer'
+ WHERE u.looks_like = 'container'
  UNION ALL
 SELECT container, NULL, 'image ' || full_id, created_at, created_at, NULL, engine_id
   FROM image WHERE container IS NOT NULL;
@@ -176,8 +144,8 @@ SELECT NULL, j.value, 'pulled layer ' || t.belongs, t.last, t.last, t.engine_id
  WHERE t.kind = 'pulled' AND NOT EXISTS (SELECT 1 FROM layer y WHERE y.engine_id = t.engine_id
                                           AND y.diff_id = t.belongs);
 
--- For dof's own use: what names a volume or a network. The default network gets another id at each
--- start, and a swarm's networks are the managers'.
+-- For dof's own use: what names a volume or a network. A swarm's networks are the managers', and
+-- some get another id at each start.
 CREATE VIEW sign_of_volume_or_network (what, id, name, evidence, first, last, engine_id) AS
 SELECT 'volume', m.name, m.name, 'container ' || c.name, c.first, c.last, c.engine_id
   FROM container_mount m JOIN container_span c ON c.id = m.container_id
@@ -188,7 +156,7 @@ SELECT 'volume', name, name, 'volumes/metadata.db', NULL, NULL, engine_id
  UNION ALL
 SELECT 'network', n.network_full_id, n.name, 'container ' || c.name, c.first, c.last, c.engine_id
   FROM container_network n JOIN container_span c ON c.id = n.container_id
- WHERE n.network_full_id <> '' AND n.name <> 'bridge'
+ WHERE n.network_full_id <> '' AND NOT n.renewed
    AND NOT EXISTS (SELECT 1 FROM swarm_node w WHERE w.engine_id = c.engine_id);
 
 -- For dof's own use: what is missing of a layer, container or volume that is known: files, links,
@@ -196,12 +164,12 @@ SELECT 'network', n.network_full_id, n.name, 'container ' || c.name, c.first, c.
 CREATE VIEW sign_of_part (what, id, name, evidence, first, last, engine_id) AS
 SELECT 'layer', y.cache_id, coalesce(y.chain_id, y.role || ' layer'),
        iif(y.role = 'image', 'layer-record', 'mount-record'), r.last, r.last, y.engine_id
-  FROM layer y LEFT JOIN source s ON s.id = y.source_id
-       LEFT JOIN layer_record r ON r.engine_id = y.engine_id
-                               AND r.layer = iif(y.role = 'image', s.path, y.cache_id)
+  FROM layer y
+       LEFT JOIN layer_record r ON r.engine_id = y.engine_id AND r.driver = y.driver
+                               AND r.layer = iif(y.role = 'image', y.chain_id, y.cache_id)
  WHERE y.role <> 'unowned' AND y.host_path IS NULL AND y.cache_id IS NOT NULL
-   AND (y.engine_id, y.driver) IN (SELECT f.engine_id, f.driver FROM store_folder f
-                                    WHERE f.holds = 'layer')
+   AND (y.engine_id, y.driver) IN (SELECT f.engine_id, f.driver FROM trace f
+                                    WHERE f.kind = 'folder' AND f.holds = 'layer')
  UNION ALL
 SELECT 'layer', t.belongs, NULL, 'link ' || t.name, t.first, t.last, t.engine_id
   FROM broken_link b CROSS JOIN trace_span t ON t.id = b.trace_id
@@ -219,7 +187,7 @@ SELECT 'record', full_id, name, 'container ' || name, last, last, engine_id
 SELECT 'log', c.full_id, c.name, 'folder ' || t.host_path, NULL, t.last, c.engine_id
   FROM container_span c JOIN trace_span t ON t.engine_id = c.engine_id AND t.kind = 'container'
                                          AND t.belongs = c.full_id
- WHERE c.started_at IS NOT NULL AND c.log_driver IN ('json-file', 'local')
+ WHERE c.started_at IS NOT NULL AND c.log_in_files
    AND NOT EXISTS (SELECT 1 FROM log_file f WHERE f.container_id = c.id)
  UNION ALL
 SELECT 'volume-files', v.name, v.name, 'folder ' || t.host_path, NULL, t.last, v.engine_id
@@ -228,18 +196,15 @@ SELECT 'volume-files', v.name, v.name, 'folder ' || t.host_path, NULL, t.last, v
  WHERE v.driver = 'local' AND v.mount_point IS NULL;
 
 -- For dof's own use: folders that something was removed from. Such a folder was changed later than
--- anything in it was born there or moved there. Of the other folders this tells nothing: the engine
--- tries things out in them when it starts.
+-- anything in it was born there or moved there.
 CREATE VIEW folder_with_removal AS
-WITH entry (engine_id, folder, crtime, ctime) AS MATERIALIZED (
-  SELECT engine_id, substr(host_path, 1, length(host_path) - length(name)), crtime, ctime
-    FROM trace WHERE kind <> 'folder')
+WITH entry (engine_id, folder_id, crtime, ctime) AS MATERIALIZED (
+  SELECT engine_id, folder_id, crtime, ctime FROM trace WHERE kind <> 'folder')
 SELECT t.engine_id, t.name, t.host_path, t.mtime
-  FROM store_folder t
- WHERE t.holds IN ('container', 'volume', 'link', 'mount-record', 'layer-record', 'image')
-   AND t.mtime - t.crtime > 50000000
+  FROM trace t
+ WHERE t.kind = 'folder' AND t.removal AND t.mtime - t.crtime > 50000000
    AND NOT EXISTS (SELECT 1 FROM entry k
-                    WHERE k.engine_id = t.engine_id AND k.folder = t.host_path || '/'
+                    WHERE k.folder_id = t.id
                       AND (k.crtime IS NULL OR abs(k.crtime - t.mtime) < 50000000
                            OR abs(k.ctime - t.mtime) < 50000000 OR k.crtime > t.mtime))
    AND t.engine_id IN (SELECT k.engine_id FROM entry k);
@@ -324,18 +289,24 @@ SELECT x.kind, x.name, x.belongs, x.is_step,
            'of a container that has no record'), x.engine_id, x.id, NULL
   FROM (SELECT t.*, iif(t.kind = 'sandbox' AND (t.engine_id, t.belongs) IN
                           (SELECT b.engine_id, b.id FROM build_container b), 1, 0) AS is_step
-          FROM trace t WHERE t.kind IN ('task', 'sandbox') AND length(t.belongs) = 64) x
+          FROM trace t WHERE t.kind IN ('task', 'sandbox') AND t.is_id) x
  WHERE NOT EXISTS (SELECT 1 FROM thing_there k WHERE k.what = 'container'
                     AND k.engine_id = x.engine_id AND k.id = x.belongs);
 
 -- For dof's own use: layers, images and volumes that are left over, and their records.
 CREATE VIEW leftover_of_image (kind, name, belongs, ordinary, why, engine_id, trace_id, tree_id) AS
-SELECT iif(u.trial IS NULL, u.kind, 'unfinished'), u.name, NULL,
-       u.is_buildkit OR u.trial IS NOT NULL,
-       coalesce(u.trial, iif(u.is_buildkit, 'only BuildKit''s cache knows this layer',
-                             'no record knows this layer')),
+SELECT coalesce(u.looks_like || '-layer', 'layer'), u.name, NULL, u.made_by IS NOT NULL,
+       iif(u.made_by IS NULL, 'no record knows this layer',
+           'only BuildKit''s cache knows this layer'),
        u.engine_id, u.trace_id, (SELECT r.id FROM tree r WHERE r.layer_id = u.layer_id)
-  FROM unknown_layer u
+  FROM unknown_layer u WHERE u.made_by IS NOT 'trial'
+ UNION ALL
+SELECT 'unfinished', t.name, NULL, coalesce(t.made_by = 'trial', 0),
+       iif(t.made_by = 'trial', 'the engine tried its storage at a start, which did not end',
+           'work that did not end: a pull, a load, a build'), t.engine_id, t.id,
+       (SELECT r.id FROM layer y CROSS JOIN tree r ON r.layer_id = y.id
+         WHERE y.engine_id = t.engine_id AND y.cache_id = t.belongs AND y.role = 'unowned')
+  FROM trace t WHERE t.kind = 'unfinished' OR t.kind = 'layer' AND t.made_by = 'trial'
  UNION ALL
 SELECT 'layer-record', t.belongs, NULL, 0, 'no image and no container has this layer',
        t.engine_id, t.id, (SELECT r.id FROM tree r WHERE r.layer_id = y.id)
@@ -365,16 +336,11 @@ SELECT 'image', i.full_id, NULL, 1,
  UNION ALL
 SELECT 'volume', v.name, NULL, v.in_metadata,
        iif(v.in_metadata, 'no container mounts it', 'volumes/metadata.db does not know it'),
-       v.engine_id, t.id, (SELECT r.id FROM tree r WHERE r.volume_id = v.id)
+       v.engine_id, t.id, v.tree_id
   FROM volume v CROSS JOIN trace t ON t.engine_id = v.engine_id AND t.kind = 'volume'
                                   AND t.belongs = v.name
  WHERE NOT v.in_metadata
-    OR NOT EXISTS (SELECT 1 FROM container_mount m WHERE m.volume_id = v.id)
- UNION ALL
-SELECT 'unfinished', t.name, NULL, s.why IS NOT NULL,
-       coalesce(s.why, 'work that did not end: a pull, a load, a build'), t.engine_id, t.id, NULL
-  FROM trace t LEFT JOIN storage_trial s ON s.trace_id = t.id
- WHERE t.kind = 'unfinished';
+    OR NOT EXISTS (SELECT 1 FROM container_mount m WHERE m.volume_id = v.id);
 
 -- For dof's own use: all that is left over, with its own times.
 CREATE VIEW leftover (kind, name, belongs, ordinary, why, path, crtime, mtime, ctime, tree_id,
@@ -398,7 +364,7 @@ SELECT 'volume-record', v.name, NULL, 0, 'volumes/metadata.db knows it, its fold
 SELECT 'network', n.name, n.full_id, 1, 'no container is attached to it',
        NULL, n.created_at, NULL, NULL, NULL, n.engine_id
   FROM network n
- WHERE n.name NOT IN ('bridge', 'host', 'none', 'docker_gwbridge', 'ingress')
+ WHERE NOT n.predefined
    AND NOT EXISTS (SELECT 1 FROM network_in_use u WHERE u.engine_id = n.engine_id
                     AND u.id = n.full_id)
    AND NOT EXISTS (SELECT 1 FROM network_in_use u WHERE u.engine_id = n.engine_id
@@ -424,13 +390,12 @@ SELECT x.kind AS kind, x.name AS name, x.belongs AS belongs, x.ordinary AS ordin
 CREATE VIEW container_lack AS
 SELECT c.id AS container_id, coalesce(c.name, c.full_id) AS container, c.full_id AS full_id,
        c.layer_id IS NULL AS own_unknown,
-       max(0, coalesce((SELECT length(y.lower) - length(replace(y.lower, ':', '')) + 1
-                          FROM layer y WHERE y.id = c.layer_id),
+       max(0, coalesce((SELECT y.below FROM layer y WHERE y.id = c.layer_id),
                        (SELECT count(*) FROM image_layer i WHERE i.image_id = c.image_id))
               - (SELECT count(*) FROM container_layer s JOIN layer l ON l.id = s.layer_id
                   WHERE s.container_id = c.id
                     AND (l.role = 'image' OR l.role <> 'container' AND EXISTS (
-                         SELECT 1 FROM layer y WHERE y.id = c.layer_id AND y.lower IS NOT NULL))))
+                         SELECT 1 FROM layer y WHERE y.id = c.layer_id AND y.below IS NOT NULL))))
        + (SELECT count(*) FROM container_layer s JOIN layer l ON l.id = s.layer_id
            WHERE s.container_id = c.id AND l.host_path IS NULL) AS missing,
        (SELECT e.host FROM engine_host e WHERE e.engine_id = c.engine_id) AS host

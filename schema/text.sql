@@ -170,12 +170,15 @@ SELECT h.image_id AS image_id, h.position AS position,
        h.author AS author, h.comment AS comment, h.step AS step
   FROM image_history h;
 
--- Volumes.
+-- Volumes. device is what the options mount in the volume's place: a directory of the host, a share,
+-- a block device.
 CREATE VIEW volume_text AS
 SELECT v.id AS volume_id, v.name AS volume, v.driver AS driver, v.mount_point AS mount_point,
        iso(v.created_at) AS created, v.created_at AS created_ns,
        iso_short(v.created_at) AS created_short, v.anonymous AS anonymous, v.labels AS labels,
-       v.options AS options, v.in_metadata AS in_metadata, v.engine_id AS engine_id,
+       v.options AS options,
+       nullif(coalesce(v.options ->> '$.device', v.options ->> '$.MountDevice'), '') AS device,
+       v.in_metadata AS in_metadata, v.engine_id AS engine_id,
        (SELECT e.host FROM engine_host e WHERE e.engine_id = v.engine_id) AS host
   FROM volume v;
 

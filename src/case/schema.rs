@@ -33,6 +33,7 @@ pub const SUBJECTS: &[(&str, &str)] = files![
     "trace",
     "text",
     "gone",
+    "listing",
     "timeline",
     "osquery",
     "visibility",

@@ -1,6 +1,7 @@
 //! The commands that print Docker's own documents and logs: byte for byte what stands on the disk, from mount and case.
 
-use crate::support::{dof, ingest, sample, sample_oracle};
+use crate::bad_input::Host;
+use crate::support::{dof, ingest, rows, sample, sample_oracle};
 use serde_json::Value;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -256,4 +257,87 @@ fn an_images_history_keeps_its_fields_and_names_its_layers() {
         step.as_object_mut().unwrap().shift_remove("layer");
     }
     assert_eq!(Value::from(steps), config["history"]);
+}
+
+/// A volume may have another directory, a share or a device mounted in its place: its own folder is empty then.
+#[test]
+fn what_is_mounted_in_a_volumes_place_is_named() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let listed = std::fs::read(sample_oracle().join("volumes.json")).unwrap();
+    let listed: Value = serde_json::from_slice(&listed).unwrap();
+    let device_of = |name: &Value| {
+        let volume = listed.as_array().unwrap().iter();
+        let mut volume = volume.filter(|v| v["Name"] == *name);
+        volume
+            .next()
+            .map_or(Value::Null, |v| v["Options"]["device"].clone())
+    };
+    let mut seen = 0;
+    for query in ["volumes", "mounts"] {
+        for row in rows(&case, &[query]) {
+            assert_eq!(row["device"], device_of(&row["name"]), "{row}");
+            seen += usize::from(row["device"].is_string());
+        }
+    }
+    assert!(seen > 2, "{seen}");
+
+    // The host's root, by the options the driver keeps beside the volume.
+    let host = Host::new();
+    host.write("var/lib/docker/volumes/all/_data/.keep", "");
+    host.write(
+        "var/lib/docker/volumes/all/opts.json",
+        r#"{"MountType":"none","MountOpts":"bind","MountDevice":"/","Quota":{"Size":0}}"#,
+    );
+    host.container(
+        'a',
+        r#"{"Name":"/a","MountPoints":{"/host":{"Type":"volume","Name":"all","Driver":"local","Destination":"/host","RW":false,
+        "Source":"/var/lib/docker/volumes/all/_data"}}}"#,
+    );
+    let (_dir, case) = ingest(&host.mount(), 1);
+    let mounts = rows(&case, &["mounts"]);
+    assert_eq!((mounts.len(), &mounts[0]["device"]), (1, &"/".into()));
+    let listed = rows(&case, &["list-containers"]);
+    let says = "Volume 'all' (/var/lib/docker/volumes/all/_data, device /) mounted in Container at '/host' read-only";
+    let volumes: Value = serde_json::from_str(listed[0]["VOLUMES"].as_str().unwrap()).unwrap();
+    assert_eq!(volumes, serde_json::json!([says]));
+}
+
+/// What tells of a container's isolation, as the engine itself listed it.
+#[test]
+fn isolation_is_told() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let listed = std::fs::read(sample_oracle().join("containers.json")).unwrap();
+    let listed: Vec<Value> = serde_json::from_slice(&listed).unwrap();
+    let mut differ = std::collections::BTreeSet::new();
+    for row in rows(&case, &["containers"]) {
+        let truth = listed.iter().find(|c| c["Id"] == row["id"]).unwrap();
+        for (column, place) in [
+            ("runtime", "Runtime"),
+            ("cgroupns_mode", "CgroupnsMode"),
+            ("cgroup_parent", "CgroupParent"),
+            ("ipc_mode", "IpcMode"),
+            ("uts_mode", "UTSMode"),
+            ("masked_paths", "MaskedPaths"),
+            ("readonly_paths", "ReadonlyPaths"),
+            ("readonly_rootfs", "ReadonlyRootfs"),
+            ("group_add", "GroupAdd"),
+            ("device_requests", "DeviceRequests"),
+        ] {
+            let (ours, theirs) = (&row[column], &truth["HostConfig"][place]);
+            let ours = match ours.as_str() {
+                Some(text) if theirs.is_array() => serde_json::from_str(text).unwrap(),
+                _ => ours.clone(),
+            };
+            let theirs = match theirs {
+                Value::Bool(b) => Value::from(i64::from(*b)),
+                Value::String(s) if s.is_empty() && ours.is_null() => Value::Null,
+                theirs => theirs.clone(),
+            };
+            assert_eq!(ours, theirs, "{} {column}", row["name"]);
+            differ.insert((column, ours.to_string()));
+        }
+    }
+    assert!(differ.len() > 14, "{differ:?}");
 }
