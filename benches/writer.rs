@@ -105,7 +105,9 @@ fn write(target: &mut Target, batches: &[Batch], until: Until) {
         writer.batch(batch).expect("rows are written");
     }
     if until >= Until::Indexes {
-        writer.finish(0).expect("indexes are written");
+        writer
+            .finish(0, &|_, _, _| false)
+            .expect("indexes are written");
     }
 }
 

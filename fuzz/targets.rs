@@ -69,7 +69,7 @@ pub fn case_opener(data: &[u8]) {
         target
             .writer()
             .expect("a writer")
-            .finish(0)
+            .finish(0, &|_, _, _| false)
             .expect("indexes");
         target.seal().expect("sealed");
         fs::read(path).expect("its bytes")

@@ -2,7 +2,8 @@
 
 use super::events::Events;
 use super::insert::{Insert, Numbered, Row};
-use super::{Error, Firsts, schema, sqlite, visibility};
+use super::visibility::{self, Makes};
+use super::{Error, Firsts, schema, sqlite};
 use crate::batch::{Batch, FileBatch, FileRow, HashBatch, LogBatch, Stream};
 use crate::evidence::Xattrs;
 use crate::overlay::bits;
@@ -544,19 +545,20 @@ impl<'c> Writer<'c> {
     }
 
     /// Ends a host: time index, indexes, what its containers show, derived rows, and the mark that says it is complete. Gives
-    /// the problems it wrote.
+    /// the problems it wrote. `makes` says whether the engine of a kind makes an entry of these attributes itself, at this path
+    /// of the layer of its own files.
     ///
     /// # Errors
     /// When SQLite or the temporary file of the time index fails.
-    pub fn finish(mut self, now: i64) -> Result<Vec<Problem>, Error> {
-        let problems = self.finish_rows(now).map_err(|e| self.err(e))?;
+    pub fn finish(mut self, now: i64, makes: &Makes) -> Result<Vec<Problem>, Error> {
+        let problems = self.finish_rows(now, makes).map_err(|e| self.err(e))?;
         problems
             .iter()
             .try_for_each(|problem| self.problem(problem))?;
         Ok(problems)
     }
 
-    fn finish_rows(&mut self, now: i64) -> rusqlite::Result<Vec<Problem>> {
+    fn finish_rows(&mut self, now: i64, makes: &Makes) -> rusqlite::Result<Vec<Problem>> {
         let db = self.db;
         self.end_logs()?;
         let mut put = Insert::new(db, "event", &["ts", "file_id", "macb"]);
@@ -570,7 +572,8 @@ impl<'c> Writer<'c> {
         });
         events.map_err(|DrainError(e)| e)?;
         db.execute_batch(schema::INDEXES)?;
-        let mut problems = visibility::work_out(db, self.host, self.counts.files, &self.marked)?;
+        let mut problems =
+            visibility::work_out(db, self.host, self.counts.files, &self.marked, makes)?;
         derive(db, self.host, NESTED)?;
         let unseen: Option<String> = db
             .query_row(schema::UNSEEN_NESTED, [self.host], |r| r.get(0))

@@ -66,9 +66,10 @@ pub trait Engine: Sync {
 /// The engines dof knows.
 pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
 
-/// The engine that the word in `engine.kind` stands for; `None` for one of another dof.
-pub fn of_kind(kind: &str) -> Option<&'static dyn Engine> {
-    ENGINES.iter().copied().find(|engine| engine.kind() == kind)
+/// Whether the engine of this kind makes an entry of these attributes itself: see [`Engine::makes`].
+pub fn makes(kind: &str, path: &str, entry: &Attributes) -> bool {
+    let engine = ENGINES.iter().find(|engine| engine.kind() == kind);
+    engine.is_some_and(|engine| engine.makes(path, entry))
 }
 
 /// The storage driver of this name of the engine of this kind; `None` for one dof does not know.

@@ -153,7 +153,7 @@ pub fn ingest(
     )?;
     progress.phase("indexing");
     let firsts = writer.firsts();
-    let left_out = writer.finish(now())?;
+    let left_out = writer.finish(now(), &engine::makes)?;
     left_out.iter().for_each(|problem| tell(problem, progress));
     progress.phase("writing to disk");
     let case = target.seal()?;

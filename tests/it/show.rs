@@ -1,6 +1,6 @@
 //! The commands that print Docker's own documents and logs: byte for byte what stands on the disk, from mount and case.
 
-use crate::bad_input::Host;
+use crate::support::made::Host;
 use crate::support::{dof, ingest, rows, sample, sample_oracle};
 use serde_json::Value;
 use std::io::Read;

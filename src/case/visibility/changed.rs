@@ -3,7 +3,6 @@
 use super::entries::{Entries, Entry, Fault, Part, View};
 use super::stacks::{Made, Stacks};
 use crate::case::insert::Insert;
-use crate::engine::Engine;
 use crate::overlay::Stacking;
 use crate::overlay::compare::{Attributes, Comparison, Pair, executable, gained};
 use crate::overlay::lookup::{Content, Node, find};
@@ -11,11 +10,15 @@ use crate::text::lossless;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 
-/// The engine of a container, and the rule by which it compares.
+/// Whether the engine of a kind makes an entry of these attributes itself, at this path of the layer of its own files.
+pub type Makes = dyn Fn(&str, &str, &Attributes) -> bool;
+
+/// How the engine of a container compares, and what it makes itself.
 #[derive(Clone, Copy)]
-pub struct Rule {
-    pub engine: Option<&'static dyn Engine>,
+pub struct Rule<'r> {
     pub comparison: Comparison,
+    pub kind: &'r str,
+    pub makes: &'r Makes,
 }
 
 /// A row of `container_change`.
@@ -91,7 +94,7 @@ impl Shown {
 struct Compared<'a, 'v, 'c> {
     now: &'a View<'v, 'c>,
     before: &'a View<'v, 'c>,
-    rule: Rule,
+    rule: Rule<'a>,
     stacking: Stacking,
     container: i64,
     made_in: &'static str,
@@ -112,7 +115,7 @@ impl<'p, 'c> Changed<'p, 'c> {
         &mut self,
         stacks: &Stacks,
         container: &Made,
-        rule: Rule,
+        rule: Rule<'_>,
     ) -> Result<usize, Fault> {
         if container.now.is_none() || !container.is_compared {
             return Ok(0);
@@ -143,7 +146,7 @@ impl<'p, 'c> Changed<'p, 'c> {
     }
 
     /// Of the rows from this one on, leaves those that the engine does not make itself.
-    fn only_foreign(&mut self, rule: Rule, from: usize) -> Result<(), Fault> {
+    fn only_foreign(&mut self, rule: Rule<'_>, from: usize) -> Result<(), Fault> {
         let mut kept = self.rows.split_off(from);
         let mut foreign = Vec::with_capacity(kept.len());
         for row in kept.drain(..) {
@@ -151,8 +154,7 @@ impl<'p, 'c> Changed<'p, 'c> {
                 Some(id) => match self.entries.entry(id)? {
                     Some(entry) => {
                         let attributes = self.entries.attributes(&entry)?;
-                        let makes = |e: &dyn Engine| e.makes(&row.path, &attributes);
-                        rule.engine.is_some_and(makes)
+                        (rule.makes)(rule.kind, &row.path, &attributes)
                     }
                     None => false,
                 },

@@ -13,9 +13,9 @@ mod links;
 mod mounted;
 mod stacks;
 
-use crate::engine;
 use crate::overlay::compare::Comparison;
 use crate::problem::{Problem, Severity};
+pub use changed::Makes;
 use changed::{Changed, Rule};
 use entries::{Entries, Fault};
 use hidden::Hidden;
@@ -28,12 +28,13 @@ use std::collections::HashSet;
 const STEPS: (u64, u64) = (200_000_000, 100);
 
 /// Works out what a host's containers and images show. `files` is how many files it has, `marked` says in which trees there
-/// are marks of layers. Gives what is to be said of it.
+/// are marks of layers, and `makes` what engines put into containers themselves. Gives what is to be said of it.
 pub fn work_out(
     db: &Connection,
     host: i64,
     files: u64,
     marked: &HashSet<i64>,
+    makes: &Makes,
 ) -> rusqlite::Result<Vec<Problem>> {
     let steps = STEPS.0.saturating_add(files.saturating_mul(STEPS.1));
     let entries = Entries::new(db, steps);
@@ -74,7 +75,7 @@ pub fn work_out(
         }
         stacks.write_container(db, container)?;
         let done = is_worked_out(mounted::container(db, &entries, &stacks, container))?
-            && match changed.container(&stacks, container, shown.rule) {
+            && match changed.container(&stacks, container, shown.rule(makes)) {
                 Ok(0) => true,
                 Ok(n) => {
                     problems.push(shown.put_into_init(n));
@@ -113,10 +114,19 @@ fn is_worked_out(done: Result<(), Fault>) -> rusqlite::Result<bool> {
 struct Shown {
     name: String,
     init_layer: Option<String>,
-    rule: Rule,
+    kind: String,
+    comparison: Comparison,
 }
 
 impl Shown {
+    fn rule<'r>(&'r self, makes: &'r Makes) -> Rule<'r> {
+        Rule {
+            comparison: self.comparison,
+            kind: &self.kind,
+            makes,
+        }
+    }
+
     /// Files that the engine did not put there, in the layer of its own files.
     fn put_into_init(&self, n: usize) -> Problem {
         Problem {
@@ -140,15 +150,12 @@ fn engine_of(db: &Connection, container: i64) -> rusqlite::Result<Shown> {
            FROM container c CROSS JOIN engine g ON g.id = c.engine_id WHERE c.id = ?",
     )?;
     stmt.query_row([container], |r| {
-        let kind: String = r.get(1)?;
         let comparison: String = r.get(2)?;
         Ok(Shown {
             name: r.get(0)?,
             init_layer: r.get(3)?,
-            rule: Rule {
-                engine: engine::of_kind(&kind),
-                comparison: Comparison::named(&comparison).unwrap_or(Comparison::FileType),
-            },
+            kind: r.get(1)?,
+            comparison: Comparison::named(&comparison).unwrap_or(Comparison::FileType),
         })
     })
 }

@@ -41,7 +41,7 @@ fn what_hides_a_version() {
         [
             ("own".into(), None),
             version("mid", "own /a (file)"),
-            version("base", "own /a (file)")
+            version("base", "mid /a (file)")
         ]
     );
     let by_mark = [
