@@ -4,7 +4,7 @@
 //! A layer hides of a name what the stack below shows there, and no more: the rest is hidden already. A directory that does
 //! not go on below is hidden whole, as a run of files. Only directories that both have are read.
 
-use super::entries::{Entries, Entry, Fault, Part, View, within};
+use super::entries::{Entries, Entry, Fault, Part, Run, View, within};
 use super::stacks::Stacks;
 use crate::case::insert::Insert;
 use crate::overlay::lookup::{Content, Merged, Node, find};
@@ -22,6 +22,8 @@ pub struct Hidden<'p, 'c> {
     moves: HashMap<Move, i64>,
     /// Whose they are: row ids of stacks.
     movers: HashMap<i64, i64>,
+    /// Those of a stack's topmost layer: where they lead, their row ids, and what they bring there.
+    led: HashMap<i64, Vec<(String, i64, Run)>>,
     next_move: i64,
     rows: Rows<'c>,
     /// The stack that is worked out.
@@ -85,6 +87,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
             entries,
             moves: HashMap::new(),
             movers: HashMap::new(),
+            led: HashMap::new(),
             next_move: last_move + 1,
             rows: Rows::new(db),
             stack: 0,
@@ -110,9 +113,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
             self.hide(top.entry.id, 0, own.entry.id)?;
         }
         if lower.is_empty() {
-            for part in &below.roots {
-                self.hide_below(part, own.entry.id)?;
-            }
+            self.hide_all("", &below.roots, own.entry.id)?;
         }
         self.merge(&view, own, lower, "")?;
         self.flush()
@@ -136,6 +137,26 @@ impl<'p, 'c> Hidden<'p, 'c> {
             let row = [self.stack, dir.moved, first, last, by];
             self.rows.below.1.push(row);
         }
+        self.full()
+    }
+
+    /// Hides a directory of the stack below with these parts: all below it, and what was moved to there.
+    fn hide_all(&mut self, path: &str, parts: &[Part], by: i64) -> Result<(), Fault> {
+        for part in parts {
+            self.hide_below(part, by)?;
+        }
+        let mut rows = Vec::new();
+        for stack in &self.levels {
+            let led = self.led.get(stack).map_or(&[][..], Vec::as_slice);
+            self.entries.spend(led.len())?;
+            for (to, id, (first, last)) in led {
+                let rest = to.strip_prefix(path);
+                if rest.is_some_and(|r| r.is_empty() || r.starts_with('/')) && first <= last {
+                    rows.push([self.stack, *id, *first, *last, by]);
+                }
+            }
+        }
+        self.rows.below.1.extend(rows);
         self.full()
     }
 
@@ -196,8 +217,8 @@ impl<'p, 'c> Hidden<'p, 'c> {
                 self.merge(view, &here, &parts, &place())?;
                 continue;
             }
-            for part in &parts {
-                self.hide_below(part, entry.id)?;
+            if !parts.is_empty() {
+                self.hide_all(&place(), &parts, entry.id)?;
             }
             if entry.is_dir() && entry.redirect.is_some() && !entry.is_opaque() {
                 let all: Vec<Part> = [std::slice::from_ref(own), lower].concat();
@@ -318,6 +339,10 @@ impl<'p, 'c> Hidden<'p, 'c> {
             self.hide(mark, id, mark)?;
         }
         self.movers.insert(id, *by);
+        self.led
+            .entry(*by)
+            .or_default()
+            .push((path.clone(), id, run));
         self.moves.insert(key, id);
         Ok(id)
     }
