@@ -1,12 +1,14 @@
 -- What did a container change, and what was there before?
--- change is A (added), C (changed) or D (deleted), as `docker diff` says; columns ..._before say what that replaced. U is
--- what `docker diff` leaves out: another file than before, though size, mtime, mode and owner are as they were.
--- made_in = init: it stands in the layer of the engine's own files below the container's, where the engine makes no such thing.
--- differs says what is different: type, mode, owner, size, content, mtime, device, link, capability, acl, xattr (SELinux labels
--- apart); children: a directory changed only below. same_content compares by hashes: 1 the same, 0 another, NULL not known
--- (ingest with --hash sha256). metadata_only = 1: content and type are the same, as far as that is known.
--- executable: new (none was there), made (by its mode), replaced (another content). gained: setuid, setgid, capability.
--- What was mounted inside is no part of it. path_raw has the exact bytes in hex of a path that is not UTF-8.
+-- change is A (added), C (changed) or D (deleted), as `docker diff` says; columns ..._before say
+-- what that replaced. U is what `docker diff` leaves out: another file than before, though size,
+-- mtime, mode and owner are as they were. made_in = init: it stands in the layer of the engine's
+-- own files below the container's, where the engine makes no such thing. differs says what is
+-- different: type, mode, owner, size, content, mtime, device, link, capability, acl, xattr (SELinux
+-- labels apart); children: a directory changed only below. same_content compares by hashes: 1 the
+-- same, 0 another, NULL not known (ingest with --hash sha256). metadata_only = 1: content and type
+-- are the same, as far as that is known. executable: new (none was there), made (by its mode),
+-- replaced (another content). gained: setuid, setgid, capability. What was mounted inside is no
+-- part of it. path_raw has the exact bytes in hex of a path that is not UTF-8.
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query drift --container apache
 SELECT c.container, x.path, x.change, x.made_in, n.type, o.type AS type_before, x.differs,

@@ -1,9 +1,10 @@
--- Whose files are these: all whose path on the host has this text in it, or is like this GLOB there or in a container?
--- Rows are those of the query whose. Without :path every file of every layer, volume and bind source is listed, once for each
--- container that has it: give :container at least. Symbolic links are not followed here.
--- :path       a fragment of a host path, or a GLOB on the path on the host or in a container; all when unset
+-- Whose files are these: all with this text in their path, or a path like this GLOB?
+-- Rows are those of the query whose. Without :path every file of every layer, volume and bind
+-- source is listed, once for each container that has it: give :container at least. Symbolic links
+-- are not followed here.
+-- :path       a fragment of a host path, or a GLOB on the host's or a container's; all when unset
 -- :container  name, id or unique prefix of the id: only what this container has; all when unset
--- :asked      other spellings of the path, which dof fills in: a JSON array of objects with path, side and container
+-- :asked      other spellings of the path, as dof fills in: JSON objects with path, side, container
 -- Example: dof query whose-pattern --path '/tmp/*'
 WITH asked (path, side, container_id) AS (
   SELECT :path, NULL, NULL WHERE :asked IS NULL
@@ -35,4 +36,5 @@ SELECT DISTINCT v.container, f.image, f.layer, f.role, v.path, v.effective, v.hi
          AND v.container_id IS coalesce(a.container_id, v.container_id)
        CROSS JOIN file_text f ON f.file_id = a.file_id
  WHERE :container IS NULL OR :container IN (v.container, v.container_full_id)
- ORDER BY v.container, v.container_full_id, v.path, length(v.mount) DESC, v.position DESC, f.file_id;
+ ORDER BY v.container, v.container_full_id, v.path, length(v.mount) DESC, v.position DESC,
+          f.file_id;

@@ -1,7 +1,7 @@
--- Which container or image does a file of the engine's own belong to: a configuration, a log, a record of layers?
+-- Which container or image does a file of the engine's own belong to: a configuration, a log?
 -- :path       a path on the host, a fragment of one or a GLOB
 -- :container  name, id or unique prefix of the id: only its own; all when unset
--- :asked      other spellings of the path, which dof fills in: a JSON array of objects with path, side and container
+-- :asked      other spellings of the path, as dof fills in: JSON objects with path, side, container
 -- Example: dof query whose-record --path config.v2.json
 WITH asked (path, side) AS (
   SELECT :path, NULL WHERE :asked IS NULL

@@ -1,12 +1,14 @@
--- Whose file is this: which container, image and layer, at which path inside; and where are all versions of it?
--- One row a file and container that has its layer or mounts it; versions in several layers follow each other, topmost first.
--- effective = 1: this is what the container showed there. Else hidden_by is what hid it: a mount, the first entry of a layer
--- above it to do so, or it marks a deletion itself. path_raw: the exact bytes in hex of a path that is not UTF-8.
--- dof follows symbolic links of layers on the way, takes a path with anything before the data root, or below a layer's or a
--- volume's own folder, asks whose-pattern for a fragment of a host path or a GLOB, and whose-record for the engine's own files.
+-- Whose file is this: which container, image and layer have it, and where are all its versions?
+-- One row a file and container that has its layer or mounts it; versions in several layers follow
+-- each other, topmost first. effective = 1: this is what the container showed there. Else hidden_by
+-- is what hid it: a mount, the first entry of a layer above it to do so, or it marks a deletion
+-- itself. path_raw: the exact bytes in hex of a path that is not UTF-8. dof follows symbolic links
+-- of layers on the way, takes a path with anything before the data root, or below a layer's or a
+-- volume's own folder, asks whose-pattern for a fragment of a host path or a GLOB, and whose-record
+-- for the engine's own files.
 -- :path       a path in a container or on the host; dof: also a fragment or a GLOB
 -- :container  name, id or unique prefix of the id: only what this container has; all when unset
--- :asked      other spellings of the path, which dof fills in: a JSON array of objects with path, side and container
+-- :asked      other spellings of the path, as dof fills in: JSON objects with path, side, container
 -- Example: dof query whose --path /tmp/trojan
 WITH asked (path, side, container_id) AS (
   SELECT :path, NULL, NULL WHERE :asked IS NULL
@@ -34,4 +36,5 @@ SELECT DISTINCT v.container, f.image, f.layer, f.role, v.path, v.effective, v.hi
          AND v.container_id IS coalesce(a.container_id, v.container_id)
        CROSS JOIN file_text f ON f.file_id = a.file_id
  WHERE :container IS NULL OR :container IN (v.container, v.container_full_id)
- ORDER BY v.container, v.container_full_id, v.path, length(v.mount) DESC, v.position DESC, f.file_id;
+ ORDER BY v.container, v.container_full_id, v.path, length(v.mount) DESC, v.position DESC,
+          f.file_id;

@@ -1,4 +1,5 @@
--- Containers: config.v2.json and hostconfig.json, whose whole texts are source.content of the two source ids.
+-- Containers: config.v2.json and hostconfig.json, whose whole texts are source.content of the two
+-- source ids.
 
 CREATE TABLE container (
   id                INTEGER PRIMARY KEY,
@@ -13,7 +14,9 @@ CREATE TABLE container (
   started_at        INTEGER,
   finished_at       INTEGER,
   -- State. A host whose power was cut still says running.
-  status            TEXT NOT NULL,  -- created, running, paused, restarting, removing, exited, dead: derived as `docker ps` does; unknown when config.v2.json cannot be read
+  status            TEXT NOT NULL,  -- created, running, paused, restarting, removing, exited, dead:
+                                    -- derived as `docker ps` does; unknown when config.v2.json
+                                    -- cannot be read
   running           INTEGER NOT NULL,
   paused            INTEGER NOT NULL,
   restarting        INTEGER NOT NULL,
@@ -23,7 +26,8 @@ CREATE TABLE container (
   pid               INTEGER,
   exit_code         INTEGER,
   error             TEXT,
-  health            TEXT,           -- none, starting, healthy, unhealthy; Docker does not persist checks
+  health            TEXT,           -- none, starting, healthy, unhealthy; Docker does not persist
+                                    -- checks
   restart_count     INTEGER,
   restart_policy    TEXT,
   restart_max       INTEGER,
@@ -102,7 +106,8 @@ CREATE TABLE container (
   sandbox_id        TEXT,
   -- Log.
   log_driver        TEXT,
-  log_in_files      INTEGER,        -- 1 when that driver keeps the log in files beside the container, 0 when not; NULL when not known
+  log_in_files      INTEGER,        -- 1 when that driver keeps the log in files beside the
+                                    -- container, 0 when not; NULL when not known
   log_options       TEXT,           -- JSON object
   log_path          TEXT,           -- as Docker wrote it; may be stale
   source_id         INTEGER REFERENCES source(id), -- config.v2.json
@@ -127,7 +132,8 @@ CREATE TABLE container_label (
 CREATE TABLE container_port (
   id           INTEGER PRIMARY KEY,
   container_id INTEGER NOT NULL REFERENCES container(id),
-  kind         TEXT NOT NULL,       -- exposed (Config.ExposedPorts), requested (HostConfig.PortBindings), active (NetworkSettings.Ports)
+  kind         TEXT NOT NULL,       -- exposed (Config.ExposedPorts), requested
+                                    -- (HostConfig.PortBindings), active (NetworkSettings.Ports)
   port         INTEGER,             -- in the container; first of a range
   protocol     TEXT NOT NULL,       -- tcp, udp, sctp
   host_ip      TEXT,                -- NULL when not published
@@ -153,7 +159,8 @@ CREATE TABLE container_network (
   container_id    INTEGER NOT NULL REFERENCES container(id),
   name            TEXT NOT NULL,
   network_full_id TEXT,
-  renewed         INTEGER NOT NULL, -- 1 when the engine gives this network another id at each start, as Docker its `bridge`
+  renewed         INTEGER NOT NULL, -- 1 when the engine gives this network another id at each
+                                    -- start, as Docker its `bridge`
   endpoint_id     TEXT,
   gateway         TEXT,
   ip_address      TEXT,

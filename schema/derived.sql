@@ -1,5 +1,6 @@
--- Computed when an ingest ends, from the rows it wrote. :host is the host just ingested. Places of trees within mounted trees are
--- written :levels deep and :nested at most: a thousand containers that have a whole host of a thousand layers mounted see a million.
+-- Computed when an ingest ends, from the rows it wrote. :host is the host just ingested. Places of
+-- trees within mounted trees are written :levels deep and :nested at most: a thousand containers
+-- that have a whole host of a thousand layers mounted see a million.
 
 INSERT OR IGNORE INTO tree_container (tree_id, container_id, container_path, via)
 WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
@@ -14,11 +15,13 @@ WITH RECURSIVE seen (tree_id, container_id, container_path, via, depth) AS (
   SELECT n.inner_id, s.container_id, s.container_path || n.path, 'mount', s.depth + 1
     FROM seen s JOIN tree_nesting n ON n.outer_id = s.tree_id
    WHERE s.via = 'mount' AND s.depth < :levels
-   ORDER BY 5 LIMIT (SELECT count(*) FROM container_layer) + (SELECT count(*) FROM container_mount) + :nested
+   ORDER BY 5 LIMIT (SELECT count(*) FROM container_layer)
+                  + (SELECT count(*) FROM container_mount) + :nested
 )
 SELECT tree_id, container_id, container_path, via FROM seen ORDER BY depth, tree_id, container_id;
 
--- Trees within what is mounted, nearest first. The places of mounts themselves are there already (src/case/visibility/).
+-- Trees within what is mounted, nearest first. The places of mounts themselves are there already
+-- (src/case/visibility/).
 INSERT INTO mount_place (container_id, place, dir, name, kind, source, writable, tree_id)
 WITH RECURSIVE seen (container_id, place, source, writable, tree_id, depth) AS (
   SELECT p.container_id, p.place, p.source, p.writable, p.tree_id, 0
@@ -61,31 +64,33 @@ SELECT w.tree_id, NULL, NULL, '', '', '0', w.root, w.last, NULL, NULL, NULL, NUL
  WHERE NOT EXISTS (SELECT 1 FROM container_stack s WHERE s.tree_id = w.tree_id)
    AND NOT EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = w.tree_id);
 
+-- A layer is its container's; a volume or bind source is theirs who see it, below another too.
+-- Of images at most four are named, those with a name first, and how many more there are.
 INSERT INTO tree_label (tree_id, prefix, container, image, host, layer, role)
 SELECT t.id,
-       CASE WHEN t.kind = 'layer' THEN ''
-            ELSE coalesce((SELECT min(tc.container_path) FROM tree_container tc WHERE tc.tree_id = t.id AND tc.via = 'mount'
-                            AND EXISTS (SELECT 1 FROM container_mount m WHERE m.tree_id = t.id AND m.container_id = tc.container_id)),
-                          rtrim(t.host_path, '/')) END,
-       -- A layer is its container's; a volume or bind source is theirs who see it, below another too.
+       iif(t.kind = 'layer', '',
+           coalesce((SELECT min(k.container_path) FROM tree_container k
+                      WHERE k.tree_id = t.id AND k.via = 'mount' AND EXISTS (
+                            SELECT 1 FROM container_mount m
+                             WHERE m.tree_id = t.id AND m.container_id = k.container_id)),
+                    rtrim(t.host_path, '/'))),
        (SELECT group_concat(name) FROM (
           SELECT DISTINCT coalesce(c.name, c.full_id) AS name
-            FROM tree_container tc JOIN container c ON c.id = tc.container_id
-           WHERE tc.tree_id = t.id AND (t.kind <> 'layer' OR tc.via IN ('own', 'init'))
+            FROM tree_container k JOIN container c ON c.id = k.container_id
+           WHERE k.tree_id = t.id AND (t.kind <> 'layer' OR k.via IN ('own', 'init'))
            ORDER BY 1)),
-       -- Images that have a name first, four at most, then how many more.
        (SELECT group_concat(name) FROM (
           SELECT iif(n <= 4, name, '+' || (total - 4) || ' more') AS name FROM (
-            SELECT name, row_number() OVER (ORDER BY named DESC, name) AS n, count(*) OVER () AS total FROM (
-              SELECT DISTINCT coalesce(reference, short_id) AS name, reference IS NOT NULL AS named FROM (
-                SELECT coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL),
-                                (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id)) AS reference,
-                       replace(i.full_id, i.hex, substr(i.hex, 1, 12)) AS short_id
-                  FROM image_layer il JOIN image i ON i.id = il.image_id WHERE il.layer_id = t.layer_id)))
+            SELECT name, row_number() OVER (ORDER BY is_id, name) AS n, count(*) OVER () AS total
+              FROM (SELECT DISTINCT i.name AS name, i.is_id AS is_id
+                      FROM image_layer x JOIN image_short i ON i.image_id = x.image_id
+                     WHERE x.layer_id = t.layer_id))
            WHERE n <= 5 ORDER BY n)),
        (SELECT h.name FROM host h WHERE h.id = t.host_id),
        coalesce(l.cache_id,
-                (SELECT group_concat(name) FROM (SELECT v.name AS name FROM volume v WHERE v.tree_id = t.id AND t.kind = 'volume' ORDER BY 1)),
+                (SELECT group_concat(name) FROM (
+                   SELECT v.name AS name FROM volume v
+                    WHERE v.tree_id = t.id AND t.kind = 'volume' ORDER BY 1)),
                 t.host_path),
        coalesce(l.role, t.kind)
   FROM tree t LEFT JOIN layer l ON l.id = t.layer_id

@@ -4,14 +4,19 @@
 CREATE TABLE tree (
   id        INTEGER PRIMARY KEY,
   host_id   INTEGER NOT NULL REFERENCES host(id),
-  kind      TEXT NOT NULL,          -- layer; volume (a volume's own folder, or a place only volumes lead to); bind
-                                    -- (any other place of the host). How a container has it: container_mount.kind
+  kind      TEXT NOT NULL,          -- layer; volume (a volume's own folder, or a place only volumes
+                                    -- lead to); bind
+                                    -- (any other place of the host). How a container has it:
+                                    -- container_mount.kind
   host_path TEXT NOT NULL,          -- the tree's root on the host
-  dev       INTEGER NOT NULL,       -- (major << 32) | minor of the device it lies on, as it was mounted
-  layer_id  INTEGER REFERENCES layer(id) -- whose volume it is: volume.tree_id, which several may share
+  dev       INTEGER NOT NULL,       -- (major << 32) | minor of the device it lies on, as it was
+                                    -- mounted
+  layer_id  INTEGER REFERENCES layer(id) -- whose volume it is: volume.tree_id, which several may
+                                         -- share
 ) STRICT;
 
--- A tree whose root lies inside another tree (a bind of / holds every layer): walked once, as `inner`.
+-- A tree whose root lies inside another tree (a bind of / holds every layer): walked once, as
+-- `inner`.
 CREATE TABLE tree_nesting (
   outer_id INTEGER NOT NULL REFERENCES tree(id),
   inner_id INTEGER NOT NULL REFERENCES tree(id),
@@ -22,17 +27,23 @@ CREATE TABLE tree_nesting (
 CREATE TABLE directory (
   id         INTEGER PRIMARY KEY,   -- the id of its own row in file
   tree_id    INTEGER NOT NULL REFERENCES tree(id),
-  path       TEXT NOT NULL,         -- within the tree, with a leading slash; empty for its root; bytes that are not UTF-8 as \xNN
+  path       TEXT NOT NULL,         -- within the tree, with a leading slash; empty for its root;
+                                    -- bytes that are not UTF-8 as \xNN
   path_raw   BLOB,                  -- the exact bytes, where they are not UTF-8
-  dev        INTEGER,               -- (major << 32) | minor of the device it lies on; NULL when the same as its tree's root
-  first_file INTEGER NOT NULL,      -- what is in it: file WHERE id BETWEEN first_file AND last_file, the same rows as WHERE dir_id = id
-  last_file  INTEGER NOT NULL       -- and found without an index; less than first_file when nothing is in it
+  dev        INTEGER,               -- (major << 32) | minor of the device it lies on; NULL when the
+                                    -- same as its tree's root
+  first_file INTEGER NOT NULL,      -- what is in it: file WHERE id BETWEEN first_file AND
+                                    -- last_file, the same rows as WHERE dir_id = id
+  last_file  INTEGER NOT NULL       -- and found without an index; less than first_file when nothing
+                                    -- is in it
 ) STRICT;
 
 CREATE TABLE file (
-  id       INTEGER PRIMARY KEY,     -- in order of the walk: a tree's files are one run of ids, and a directory's
+  id       INTEGER PRIMARY KEY,     -- in order of the walk: a tree's files are one run of ids, and
+                                    -- a directory's
   dir_id   INTEGER NOT NULL REFERENCES directory(id),
-  name     TEXT NOT NULL,           -- empty for the tree's own root; bytes that are not UTF-8 as \xNN
+  name     TEXT NOT NULL,           -- empty for the tree's own root; bytes that are not UTF-8 as
+                                    -- \xNN
   mode     INTEGER NOT NULL,        -- type and permissions as in st_mode
   uid      INTEGER NOT NULL,
   gid      INTEGER NOT NULL,
@@ -64,7 +75,8 @@ CREATE TABLE file_xattr (
 -- The time index: one row a file and distinct time. Query this by ts, then join file.
 CREATE TABLE event (
   ts      INTEGER NOT NULL,
-  file_id INTEGER NOT NULL,         -- REFERENCES file(id), not declared: the load is measured in millions of rows a second
+  file_id INTEGER NOT NULL,         -- REFERENCES file(id), not declared: the load is measured in
+                                    -- millions of rows a second
   macb    INTEGER NOT NULL,         -- 1 = accessed, 2 = modified, 4 = changed, 8 = born
   PRIMARY KEY (ts, file_id)
 ) STRICT, WITHOUT ROWID;
@@ -73,11 +85,14 @@ CREATE TABLE event (
 CREATE TABLE tree_label (
   tree_id   INTEGER PRIMARY KEY REFERENCES tree(id),
   prefix    TEXT NOT NULL,          -- where its root stands in the container; empty for layers
-  container TEXT,                   -- comma-joined: of a layer, the container whose own it is; else all that see it
+  container TEXT,                   -- comma-joined: of a layer, the container whose own it is; else
+                                    -- all that see it
   image     TEXT,                   -- names of the images that hold it, comma-joined
   host      TEXT,                 -- name of its host
-  layer     TEXT,                   -- cache ID of a layer, names of volumes, host path of a bind source
-  role      TEXT NOT NULL           -- of a layer: container, init, image, unowned; else volume or bind
+  layer     TEXT,                   -- cache ID of a layer, names of volumes, host path of a bind
+                                    -- source
+  role      TEXT NOT NULL           -- of a layer: container, init, image, unowned; else volume or
+                                    -- bind
 ) STRICT;
 
 -- Where a tree is seen in a container; filled when an ingest ends (derived.sql).

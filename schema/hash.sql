@@ -1,7 +1,9 @@
--- Contents by their hashes: of the files of this case where an ingest was asked for them, and of lists of known files.
+-- Contents by their hashes: of the files of this case where an ingest was asked for them, and of
+-- lists of known files.
 
--- dof ingest --hash sha256. A row a regular file, also for each of several names of one; none where the content could not be
--- read whole (a problem says so), and none for an overlay metacopy, whose content is another file's.
+-- dof ingest --hash sha256. A row a regular file, also for each of several names of one; none where
+-- the content could not be read whole (a problem says so), and none for an overlay metacopy, whose
+-- content is another file's.
 CREATE TABLE file_hash (
   file_id INTEGER PRIMARY KEY REFERENCES file(id),
   sha256  BLOB NOT NULL             -- 32 bytes; hex(sha256) to read it, x'...' to compare

@@ -1,9 +1,10 @@
--- The hosts of this case and the container engines found on them.
--- Every time in this database is an INTEGER: nanoseconds since 1970-01-01 UTC, NULL where the evidence has none.
+-- The hosts of this case and the container engines found on them. Every time in this database is an
+-- INTEGER: nanoseconds since 1970-01-01 UTC, NULL where the evidence has none.
 
 CREATE TABLE host (
   id            INTEGER PRIMARY KEY,
-  identity      TEXT NOT NULL,        -- SHA-256 over machine id, host name and engine ids: the same host again replaces its rows
+  identity      TEXT NOT NULL,        -- SHA-256 over machine id, host name and engine ids: the same
+                                      -- host again replaces its rows
   mount         TEXT NOT NULL,        -- where the host was mounted when it was ingested, absolute
   name          TEXT,                 -- /etc/hostname
   machine_id    TEXT,                 -- /etc/machine-id
@@ -22,7 +23,8 @@ CREATE TABLE engine (
   host_id         INTEGER NOT NULL REFERENCES host(id),
   kind            TEXT NOT NULL,      -- docker
   data_root       TEXT NOT NULL,      -- on the host, e.g. /var/lib/docker
-  found_by        TEXT NOT NULL,      -- what named this data root: default, daemon.json, a unit file, --docker-home, ...
+  found_by        TEXT NOT NULL,      -- what named this data root: default, daemon.json, a unit
+                                      -- file, --docker-home, ...
   driver          TEXT,               -- storage driver: overlay2, vfs, btrfs, ...
   engine_id       TEXT,               -- the daemon's own ID, as `docker info` shows it
   client_version  TEXT,               -- read from the docker binary, which is never run
@@ -30,15 +32,20 @@ CREATE TABLE engine (
   daemon_version  TEXT,               -- read from the dockerd binary, which is never run
   daemon_path     TEXT,
   rootless        INTEGER NOT NULL,   -- 1 when the data root lies in a user's home
-  comparison      TEXT NOT NULL,      -- what its `diff` takes for a directory: directory-bit (every entry whose mode has
-                                      -- the bit S_IFDIR, sockets and block devices too) or file-type (directories)
-  folders         TEXT NOT NULL,      -- JSON array: folders below the data root by which its paths are known when what
-                                      -- stands before the data root is another (a copy, a disk of its own)
+  comparison      TEXT NOT NULL,      -- what its `diff` takes for a directory: directory-bit (every
+                                      -- entry whose mode has
+                                      -- the bit S_IFDIR, sockets and block devices too) or file-
+                                      -- type (directories)
+  folders         TEXT NOT NULL,      -- JSON array: folders below the data root by which its paths
+                                      -- are known when what
+                                      -- stands before the data root is another (a copy, a disk of
+                                      -- its own)
   daemon_config_source_id INTEGER REFERENCES source(id) -- daemon.json, its text in source.content
 ) STRICT;
 
--- The stores of images and layers that dof has read, by storage driver. An image or layer that is in none of them is gone,
--- if the store of its container's driver is one of them. It may be in a store that dof does not read.
+-- The stores of images and layers that dof has read, by storage driver. An image or layer that is
+-- in none of them is gone, if the store of its container's driver is one of them. It may be in a
+-- store that dof does not read.
 CREATE TABLE image_store (
   engine_id INTEGER NOT NULL REFERENCES engine(id),
   driver    TEXT NOT NULL,

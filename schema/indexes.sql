@@ -1,4 +1,5 @@
--- Made after a load, when it is cheapest. What is in a directory or a log file is a run of ids: it needs none.
+-- Made after a load, when it is cheapest. What is in a directory or a log file is a run of ids: it
+-- needs none.
 CREATE UNIQUE INDEX IF NOT EXISTS host_identity ON host(identity);
 CREATE INDEX IF NOT EXISTS directory_path ON directory(tree_id, path);
 CREATE INDEX IF NOT EXISTS file_hash_sha256 ON file_hash(sha256);

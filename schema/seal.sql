@@ -1,5 +1,6 @@
 -- The seal: what says that the case is as dof left it. `dof check` holds the case against it.
--- Tables and views of your own change nothing that is sealed. VACUUM moves every page, and so breaks the seal.
+-- Tables and views of your own change nothing that is sealed. VACUUM moves every page, and so
+-- breaks the seal.
 
 CREATE TABLE seal (
   id          INTEGER PRIMARY KEY CHECK (id = 1),
@@ -7,9 +8,14 @@ CREATE TABLE seal (
   sealed_at   INTEGER NOT NULL,
   dof_version TEXT NOT NULL,     -- the dof that sealed it
   arguments   TEXT NOT NULL,     -- JSON array: how that dof was called
-  objects     TEXT NOT NULL,     -- JSON object: each table (but this) and index of dof's with its rows and the SHA-256 of its pages: of each page's number (4 bytes, big-endian) and SHA-256, in order of the numbers; SELECT name, pageno FROM dbstat lists them
-  own         TEXT NOT NULL,     -- JSON object: tables, views and indexes that were not dof's, with their texts
-  digest      TEXT               -- SHA-256 of the six columns before it, from serial on, each with a newline behind it
+  objects     TEXT NOT NULL,     -- JSON object: each table (but this) and index of dof's with its
+                                 -- rows and the SHA-256 of its pages: of each page's number (4
+                                 -- bytes, big-endian) and SHA-256, in order of the numbers; SELECT
+                                 -- name, pageno FROM dbstat lists them
+  own         TEXT NOT NULL,     -- JSON object: tables, views and indexes that were not dof's, with
+                                 -- their texts
+  digest      TEXT               -- SHA-256 of the six columns before it, from serial on, each with
+                                 -- a newline behind it
 ) STRICT;
 
 -- Changes by others that were there when dof was told to write all the same (--accept-changes).

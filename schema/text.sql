@@ -30,7 +30,13 @@ SELECT i.id AS image_id,
                 i.full_id) AS name
   FROM image i;
 
--- For dof's own use: the name of an engine's host.
+-- Machinery: the same for lists of images, where an id is cut to its first 12 digits.
+CREATE VIEW image_short AS
+SELECT i.id AS image_id, n.name = i.full_id AS is_id,
+       iif(n.name = i.full_id, replace(i.full_id, i.hex, substr(i.hex, 1, 12)), n.name) AS name
+  FROM image i CROSS JOIN image_name n ON n.image_id = i.id;
+
+-- Machinery: the name of an engine's host.
 CREATE VIEW engine_host AS
 SELECT g.id AS engine_id, h.id AS host_id, h.name AS host
   FROM engine g CROSS JOIN host h ON h.id = g.host_id;

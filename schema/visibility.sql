@@ -1,40 +1,55 @@
--- What containers and images show: which files of which layers, what is mounted over them, and what containers changed.
--- Worked out when an ingest ends (src/case/visibility/), by the rules of src/overlay/.
+-- What containers and images show: which files of which layers, what is mounted over them, and what
+-- containers changed. Worked out when an ingest ends (src/case/visibility/), by the rules of
+-- src/overlay/.
 
--- What a container changed. A (added), C (changed) and D (deleted) are those of `docker diff`. U is what that leaves out,
--- since size, mtime, mode and owner are as they were, and yet it is another file than before: copied up into the container's
--- own layer and left as it was, or its content replaced and its mtime set back, or given other extended attributes. A directory
--- is U when it is empty in that layer: what was made in it is gone, or its times were set; or its attributes are others.
+-- What a container changed. A (added), C (changed) and D (deleted) are those of `docker diff`. U is
+-- what that leaves out, since size, mtime, mode and owner are as they were, and yet it is another
+-- file than before: copied up into the container's own layer and left as it was, or its content
+-- replaced and its mtime set back, or given other extended attributes. A directory is U when it is
+-- empty in that layer: what was made in it is gone, or its times were set; or its attributes are
+-- others.
 CREATE TABLE container_change (
   id            INTEGER PRIMARY KEY,
   container_id  INTEGER NOT NULL REFERENCES container(id),
   path          TEXT NOT NULL,      -- in the container
   change        TEXT NOT NULL,      -- A, C, D or U
-  made_in       TEXT NOT NULL,      -- own, the container's layer; init, the layer of the engine's own files below it, where only somebody else than the engine puts such a thing
+  made_in       TEXT NOT NULL,      -- own, the container's layer; init, the layer of the engine's
+                                    -- own files below it, where only somebody else than the engine
+                                    -- puts such a thing
   file_id       INTEGER REFERENCES file(id), -- what is there now; NULL for D
   before_id     INTEGER REFERENCES file(id), -- what was there before; NULL for A
-  differs       TEXT,               -- of C and U, comma-joined: type, mode, owner, size, content, mtime, device, link, capability, acl, xattr; children: changed only below
-  same_content  INTEGER,            -- of regular files, by their hashes: 1 the same, 0 another, NULL not known
-  metadata_only INTEGER,            -- 1 when content and type are those of before, as same_content says, else as size and mtime tell; NULL not known
-  executable    TEXT,               -- of a program: new (none was there), made (by its mode), replaced (another content)
+  differs       TEXT,               -- of C and U, comma-joined: type, mode, owner, size, content,
+                                    -- mtime, device, link, capability, acl, xattr; children:
+                                    -- changed only below
+  same_content  INTEGER,            -- of regular files, by their hashes: 1 the same, 0 another,
+                                    -- NULL not known
+  metadata_only INTEGER,            -- 1 when content and type are those of before, as same_content
+                                    -- says, else as size and mtime tell; NULL not known
+  executable    TEXT,               -- of a program: new (none was there), made (by its mode),
+                                    -- replaced (another content)
   gained        TEXT                -- comma-joined: setuid, setgid, capability
 ) STRICT;
 
--- What is mounted in a container, and where. Docker's own mounts (/proc, /sys, /dev, /etc/hosts, /etc/hostname,
--- /etc/resolv.conf) are not here: they are on no disk, or of no content of the container's.
+-- What is mounted in a container, and where. Docker's own mounts (/proc, /sys, /dev, /etc/hosts,
+-- /etc/hostname, /etc/resolv.conf) are not here: they are on no disk, or of no content of the
+-- container's.
 CREATE TABLE mount_place (
   id           INTEGER PRIMARY KEY,
   container_id INTEGER NOT NULL REFERENCES container(id),
-  place        TEXT NOT NULL,       -- in the container, without a trailing slash; symbolic links of the layers on the way followed
+  place        TEXT NOT NULL,       -- in the container, without a trailing slash; symbolic links of
+                                    -- the layers on the way followed
   dir          TEXT NOT NULL,       -- the place's directory, empty where that is /
   name         TEXT NOT NULL,       -- its name there
-  kind         TEXT NOT NULL,       -- bind, volume, tmpfs, ...; nested = a tree within one that is mounted, which hides nothing
-  source       TEXT,                -- name of the volume, path on the host of a bind source or nested tree
+  kind         TEXT NOT NULL,       -- bind, volume, tmpfs, ...; nested = a tree within one that is
+                                    -- mounted, which hides nothing
+  source       TEXT,                -- name of the volume, path on the host of a bind source or
+                                    -- nested tree
   writable     INTEGER,             -- 1 when the container could write there; NULL not known
   tree_id      INTEGER REFERENCES tree(id) -- its files, where they were ingested
 ) STRICT;
 
--- Machinery: a stack of layers is a layer and the stack below it. Containers and images on the same layers share stacks.
+-- Machinery: a stack of layers is a layer and the stack below it. Containers and images on the same
+-- layers share stacks.
 CREATE TABLE stack (
   id       INTEGER PRIMARY KEY,
   below_id INTEGER REFERENCES stack(id), -- NULL at the base
@@ -42,14 +57,16 @@ CREATE TABLE stack (
   tree_id  INTEGER NOT NULL REFERENCES tree(id)   -- the files of that
 ) STRICT;
 
--- Machinery: the layers of a container that its file system shows, each with the stack it is the top of. Where each layer is a
--- full copy that is one. A container whose view could not be worked out has none, and a problem says so.
+-- Machinery: the layers of a container that its file system shows, each with the stack it is the
+-- top of. Where each layer is a full copy that is one. A container whose view could not be worked
+-- out has none, and a problem says so.
 CREATE TABLE container_stack (
   container_id INTEGER NOT NULL REFERENCES container(id),
   position     INTEGER NOT NULL,    -- 1 = base
   stack_id     INTEGER NOT NULL REFERENCES stack(id),
   tree_id      INTEGER NOT NULL REFERENCES tree(id),
-  how          TEXT NOT NULL,       -- own, init, image; unowned where another layer was put into the stack
+  how          TEXT NOT NULL,       -- own, init, image; unowned where another layer was put into
+                                    -- the stack
   PRIMARY KEY (container_id, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -62,17 +79,20 @@ CREATE TABLE image_stack (
   PRIMARY KEY (image_id, position)
 ) STRICT, WITHOUT ROWID;
 
--- Machinery: a file of a layer that a layer above it hides, once for each stack in which it is the first to do so; and marks
--- of deletions, which show nothing themselves. What a stack shows of a layer is what none of its layers hides.
+-- Machinery: a file of a layer that a layer above it hides, once for each stack in which it is the
+-- first to do so; and marks of deletions, which show nothing themselves. What a stack shows of a
+-- layer is what none of its layers hides.
 CREATE TABLE hides (
   file_id  INTEGER NOT NULL,        -- what is hidden
-  moved_id INTEGER NOT NULL,        -- at which place: 0 = its own path, else that of the row of moved
+  moved_id INTEGER NOT NULL,        -- at which place: 0 = its own path, else that of the row of
+                                    -- moved
   stack_id INTEGER NOT NULL,        -- by the topmost layer of this stack
   by_id    INTEGER NOT NULL,        -- the entry that hides it
   PRIMARY KEY (file_id, moved_id, stack_id)
 ) STRICT, WITHOUT ROWID;
 
--- Machinery: the same for all that lies below a hidden directory: a run of files, since a directory's are one.
+-- Machinery: the same for all that lies below a hidden directory: a run of files, since a
+-- directory's are one.
 CREATE TABLE hides_below (
   stack_id   INTEGER NOT NULL,
   moved_id   INTEGER NOT NULL,
@@ -82,7 +102,8 @@ CREATE TABLE hides_below (
   PRIMARY KEY (stack_id, moved_id, first_file)
 ) STRICT, WITHOUT ROWID;
 
--- Machinery: where a renamed directory (an overlay redirect) of a stack's topmost layer brings the files of layers below it.
+-- Machinery: where a renamed directory (an overlay redirect) of a stack's topmost layer brings the
+-- files of layers below it.
 CREATE TABLE moved (
   id         INTEGER PRIMARY KEY,
   stack_id   INTEGER NOT NULL REFERENCES stack(id),
@@ -93,7 +114,8 @@ CREATE TABLE moved (
   to_path    TEXT NOT NULL          -- where it stands in this stack
 ) STRICT;
 
--- Machinery: the layer below that has the content of a file of which only the metadata was copied up (metacopy).
+-- Machinery: the layer below that has the content of a file of which only the metadata was copied
+-- up (metacopy).
 CREATE TABLE metacopy (
   file_id    INTEGER NOT NULL,
   stack_id   INTEGER NOT NULL,
@@ -101,9 +123,10 @@ CREATE TABLE metacopy (
   PRIMARY KEY (file_id, stack_id)
 ) STRICT, WITHOUT ROWID;
 
--- Machinery: where files of trees stand in containers: a run of a tree's files and the place of its directory `inner`. One row
--- for each layer of a container, each move in it, each mount (its root apart, which has another name there), and one without a
--- container for a tree that none has. (schema/derived.sql)
+-- Machinery: where files of trees stand in containers: a run of a tree's files and the place of its
+-- directory `inner`. One row for each layer of a container, each move in it, each mount (its root
+-- apart, which has another name there), and one without a container for a tree that none has.
+-- (schema/derived.sql)
 CREATE TABLE tree_place (
   id           INTEGER PRIMARY KEY,
   tree_id      INTEGER NOT NULL REFERENCES tree(id),
@@ -117,7 +140,8 @@ CREATE TABLE tree_place (
   name         TEXT,                -- of a mount's root, there
   mount        TEXT,                -- place of the mount; NULL for layers
   writable     INTEGER,             -- 1 when the container could write there; NULL not known
-  position     INTEGER,             -- of the layer, and its stack: see container_stack; NULL for mounts
+  position     INTEGER,             -- of the layer, and its stack: see container_stack; NULL for
+                                    -- mounts
   stack_id     INTEGER,
   moved_id     INTEGER              -- 0, or the move that brought the files there; NULL for mounts
 ) STRICT;
@@ -139,7 +163,8 @@ CREATE VIEW image_hides AS
 SELECT x.image_id AS image_id, h.file_id AS file_id, h.moved_id AS moved_id, h.by_id AS by_id
   FROM hides h CROSS JOIN image_stack x ON x.stack_id = h.stack_id;
 
--- Machinery: the files of containers with their paths: of layers at their own paths; then what was moved or mounted.
+-- Machinery: the files of containers with their paths: of layers at their own paths; then what was
+-- moved or mounted.
 CREATE VIEW container_shown AS
 SELECT c.id AS container_id, c.full_id AS container_full_id,
        coalesce(c.name, c.full_id) AS container, c.image_name AS image,
@@ -176,10 +201,11 @@ SELECT c.id, c.full_id, coalesce(c.name, c.full_id), c.image_name,
    AND NOT EXISTS (SELECT 1 FROM container_hides h
                     WHERE h.file_id = f.id AND h.moved_id = k.moved_id AND h.container_id = c.id);
 
--- Every file of every container as the container has it: what its layers show, and what is mounted. how says by which way:
--- own (its own layer), init (the engine's own files below that), image, mount. hidden_by is the mount that hides the file from
--- the container; NULL: it saw it. writable = 1 when the container could write it as far as its mounts say; NULL not known.
--- dir is the path of its directory, empty for what stands in /; to search by dir and name is much faster than by path.
+-- Every file of every container as the container has it: what its layers show, and what is mounted.
+-- how says by which way: own (its own layer), init (the engine's own files below that), image,
+-- mount. hidden_by is the mount that hides the file from the container; NULL: it saw it. writable =
+-- 1 when the container could write it as far as its mounts say; NULL not known. dir is the path of
+-- its directory, empty for what stands in /; to search by dir and name is much faster than by path.
 CREATE VIEW container_file AS
 SELECT v.container AS container, v.path AS path, v.dir AS dir, v.name AS name, v.how AS how,
        v.writable AS writable,
@@ -199,12 +225,13 @@ SELECT v.container AS container, v.path AS path, v.dir AS dir, v.name AS name, v
        v.container_id AS container_id, v.container_full_id AS container_full_id, f.host AS host
   FROM container_shown v CROSS JOIN file_text f ON f.file_id = v.file_id;
 
--- Machinery: the files of images with their paths, one arm each: of its layers what none above hides; what renamed
--- directories brought along.
+-- Machinery: the files of images with their paths, one arm each: of its layers what none above
+-- hides; what renamed directories brought along.
 CREATE VIEW image_shown AS
 SELECT i.id AS image_id, i.full_id AS image_full_id,
        (SELECT n.name FROM image_name n WHERE n.image_id = i.id) AS image,
-       d.path || '/' || f.name AS path, d.path AS dir, f.name AS name, s.stack_id AS stack_id, f.id AS file_id
+       d.path || '/' || f.name AS path, d.path AS dir, f.name AS name, s.stack_id AS stack_id,
+       f.id AS file_id
   FROM image i CROSS JOIN image_stack s ON s.image_id = i.id
        CROSS JOIN directory d ON d.tree_id = s.tree_id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -237,10 +264,11 @@ SELECT i.id, i.full_id, (SELECT n.name FROM image_name n WHERE n.image_id = i.id
    AND NOT EXISTS (SELECT 1 FROM image_hides h
                     WHERE h.file_id = f.id AND h.moved_id = m.id AND h.image_id = i.id);
 
--- Every file of every image as a container started from it would have it. dir is the path of its directory, empty for what
--- stands in /; to search by dir and name is much faster than by path.
+-- Every file of every image as a container started from it would have it. dir is the path of its
+-- directory, empty for what stands in /; to search by dir and name is much faster than by path.
 CREATE VIEW image_file AS
-SELECT v.image AS image, v.path AS path, v.dir AS dir, v.name AS name, f.type AS type, f.mode AS mode, f.uid AS uid, f.gid AS gid,
+SELECT v.image AS image, v.path AS path, v.dir AS dir, v.name AS name, f.type AS type,
+       f.mode AS mode, f.uid AS uid, f.gid AS gid,
        f.size AS size, f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
        f.atime_ns AS atime_ns, f.mtime_ns AS mtime_ns, f.ctime_ns AS ctime_ns,
        f.crtime_ns AS crtime_ns, f.link_target AS link_target, f.is_executable AS is_executable,
@@ -278,8 +306,8 @@ SELECT f.id AS file_id, k.container_id AS container_id, k.how AS how, k.moved_id
        CROSS JOIN tree_place k ON k.tree_id = d.tree_id
               AND f.id BETWEEN k.first_file AND k.last_file;
 
--- Machinery: the same as file_seen, with the id of the entry that hides the file. A whiteout by name (.wh.NAME) has the path of
--- what it deletes.
+-- Machinery: the same as file_seen, with the id of the entry that hides the file. A whiteout by
+-- name (.wh.NAME) has the path of what it deletes.
 CREATE VIEW file_place AS
 SELECT p.file_id AS file_id, p.container_id AS container_id, p.path AS path, p.how AS how,
        coalesce(c.name, c.full_id) AS container, c.full_id AS container_full_id,
@@ -298,24 +326,31 @@ SELECT p.file_id AS file_id, p.container_id AS container_id, p.path AS path, p.h
        p.position AS position, p.mount AS mount
   FROM file_at p LEFT JOIN container c ON c.id = p.container_id;
 
--- Every file of every layer, volume and bind source, with each container that has it and the path it has there; without one
--- where none has. effective = 1: this is what the container showed there. Else hidden_by is what hid it: a mount (place, kind,
--- source), an entry of a layer (layer, path, type), or it marks a deletion itself. Ask for it by file_id.
+-- Machinery: an entry of a layer that hides others, in words: layer, path and what it is.
+CREATE VIEW hider AS
+SELECT file_id, layer || ' ' || iif(whiteout, replace(tree_path, '/.wh.', '/'), tree_path) || ' ('
+         || coalesce(overlay, iif(type IN ('file', 'directory'), type, 'no directory')) || ')'
+         AS says
+  FROM file_text;
+
+-- Every file of every layer, volume and bind source, with each container that has it and the path
+-- it has there; without one where none has. effective = 1: this is what the container showed there.
+-- Else hidden_by is what hid it: a mount (place, kind, source), an entry of a layer (layer, path,
+-- type), or it marks a deletion itself. Ask for it by file_id.
 CREATE VIEW file_seen AS
 SELECT s.file_id AS file_id, s.container_id AS container_id, s.container AS container,
        s.container_full_id AS container_full_id, s.path AS path, s.how AS how,
        iif(s.container_id IS NULL, NULL, s.by_mount IS NULL AND s.by_id IS NULL) AS effective,
-       coalesce(s.by_mount, (SELECT iif(b.file_id = s.file_id, '', b.layer || ' ' || iif(b.whiteout,
-                                    replace(b.tree_path, '/.wh.', '/'), b.tree_path) || ' (')
-                                    || coalesce(b.overlay, iif(b.type IN ('file', 'directory'), b.type, 'no directory'))
-                                    || iif(b.file_id = s.file_id, '', ')')
-                               FROM file_text b WHERE b.file_id = s.by_id)) AS hidden_by,
+       coalesce(s.by_mount, (SELECT h.says FROM hider h
+                              WHERE h.file_id = s.by_id AND h.file_id <> s.file_id),
+                (SELECT m.overlay FROM file m WHERE m.id = s.by_id)) AS hidden_by,
        s.position AS position, s.mount AS mount
   FROM file_place s;
 
--- By which names a tree's root, or where a part of it was moved to, may be asked for: side host, as a path on the host, also
--- with the mount of the host before it, by a layer's short name, or by the place of a container's whole file system; side
--- container, as a path in containers, in that one where container_id says so. inner is what that leads to in the tree.
+-- By which names a tree's root, or where a part of it was moved to, may be asked for: side host, as
+-- a path on the host, also with the mount of the host before it, by a layer's short name, or by the
+-- place of a container's whole file system; side container, as a path in containers, in that one
+-- where container_id says so. inner is what that leads to in the tree.
 CREATE VIEW tree_root AS
 SELECT id AS tree_id, rtrim(host_path, '/') AS root, 'host' AS side, NULL AS container_id,
        '' AS inner
