@@ -6,6 +6,7 @@ mod kernel;
 mod live;
 mod model;
 mod mounts;
+mod renamed;
 
 use crate::support::str_of;
 use dof::text::lossless;

@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 
 /// What a layer has at a path.
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+pub enum Kind {
     Dir { opaque: bool, mode: u32 },
     File { size: u8, mode: u32, mtime: i64 },
     Link(bool),
     Whiteout,
 }
 
-type Layer = BTreeMap<String, Kind>;
+pub type Layer = BTreeMap<String, Kind>;
 
 /// An entry of the merged view: what it is, and the layer it comes from.
 type View = BTreeMap<String, (Kind, usize)>;
@@ -39,7 +39,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
 }
 
 /// A layer: few names, so that layers meet. `b.d` sorts before `b/...`, and `%`, `_` and `[` mean something to SQL.
-fn layer() -> impl Strategy<Value = Layer> {
+pub fn layer() -> impl Strategy<Value = Layer> {
     let name = prop_oneof![Just("a"), Just("b"), Just("b.d"), Just("[%_*]")];
     let path = prop::collection::vec(name, 1..4).prop_map(|n| format!("/{}", n.join("/")));
     prop::collection::vec((path, kinds()), 0..9).prop_map(|entries| {
@@ -89,7 +89,7 @@ fn merged(layers: &[Layer]) -> View {
 }
 
 /// Writes a layer. By name, so that neither root nor a kernel that marks like this is needed, or as overlayfs does.
-fn build(layer: &Layer, at: &Path, by_name: bool) {
+pub fn build(layer: &Layer, at: &Path, by_name: bool) {
     fs::create_dir_all(at).unwrap();
     for (path, kind) in layer {
         let path = at.join(&path[1..]);
