@@ -41,7 +41,8 @@ impl Writer<'_> {
     pub fn written_by_containers(&self) -> Result<HashSet<i64>, Error> {
         self.ids(
             "SELECT t.id FROM tree t LEFT JOIN layer l ON l.id = t.layer_id
-              WHERE t.host_id = :host AND (t.kind = 'volume' OR l.role = 'container')",
+              WHERE t.host_id = :host
+                AND (t.kind = 'volume' OR l.role = 'container' OR t.id IN (SELECT v.tree_id FROM volume v))",
             named_params! {":host": self.host},
         )
     }

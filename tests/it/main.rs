@@ -37,6 +37,7 @@ mod queries;
 mod regexp;
 mod schema;
 mod search;
+mod shared_trees;
 mod show;
 mod sizes;
 mod support;
