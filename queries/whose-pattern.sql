@@ -29,7 +29,7 @@ found (file_id, container_id) AS (
          SELECT 1 FROM file_at p WHERE p.file_id = f.file_id AND p.moved_id IS NOT 0
             AND (a.side IS NOT 'layers' OR p.mount IS NULL)
             AND (p.path = a.path OR p.path GLOB a.path)))
-SELECT DISTINCT v.container, f.image, f.layer, f.role, v.path, v.effective, v.hidden_by, f.type,
+SELECT DISTINCT v.container, f.image, f.layer, v.role, v.path, v.effective, v.hidden_by, f.type,
        f.mode, f.uid, f.gid, f.size, f.mtime, f.ctime, f.overlay, f.link_target, f.path_raw,
        f.host_path, f.file_id, f.host
   FROM found a CROSS JOIN file_seen v ON v.file_id = a.file_id

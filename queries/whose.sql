@@ -29,7 +29,7 @@ found (file_id, container_id) AS (
          CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
    WHERE s.above || f.name = s.path
       OR f.overlay LIKE '%whiteout%' AND s.above || substr(f.name, 5) = s.path)
-SELECT DISTINCT v.container, f.image, f.layer, f.role, v.path, v.effective, v.hidden_by, f.type,
+SELECT DISTINCT v.container, f.image, f.layer, v.role, v.path, v.effective, v.hidden_by, f.type,
        f.mode, f.uid, f.gid, f.size, f.mtime, f.ctime, f.overlay, f.link_target, f.path_raw,
        f.host_path, f.file_id, f.host
   FROM found a CROSS JOIN file_seen v ON v.file_id = a.file_id

@@ -34,32 +34,34 @@ WITH RECURSIVE seen (container_id, place, source, writable, tree_id, depth) AS (
 SELECT container_id, place, place, '', 'nested', source, writable, tree_id
   FROM seen WHERE depth > 0 ORDER BY container_id, place, depth, tree_id, source;
 
-INSERT INTO tree_place (tree_id, container_id, how, place, inner, until, first_file, last_file,
+INSERT INTO tree_place (tree_id, container_id, how, role, place, inner, until, first_file, last_file,
                         name, mount, writable, position, stack_id, moved_id)
-WITH whole (tree_id, root, last) AS MATERIALIZED (
-  SELECT t.id, d.id, 9223372036854775807
-    FROM tree t JOIN directory d ON d.tree_id = t.id AND d.path = '' WHERE t.host_id = :host)
-SELECT s.tree_id, s.container_id, s.how, '', '', '0', w.root, w.last,
+WITH whole (tree_id, role, root, last) AS MATERIALIZED (
+  SELECT t.id, coalesce(l.role, t.kind), d.id, 9223372036854775807
+    FROM tree t JOIN directory d ON d.tree_id = t.id AND d.path = ''
+         LEFT JOIN layer l ON l.id = t.layer_id WHERE t.host_id = :host)
+SELECT s.tree_id, s.container_id, s.how, w.role, '', '', '0', w.root, w.last,
        NULL, NULL, 1 - c.readonly_rootfs, s.position, s.stack_id, 0
   FROM whole w JOIN container_stack s ON s.tree_id = w.tree_id
        JOIN container c ON c.id = s.container_id
  UNION ALL -- what was moved
-SELECT m.tree_id, s.container_id, b.how, m.to_path, m.from_path, m.from_path || '0', m.first_file,
-       m.last_file, NULL, NULL, 1 - c.readonly_rootfs, s.position, s.stack_id, m.id
+SELECT m.tree_id, s.container_id, b.how, w.role, m.to_path, m.from_path, m.from_path || '0',
+       m.first_file, m.last_file, NULL, NULL, 1 - c.readonly_rootfs, s.position, s.stack_id, m.id
   FROM whole w JOIN moved m ON m.tree_id = w.tree_id
        JOIN container_stack s ON s.stack_id = m.stack_id
        JOIN container_stack b ON b.container_id = s.container_id AND b.tree_id = m.tree_id
        JOIN container c ON c.id = s.container_id
  UNION ALL -- what is mounted
-SELECT w.tree_id, p.container_id, 'mount', p.place, '', '0', w.root + 1, w.last,
+SELECT w.tree_id, p.container_id, 'mount', iif(p.kind = 'nested', w.role, p.kind), p.place, '', '0',
+       w.root + 1, w.last,
        NULL, p.place, p.writable, NULL, NULL, NULL
   FROM whole w JOIN mount_place p ON p.tree_id = w.tree_id
  UNION ALL -- and its root; that of a tree within is an entry of the outer one
-SELECT w.tree_id, p.container_id, 'mount', p.dir, '', '', w.root, w.root,
+SELECT w.tree_id, p.container_id, 'mount', p.kind, p.dir, '', '', w.root, w.root,
        p.name, p.place, p.writable, NULL, NULL, NULL
   FROM whole w JOIN mount_place p ON p.tree_id = w.tree_id WHERE p.kind <> 'nested'
  UNION ALL -- what no container has
-SELECT w.tree_id, NULL, NULL, '', '', '0', w.root, w.last, NULL, NULL, NULL, NULL, NULL, 0
+SELECT w.tree_id, NULL, NULL, w.role, '', '', '0', w.root, w.last, NULL, NULL, NULL, NULL, NULL, 0
   FROM whole w
  WHERE NOT EXISTS (SELECT 1 FROM container_stack s WHERE s.tree_id = w.tree_id)
    AND NOT EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = w.tree_id);

@@ -132,6 +132,7 @@ CREATE TABLE tree_place (
   tree_id      INTEGER NOT NULL REFERENCES tree(id),
   container_id INTEGER REFERENCES container(id),
   how          TEXT,                -- own, init, image, unowned, mount; NULL without a container
+  role         TEXT NOT NULL,       -- as in tree_label; of a mount its own kind
   place        TEXT NOT NULL,       -- in the container, without a trailing slash; empty for /
   inner        TEXT NOT NULL,       -- the directory's path in the tree; empty for its root
   until        TEXT NOT NULL,       -- paths of its directories are BETWEEN inner AND until
@@ -169,7 +170,8 @@ CREATE VIEW container_shown AS
 SELECT c.id AS container_id, c.full_id AS container_full_id,
        coalesce(c.name, c.full_id) AS container, c.image_name AS image,
        d.path || '/' || f.name AS path, d.path AS dir, f.name AS name, k.how AS how,
-       k.writable AS writable, k.mount AS mount, k.stack_id AS stack_id, f.id AS file_id
+       k.role AS role, k.writable AS writable, k.mount AS mount, k.stack_id AS stack_id,
+       f.id AS file_id
   FROM container c CROSS JOIN tree_place k ON k.container_id = c.id AND k.moved_id = 0
        CROSS JOIN directory d ON d.tree_id = k.tree_id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -186,7 +188,7 @@ SELECT c.id AS container_id, c.full_id AS container_full_id,
 SELECT c.id, c.full_id, coalesce(c.name, c.full_id), c.image_name,
        k.place || substr(d.path, length(k.inner) + 1) || '/' || coalesce(k.name, f.name),
        k.place || substr(d.path, length(k.inner) + 1), coalesce(k.name, f.name), k.how,
-       k.writable, k.mount, k.stack_id, f.id
+       k.role, k.writable, k.mount, k.stack_id, f.id
   FROM container c CROSS JOIN tree_place k ON k.container_id = c.id AND k.moved_id IS NOT 0
        CROSS JOIN directory d ON d.tree_id = k.tree_id AND d.path BETWEEN k.inner AND k.until
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -217,7 +219,7 @@ SELECT v.container AS container, v.path AS path, v.dir AS dir, v.name AS name, v
        f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
        f.atime_ns AS atime_ns, f.mtime_ns AS mtime_ns, f.ctime_ns AS ctime_ns,
        f.crtime_ns AS crtime_ns, f.link_target AS link_target, f.is_executable AS is_executable,
-       f.setuid AS setuid, f.setgid AS setgid, f.layer AS layer, f.role AS role,
+       f.setuid AS setuid, f.setgid AS setgid, f.layer AS layer, v.role AS role,
        (SELECT b.layer FROM metacopy m CROSS JOIN file_text b ON b.file_id = m.content_id
          WHERE m.file_id = v.file_id AND m.stack_id = v.stack_id) AS data_layer,
        f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev, f.path_raw AS path_raw,
@@ -296,8 +298,8 @@ SELECT host_path, belongs, engine_id, host,
 
 -- Machinery: the paths of files at all their places.
 CREATE VIEW file_at AS
-SELECT f.id AS file_id, k.container_id AS container_id, k.how AS how, k.moved_id AS moved_id,
-       k.position AS position, k.mount AS mount,
+SELECT f.id AS file_id, k.container_id AS container_id, k.how AS how, k.role AS role,
+       k.moved_id AS moved_id, k.position AS position, k.mount AS mount,
        coalesce(nullif(k.place || substr(d.path, length(k.inner) + 1) || iif(
          coalesce(k.name, f.name) = '', '', '/' || coalesce(k.name,
          iif(f.overlay LIKE '%whiteout%' AND f.name GLOB '.wh.?*' AND f.rdev IS NULL,
@@ -310,7 +312,7 @@ SELECT f.id AS file_id, k.container_id AS container_id, k.how AS how, k.moved_id
 -- name (.wh.NAME) has the path of what it deletes.
 CREATE VIEW file_place AS
 SELECT p.file_id AS file_id, p.container_id AS container_id, p.path AS path, p.how AS how,
-       coalesce(c.name, c.full_id) AS container, c.full_id AS container_full_id,
+       p.role AS role, coalesce(c.name, c.full_id) AS container, c.full_id AS container_full_id,
        (SELECT o.says FROM mount_over o
          WHERE o.container_id = p.container_id AND length(o.place) > coalesce(length(p.mount), -1)
            AND substr(p.path || '/', 1, length(o.place) + 1) = o.place || '/'
@@ -340,6 +342,7 @@ SELECT file_id, layer || ' ' || iif(whiteout, replace(tree_path, '/.wh.', '/'), 
 CREATE VIEW file_seen AS
 SELECT s.file_id AS file_id, s.container_id AS container_id, s.container AS container,
        s.container_full_id AS container_full_id, s.path AS path, s.how AS how,
+       s.role AS role,
        iif(s.container_id IS NULL, NULL, s.by_mount IS NULL AND s.by_id IS NULL) AS effective,
        coalesce(s.by_mount, (SELECT h.says FROM hider h
                               WHERE h.file_id = s.by_id AND h.file_id <> s.file_id),

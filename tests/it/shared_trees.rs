@@ -126,6 +126,13 @@ fn a_place_is_what_its_mount_says() {
     let label =
         "SELECT layer FROM tree_label JOIN tree ON id = tree_id WHERE host_path = '/srv/only'";
     assert_eq!(one::<String>(&db, label), "only");
+    let role = |container: &str| {
+        if ["v1", "w1", "r1"].contains(&container) {
+            "volume"
+        } else {
+            "bind"
+        }
+    };
     for (container, place) in made {
         let found = rows(&case, &["macrobber-volumes", "--container", container]);
         let place = place.split(':').nth(1).unwrap();
@@ -138,5 +145,19 @@ fn a_place_is_what_its_mount_says() {
             1,
             "{container}"
         );
+        // A volume to those who have it as one, a bind source to the others.
+        let asked = ["--path", &place, "--container", container];
+        let whose = rows(&case, &[&["whose"][..], &asked].concat());
+        let files = rows(&case, &[&["container-files"][..], &asked].concat());
+        for found in [whose, files] {
+            let roles: Vec<&serde_json::Value> = found.iter().map(|r| &r["role"]).collect();
+            // The host's root is their mount; the place within it, walked for itself, is what that is.
+            let within = if place.starts_with("/host/") {
+                "bind"
+            } else {
+                role(container)
+            };
+            assert_eq!(roles, [within], "{container}: {found:?}");
+        }
     }
 }
