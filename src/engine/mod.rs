@@ -501,3 +501,52 @@ impl<'e> Survey<'e> {
 pub fn sha256_hex(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a directory is asked for first, it is one tree, and of the most that it is.
+    #[test]
+    fn one_directory_is_one_tree() {
+        let host = tempfile::tempdir().unwrap();
+        std::fs::create_dir(host.path().join("d")).unwrap();
+        std::os::unix::fs::symlink("d", host.path().join("l")).unwrap();
+        let evidence = Evidence::open(host.path()).unwrap();
+        let [dir, link] = ["d", "l"].map(EvidencePath::new);
+        let (layer, other) = (Walked::Layer(7), Walked::Layer(8));
+        for (asked, kind, marks) in [
+            (&[Walked::Device, Walked::Device][..], "volume", Marks::None),
+            (&[Walked::Device, Walked::Bind], "bind", Marks::None),
+            (&[Walked::Bind, Walked::Device], "bind", Marks::None),
+            (&[Walked::Bind, Walked::Volume], "volume", Marks::None),
+            (&[Walked::Volume, Walked::Bind], "volume", Marks::None),
+            (&[Walked::Bind, layer], "layer", Marks::Overlay),
+            (&[layer, Walked::Volume], "layer", Marks::Overlay),
+            (&[layer, other], "layer", Marks::Overlay),
+        ] {
+            let mut rows = Vec::new();
+            let mut survey = Survey::new(&evidence, 1, HashMap::new(), |r, _| rows.extend(r));
+            let mut ids = Vec::new();
+            for (walked, path) in asked.iter().zip([&dir, &link]) {
+                let marks = match walked {
+                    Walked::Layer(_) => Marks::Overlay,
+                    _ => Marks::None,
+                };
+                ids.push(survey.tree(*walked, path, marks));
+            }
+            let (trees, _) = survey.end();
+            assert_eq!(ids, [Some(1), Some(1)], "{asked:?}");
+            assert_eq!((trees.len(), trees[0].marks), (1, marks), "{asked:?}");
+            let [Record::Tree(row)] = &rows[..] else {
+                panic!("{asked:?}: {rows:?}");
+            };
+            let layer_id = (kind == "layer").then_some(7);
+            assert_eq!(
+                (row.kind.as_str(), row.layer_id),
+                (kind, layer_id),
+                "{asked:?}"
+            );
+        }
+    }
+}

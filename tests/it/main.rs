@@ -9,6 +9,7 @@ mod conventions;
 mod crash;
 mod determinism;
 mod disk;
+mod engine_tables;
 mod evidence;
 mod export;
 mod extract;

@@ -61,7 +61,8 @@ impl Engine for Docker {
 
     fn comparison(&self, daemon_version: Option<&str>) -> Comparison {
         // Docker before 28, and any where the version is not known, goes by the bit.
-        let major = daemon_version.and_then(|v| v.split('.').next()?.parse::<u32>().ok());
+        let digits = |v: &str| v.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+        let major: Option<u32> = daemon_version.and_then(digits);
         match major {
             Some(28..) => Comparison::FileType,
             _ => Comparison::DirectoryBit,
@@ -172,4 +173,25 @@ fn engine_id(survey: &mut Survey<'_>, root: &EvidencePath) -> Option<String> {
         .get("kid")
         .and_then(serde_json::Value::as_str)
         .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_compare_by_file_type() {
+        for (version, want) in [
+            (None, Comparison::DirectoryBit),
+            (Some(""), Comparison::DirectoryBit),
+            (Some("dev"), Comparison::DirectoryBit),
+            (Some("20.10.24+dfsg1"), Comparison::DirectoryBit),
+            (Some("27.5.1"), Comparison::DirectoryBit),
+            (Some("28.0.0-rc.1"), Comparison::FileType),
+            (Some("28-dev"), Comparison::FileType),
+            (Some("29.1.0"), Comparison::FileType),
+        ] {
+            assert_eq!(Docker.comparison(version), want, "{version:?}");
+        }
+    }
 }

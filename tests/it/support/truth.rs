@@ -430,8 +430,11 @@ impl Diff<'_> {
             &flat(ours),
             &Value::from(want),
         );
-        let own = self.rows("SELECT l.host_path FROM container c JOIN layer l ON l.id = c.layer_id WHERE c.full_id = ?", &[id]);
-        self.equal(&format!("{label} own layer"), &flat(own), &json!([upper]));
+        let own = self.rows("SELECT json_array(l.host_path, l.mount_point, l.below) FROM container c JOIN layer l ON l.id = c.layer_id WHERE c.full_id = ?", &[id]);
+        let own: Vec<Value> = own.iter().map(|r| parse(&r[0])).collect();
+        let below = text(&data["LowerDir"]).split(':').count();
+        let told = json!([[upper, data["MergedDir"], below]]);
+        self.equal(&format!("{label} own layer"), &Value::from(own), &told);
     }
 
     fn images(&mut self, truth: &Truth) {
