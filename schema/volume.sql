@@ -1,4 +1,4 @@
--- Volumes. What is in one is a tree: tree.volume_id.
+-- Volumes. The files in one are a tree: tree_id.
 
 CREATE TABLE volume (
   id          INTEGER PRIMARY KEY,
