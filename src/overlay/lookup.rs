@@ -83,6 +83,10 @@ pub enum Node<D, L> {
     Leaf(L, Content<L>),
 }
 
+/// What a merged directory has under a name; `None` for nothing.
+pub type Answer<T> =
+    Result<Option<Node<<T as Layers>::Dir, <T as Layers>::Leaf>>, <T as Layers>::Error>;
+
 /// How the layers below are asked: by a name, or where a redirect leads.
 #[derive(Clone)]
 enum Way {
@@ -95,11 +99,7 @@ enum Way {
 ///
 /// # Errors
 /// When a layer cannot be asked.
-pub fn find<T: Layers>(
-    layers: &T,
-    parts: &[T::Dir],
-    name: &[u8],
-) -> Result<Option<Node<T::Dir, T::Leaf>>, T::Error> {
+pub fn find<T: Layers>(layers: &T, parts: &[T::Dir], name: &[u8]) -> Answer<T> {
     let mut found_parts: Vec<T::Dir> = Vec::new();
     let mut moved = usize::MAX;
     let mut leaf: Option<(T::Leaf, Content<T::Leaf>)> = None;

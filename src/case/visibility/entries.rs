@@ -7,7 +7,7 @@ use crate::overlay::marks::PREFIX;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Entries of directories that are remembered.
@@ -111,6 +111,7 @@ pub struct Entries<'c> {
     db: &'c Connection,
     listings: RefCell<HashMap<i64, Rc<Listing>>>,
     held: Cell<usize>,
+    roots: RefCell<HashMap<i64, Option<Entry>>>,
     below: RefCell<HashMap<i64, Run>>,
     marked: RefCell<HashMap<i64, Rc<Marked>>>,
     steps: Cell<u64>,
@@ -125,6 +126,7 @@ impl<'c> Entries<'c> {
             db,
             listings: RefCell::default(),
             held: Cell::default(),
+            roots: RefCell::default(),
             below: RefCell::default(),
             marked: RefCell::default(),
             steps: Cell::new(steps),
@@ -194,6 +196,16 @@ impl<'c> Entries<'c> {
         let sql = format!("SELECT {COLUMNS} FROM file WHERE id = ?");
         let mut stmt = self.db.prepare_cached(&sql)?;
         Ok(stmt.query_row([id], entry).optional()?)
+    }
+
+    /// The entry of a tree's root.
+    fn root(&self, id: i64) -> Result<Option<Entry>, Fault> {
+        if let Some(root) = self.roots.borrow().get(&id) {
+            return Ok(root.clone());
+        }
+        let root = self.entry(id)?;
+        self.roots.borrow_mut().insert(id, root.clone());
+        Ok(root)
     }
 
     /// All that lies below a directory of a tree, however deep.
@@ -393,13 +405,11 @@ impl<'v, 'c> View<'v, 'c> {
         trees: impl IntoIterator<Item = (i64, i64)>,
     ) -> Result<Self, Fault> {
         let mut roots: Vec<Part> = Vec::new();
+        let mut seen = HashSet::new();
         for (level, (tree, root)) in trees.into_iter().enumerate() {
-            let Some(entry) = entries.entry(root)? else {
+            let Some(entry) = entries.root(root)?.filter(|_| seen.insert(tree)) else {
                 continue;
             };
-            if roots.iter().any(|part| part.tree == tree) {
-                continue;
-            }
             roots.push(Part {
                 level,
                 tree,

@@ -23,7 +23,7 @@ pub struct Hidden<'p, 'c> {
     /// Whose they are: row ids of stacks.
     movers: HashMap<i64, i64>,
     /// Those of a stack's topmost layer: where they lead, their row ids, and what they bring there.
-    led: HashMap<i64, Vec<(String, i64, Run)>>,
+    led: HashMap<i64, BTreeMap<String, Vec<(i64, Run)>>>,
     next_move: i64,
     rows: Rows<'c>,
     /// The stack that is worked out.
@@ -146,13 +146,15 @@ impl<'p, 'c> Hidden<'p, 'c> {
             self.hide_below(part, by)?;
         }
         let mut rows = Vec::new();
-        for stack in &self.levels {
-            let led = self.led.get(stack).map_or(&[][..], Vec::as_slice);
-            self.entries.spend(led.len())?;
-            for (to, id, (first, last)) in led {
-                let rest = to.strip_prefix(path);
-                if rest.is_some_and(|r| r.is_empty() || r.starts_with('/')) && first <= last {
-                    rows.push([self.stack, *id, *first, *last, by]);
+        for led in self.levels.iter().filter_map(|stack| self.led.get(stack)) {
+            let from = led.range(path.to_owned()..);
+            for (to, moves) in from.take_while(|(to, _)| to.starts_with(path)) {
+                self.entries.spend(moves.len())?;
+                if matches!(to.as_bytes().get(path.len()), None | Some(b'/')) {
+                    let rows_of = moves.iter().filter(|(_, (first, last))| first <= last);
+                    rows.extend(
+                        rows_of.map(|(id, (first, last))| [self.stack, *id, *first, *last, by]),
+                    );
                 }
             }
         }
@@ -287,11 +289,12 @@ impl<'p, 'c> Hidden<'p, 'c> {
                     self.hide_below(other, top.entry.id)?;
                 }
             }
-            if top.level == 0 && top.entry.is_metacopy() {
-                if let Some(Node::Leaf(_, Content::Below(content))) = &shown {
-                    let row = [top.entry.id, self.stack, content.entry.id];
-                    self.rows.metacopy.1.push(row);
-                }
+            if top.level == 0
+                && top.entry.is_metacopy()
+                && let Some(Node::Leaf(_, Content::Below(content))) = &shown
+            {
+                let row = [top.entry.id, self.stack, content.entry.id];
+                self.rows.metacopy.1.push(row);
             }
             if !merged.is_empty() {
                 self.bring(view, merged, &place())?;
@@ -339,10 +342,8 @@ impl<'p, 'c> Hidden<'p, 'c> {
             self.hide(mark, id, mark)?;
         }
         self.movers.insert(id, *by);
-        self.led
-            .entry(*by)
-            .or_default()
-            .push((path.clone(), id, run));
+        let led = self.led.entry(*by).or_default();
+        led.entry(path.clone()).or_default().push((id, run));
         self.moves.insert(key, id);
         Ok(id)
     }

@@ -27,6 +27,9 @@ use std::collections::HashSet;
 /// Steps that a host may take, whatever its files; and for each file.
 const STEPS: (u64, u64) = (200_000_000, 100);
 
+/// Layers of a stack that is worked out: engines make some 128, and the kernel mounts 500.
+const MOST_LAYERS: usize = 1024;
+
 /// Works out what a host's containers and images show. `files` is how many files it has, `marked` says in which trees there
 /// are marks of layers, and `makes` what engines put into containers themselves. Gives what is to be said of it.
 pub fn work_out(
@@ -55,7 +58,8 @@ pub fn work_out(
     let mut known = vec![false; stacks.all.len()];
     for at in 0..stacks.all.len() {
         let is_below_known = stacks.all[at].below.is_none_or(|below| known[below]);
-        known[at] = is_below_known && is_worked_out(hidden.stack(&stacks, at))?;
+        let is_flat = stacks.all[at].depth <= MOST_LAYERS;
+        known[at] = is_flat && is_below_known && is_worked_out(hidden.stack(&stacks, at))?;
     }
     let is_known = |made: &Made| made.now.is_none_or(|now| known[now]);
     let mut left_out = 0;
@@ -93,7 +97,7 @@ pub fn work_out(
             path: db.query_row(sql, [host], |r| r.get(0))?,
             offset: None,
             what: format!(
-                "what {left_out} containers and images show or changed was not worked out, for it took more than {steps} steps: their layers are crossed with each other"
+                "what {left_out} containers and images show or changed was not worked out: they have more than {MOST_LAYERS} layers, or these are crossed with each other so that it takes more than {steps} steps"
             ),
             kept: "the files of all layers, and what the others show".into(),
         });

@@ -68,7 +68,7 @@ pub fn container(
 pub fn look(
     entries: &Entries<'_>,
     view: &super::entries::View<'_, '_>,
-    dir: &Vec<Part>,
+    dir: &[Part],
     name: &[u8],
 ) -> Result<Stop<Vec<Part>>, Fault> {
     Ok(match find(view, dir, name)? {

@@ -23,6 +23,8 @@ pub struct Stack {
     /// The stack below, by its place in [`Stacks::all`].
     pub below: Option<usize>,
     layer: i64,
+    /// How many layers it has.
+    pub depth: usize,
     /// Its topmost layer's files and their root.
     pub tree: (i64, i64),
 }
@@ -68,6 +70,7 @@ impl Stacks {
         let mut top = None;
         for layer in layers {
             let Some(tree) = layer.tree else { continue };
+            let depth = top.map_or(1, |below: usize| self.all[below].depth + 1);
             let next = *self.by_parts.entry((top, layer.id)).or_insert_with(|| {
                 let id = self.next;
                 self.next += 1;
@@ -75,6 +78,7 @@ impl Stacks {
                     id,
                     below: top,
                     layer: layer.id,
+                    depth,
                     tree,
                 });
                 self.all.len() - 1
@@ -179,10 +183,12 @@ impl Stacks {
         let (now, before): (Vec<&Layer>, Vec<&Layer>) = match stacking {
             Stacking::Each if begun.is_empty() => (layers.iter().collect(), below().collect()),
             Stacking::Each => (layers.iter().collect(), begun.iter().collect()),
-            Stacking::Topmost if has_own => (own().collect(), below().last().into_iter().collect()),
-            Stacking::Topmost => (below().last().into_iter().collect(), Vec::new()),
+            Stacking::Topmost if has_own => {
+                (own().collect(), below().next_back().into_iter().collect())
+            }
+            Stacking::Topmost => (below().next_back().into_iter().collect(), Vec::new()),
             Stacking::UpperOverRoot => {
-                let root = || layers.iter().filter(is_image).last();
+                let root = || layers.iter().filter(is_image).next_back();
                 let init = layers.iter().filter(|l| l.role == "init");
                 (
                     root().into_iter().chain(own()).collect(),
@@ -193,7 +199,12 @@ impl Stacks {
         // Of a full copy that is gone nothing can be said.
         let known = stacking == Stacking::Each || before.iter().all(|l| l.tree.is_some());
         let image: Vec<&Layer> = match stacking {
-            Stacking::Topmost => layers.iter().filter(is_image).last().into_iter().collect(),
+            Stacking::Topmost => layers
+                .iter()
+                .filter(is_image)
+                .next_back()
+                .into_iter()
+                .collect(),
             _ => before
                 .iter()
                 .copied()
@@ -206,11 +217,7 @@ impl Stacks {
         };
         Made {
             id,
-            how: now
-                .iter()
-                .filter(|l| l.tree.is_some())
-                .map(|l| how(l))
-                .collect(),
+            how: now.iter().filter(|l| l.tree.is_some()).map(how).collect(),
             now: self.of(now),
             is_compared: has_own && known,
             before: self.of(before),
