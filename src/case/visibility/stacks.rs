@@ -188,7 +188,7 @@ impl Stacks {
             }
             Stacking::Topmost => (below().next_back().into_iter().collect(), Vec::new()),
             Stacking::UpperOverRoot => {
-                let root = || layers.iter().filter(is_image).next_back();
+                let root = || layers.iter().rfind(is_image);
                 let init = layers.iter().filter(|l| l.role == "init");
                 (
                     root().into_iter().chain(own()).collect(),
@@ -199,12 +199,7 @@ impl Stacks {
         // Of a full copy that is gone nothing can be said.
         let known = stacking == Stacking::Each || before.iter().all(|l| l.tree.is_some());
         let image: Vec<&Layer> = match stacking {
-            Stacking::Topmost => layers
-                .iter()
-                .filter(is_image)
-                .next_back()
-                .into_iter()
-                .collect(),
+            Stacking::Topmost => layers.iter().rfind(is_image).into_iter().collect(),
             _ => before
                 .iter()
                 .copied()
