@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 /// `PRAGMA application_id` of a case: the letters "dofC".
 pub const APPLICATION_ID: i32 = 0x646f_6643;
 /// `PRAGMA user_version`: the schema's version. A newer one is refused.
-pub const VERSION: i32 = 6;
+pub const VERSION: i32 = 7;
 
 /// The name and the text of each of these files of `schema/`.
 macro_rules! files {
