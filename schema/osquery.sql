@@ -53,8 +53,6 @@ SELECT c.full_id AS id, n.name AS name, n.network_full_id AS network_id,
        n.mac_address AS mac_address
   FROM container_network n JOIN container c ON c.id = n.container_id;
 
--- docker_container_fs_changes stands in visibility.sql.
-
 CREATE VIEW docker_images AS
 SELECT i.full_id AS id, i.created_ns / 1000000000 AS created, i.size AS size_bytes,
        (SELECT coalesce(group_concat(value, ','), '') FROM json_each(i.tags)) AS tags

@@ -120,17 +120,22 @@ pub fn of(name: &str) -> Option<String> {
     Some(text)
 }
 
-const ISO: &str = "-- iso(x) stands for the SQL that makes ISO 8601 text of the nanoseconds x. A case has that SQL.\n";
+/// What the texts have in place of an expression, see [`schema::TABLES`].
+const ISO: &str = "\
+-- iso(x) stands for the SQL that makes ISO 8601 text of x nanoseconds; iso_short(x) drops zeros at the end.
+-- A case has that SQL.
+";
 
 fn is_written_with_iso(sql: &str) -> bool {
-    sql.contains("iso(")
+    sql.contains("iso(") || sql.contains("iso_short(")
 }
 
 /// The whole manual, which is SQL too.
 pub fn all() -> String {
     let mut text = String::from(
         "-- The tables and views of a case, by subject. `dof schema NAME` prints one of them.\n\
-         -- Any SQLite program can ask them: sqlite3 -readonly case.db\n",
+         -- Any SQLite program can ask them: sqlite3 -readonly case.db\n\
+         -- Tables hold what was read. Views are easier to ask: names instead of ids, times as text.\n",
     );
     if SUBJECTS
         .iter()
