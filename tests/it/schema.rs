@@ -2,6 +2,7 @@
 
 use crate::support::{Need, dof, has, ingest, must, open, sample, text};
 use rusqlite::Connection;
+use std::path::Path;
 
 /// Tables and views.
 fn objects(db: &Connection) -> Vec<(String, String)> {
@@ -120,4 +121,38 @@ asyncio.run(main(*sys.argv[1:]))
         let begins = format!("{name} 200 case: {name}:");
         assert!(line.starts_with(&begins), "{line}");
     }
+}
+
+/// The commands of README's part on SQL, and what it says that they print.
+#[test]
+fn the_readme_asks_in_sql() {
+    if !has(&[Need::Program("sqlite3"), Need::Trusted]) {
+        return;
+    }
+    let (_host, mount) = sample();
+    let (dir, _case) = ingest(&mount, 0);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::os::unix::fs::symlink(root.join("queries"), dir.path().join("queries")).unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, part) = readme.split_once("\n## Ask in SQL\n").unwrap();
+    let (part, _) = part.split_once("\n## ").unwrap();
+    let mut lines = part.lines().peekable();
+    let mut commands = 0;
+    while let Some(line) = lines.next() {
+        let Some(command) = line.strip_prefix("    $ ") else {
+            continue;
+        };
+        let mut want = String::new();
+        while let Some(line) = lines.next_if(|l| l.starts_with("    ") && !l[4..].starts_with("$ "))
+        {
+            want.push_str(&line[4..]);
+            want.push('\n');
+        }
+        let script = format!("cd '{}' && {command}", dir.path().display());
+        let printed = must("sh", &["-c", &script]);
+        assert!(printed == want || want.is_empty(), "{command}\n{printed}");
+        assert!(!printed.is_empty(), "{command}");
+        commands += 1;
+    }
+    assert!(commands > 5, "{commands}");
 }
