@@ -1,7 +1,8 @@
 //! The manual of a case: its tables and views by subject, as `schema/*.sql` defines and explains them.
 //!
 //! A file of `schema/` is a subject. Its first comment, up to an empty line, introduces it; the comment right above a table or view
-//! explains that one. A comment that begins as in [`MACHINERY`] marks what only dof's own queries use: the manual has it last.
+//! explains that one. A comment that begins with "Machinery" or "For dof's own use" marks what only dof's own queries use: the manual
+//! has it last.
 
 use super::schema;
 use std::fmt::{self, Display, Formatter};
@@ -99,9 +100,6 @@ pub fn of(name: &str) -> Option<String> {
     let subject = SUBJECTS.iter().find(has)?;
     let entry = subject.entries.iter().find(|e| e.name == name)?;
     let mut text = String::new();
-    if is_written_with_iso(entry.sql) {
-        text.push_str(ISO);
-    }
     if entry.comment.is_empty() {
         text.push_str(subject.introduction);
     }
@@ -116,6 +114,9 @@ pub fn of(name: &str) -> Option<String> {
             let made = index[at..].replacen(" IF NOT EXISTS", "", 1);
             text.push_str(&format!("{};\n", made.trim_end()));
         }
+    }
+    if is_written_with_iso(entry.sql) {
+        text.push_str(ISO);
     }
     Some(text)
 }
