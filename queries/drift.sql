@@ -11,7 +11,7 @@
 -- part of it. path_raw has the exact bytes in hex of a path that is not UTF-8.
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query drift --container apache
-SELECT c.container, x.path, x.change, x.made_in, n.type, o.type AS type_before, x.differs,
+SELECT x.container, x.path, x.change, x.made_in, n.type, o.type AS type_before, x.differs,
        x.same_content, x.metadata_only, x.executable, x.gained, n.mode, o.mode AS mode_before,
        n.uid, n.gid, o.uid AS uid_before, o.gid AS gid_before, n.size, o.size AS size_before,
        n.mtime, o.mtime AS mtime_before, n.atime, o.atime AS atime_before,
@@ -19,10 +19,10 @@ SELECT c.container, x.path, x.change, x.made_in, n.type, o.type AS type_before, 
        n.link_target, o.link_target AS link_target_before,
        n.capability, o.capability AS capability_before,
        coalesce(n.path_raw, o.path_raw) AS path_raw, o.layer AS layer_before, n.host_path,
-       x.file_id, x.before_id AS file_id_before, c.host
-  FROM container_text c CROSS JOIN container_change x ON x.container_id = c.container_id
+       x.file_id, x.before_id AS file_id_before, x.host
+  FROM container_change x
        LEFT JOIN file_text n ON n.file_id = x.file_id
        LEFT JOIN file_text o ON o.file_id = x.before_id
  WHERE :container IS NULL
-    OR c.container_id IN (SELECT container_id FROM container_ref WHERE ref = :container)
- ORDER BY c.container, c.full_id, c.container_id, x.path, x.file_id, x.before_id;
+    OR x.container_id IN (SELECT container_id FROM container_ref WHERE ref = :container)
+ ORDER BY x.container, x.container_full_id, x.container_id, x.path, x.file_id, x.before_id;

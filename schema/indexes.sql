@@ -29,7 +29,7 @@ CREATE INDEX IF NOT EXISTS container_stack_stack ON container_stack(stack_id, co
 CREATE INDEX IF NOT EXISTS container_stack_tree ON container_stack(tree_id);
 CREATE INDEX IF NOT EXISTS image_stack_stack ON image_stack(stack_id, image_id);
 CREATE INDEX IF NOT EXISTS moved_stack ON moved(stack_id);
-CREATE INDEX IF NOT EXISTS container_change_container ON container_change(container_id, path);
+CREATE INDEX IF NOT EXISTS file_change_container ON file_change(container_id, path);
 CREATE INDEX IF NOT EXISTS mount_place_tree ON mount_place(tree_id);
 CREATE INDEX IF NOT EXISTS tree_place_tree ON tree_place(tree_id);
 CREATE INDEX IF NOT EXISTS tree_place_container ON tree_place(container_id);

@@ -42,7 +42,7 @@ DELETE FROM image_stack WHERE image_id IN (
        SELECT i.id FROM image i JOIN engine e ON e.id = i.engine_id WHERE e.host_id = :host);
 DELETE FROM stack WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
 DELETE FROM tree_place WHERE tree_id IN (SELECT id FROM tree WHERE host_id = :host);
-DELETE FROM container_change WHERE container_id IN (
+DELETE FROM file_change WHERE container_id IN (
        SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);
 DELETE FROM mount_place WHERE container_id IN (
        SELECT c.id FROM container c JOIN engine e ON e.id = c.engine_id WHERE e.host_id = :host);

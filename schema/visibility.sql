@@ -2,13 +2,13 @@
 -- containers changed. Worked out when an ingest ends (src/case/visibility/), by the rules of
 -- src/overlay/.
 
--- What a container changed. A (added), C (changed) and D (deleted) are those of `docker diff`. U is
--- what that leaves out, since size, mtime, mode and owner are as they were, and yet it is another
--- file than before: copied up into the container's own layer and left as it was, or its content
--- replaced and its mtime set back, or given other extended attributes. A directory is U when it is
--- empty in that layer: what was made in it is gone, or its times were set; or its attributes are
--- others.
-CREATE TABLE container_change (
+-- What containers changed, by the ids of files: ask the view container_change. A (added), C
+-- (changed) and D (deleted) are those of `docker diff`. U is what that leaves out, since size,
+-- mtime, mode and owner are as they were, and yet it is another file than before: copied up into
+-- the container's own layer and left as it was, or its content replaced and its mtime set back, or
+-- given other extended attributes. A directory is U when it is empty in that layer: what was made
+-- in it is gone, or its times were set; or its attributes are others.
+CREATE TABLE file_change (
   id            INTEGER PRIMARY KEY,
   container_id  INTEGER NOT NULL REFERENCES container(id),
   path          TEXT NOT NULL,      -- in the container
@@ -378,8 +378,18 @@ SELECT DISTINCT tree_id, place, 'container', NULL, inner FROM tree_place WHERE m
  UNION ALL
 SELECT DISTINCT tree_id, place, 'container', NULL, '' FROM mount_place WHERE tree_id IS NOT NULL;
 
+-- What containers changed, and what was there before: see file_change. Join file_text by file_id
+-- for what is there now, and by before_id for what was.
+CREATE VIEW container_change AS
+SELECT c.container AS container, x.path AS path, x.change AS change, x.made_in AS made_in,
+       x.differs AS differs, x.same_content AS same_content, x.metadata_only AS metadata_only,
+       x.executable AS executable, x.gained AS gained, x.file_id AS file_id,
+       x.before_id AS before_id, x.container_id AS container_id,
+       c.full_id AS container_full_id, c.host AS host
+  FROM container_text c CROSS JOIN file_change x ON x.container_id = c.container_id;
+
 -- What containers changed as `docker diff` says it, under osquery's name and columns.
 CREATE VIEW docker_container_fs_changes AS
 SELECT c.full_id AS id, x.path AS path, x.change AS change_type
-  FROM container c CROSS JOIN container_change x ON x.container_id = c.id
+  FROM container c CROSS JOIN file_change x ON x.container_id = c.id
  WHERE x.made_in = 'own' AND x.change <> 'U';

@@ -654,6 +654,8 @@ mod tests {
         for (nested, trees) in [(6, 4), (4, 3), (0, 1)] {
             let target = crate::case::Target::temporary().unwrap();
             target.db.execute_batch(rows).unwrap();
+            let makes = |_: &str, _: &str, _: &_| false;
+            visibility::work_out(&target.db, 1, 0, &HashSet::new(), &makes).unwrap();
             derive(&target.db, 1, nested).unwrap();
             for sql in [
                 "SELECT container_path FROM tree_container ORDER BY tree_id, container_id",

@@ -127,7 +127,7 @@ impl Pair<'_> {
             || self.now.xattrs != self.before.xattrs
     }
 
-    /// What differs, in the words of `container_change.differs`.
+    /// What differs, in the words of `file_change.differs`.
     pub fn differs(&self) -> Vec<&'static str> {
         let (now, before) = (self.now, self.before);
         let is_acl = |name: &str| ACLS.contains(&name);

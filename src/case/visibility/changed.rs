@@ -1,4 +1,4 @@
-//! What containers changed, by the engine's rules of comparison: the rows of `container_change`.
+//! What containers changed, by the engine's rules of comparison: the rows of `file_change`.
 
 use super::entries::{Entries, Entry, Fault, Part, View};
 use super::stacks::{Made, Stacks};
@@ -21,7 +21,7 @@ pub struct Rule<'r> {
     pub makes: &'r Makes,
 }
 
-/// A row of `container_change`.
+/// A row of `file_change`.
 struct Change {
     container: i64,
     path: String,
@@ -105,7 +105,7 @@ impl<'p, 'c> Changed<'p, 'c> {
     pub fn new(db: &'c Connection, entries: &'p Entries<'c>) -> Self {
         Changed {
             entries,
-            insert: Insert::new(db, "container_change", COLUMNS),
+            insert: Insert::new(db, "file_change", COLUMNS),
             rows: Vec::new(),
         }
     }
