@@ -1,10 +1,12 @@
 //! A case is whole or is not there: killed at any moment, with a full disk, with two ingests at once; and its seal tells.
 
+use crate::support::mounts::Unmount;
+use crate::support::trees::names;
 use crate::support::{
     Need, dof, dof_command, folder, has, ingest, one, open, other_host, recover, run, sample,
 };
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
@@ -16,16 +18,6 @@ fn start(mount: &Path, case: &Path) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// What stands in a directory.
-fn names(dir: &Path) -> Vec<String> {
-    let names = fs::read_dir(dir).unwrap();
-    let mut names: Vec<String> = names
-        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }
 
 /// The kills are spread over the whole time an ingest takes, and some more.
@@ -140,12 +132,6 @@ fn a_full_disk() {
     let dir = folder();
     let small = dir.path().join("small");
     fs::create_dir(&small).unwrap();
-    struct Mounted(PathBuf);
-    impl Drop for Mounted {
-        fn drop(&mut self) {
-            run("umount", &[self.0.to_str().unwrap()]);
-        }
-    }
     run(
         "mount",
         &[
@@ -159,7 +145,7 @@ fn a_full_disk() {
     )
     .unwrap()
     .with(0);
-    let _mounted = Mounted(small.clone());
+    let _mounted = Unmount(small.clone());
     let case = small.join("case.db");
     let failed = dof([Path::new("ingest"), &mount, &case]).with(3);
     assert!(failed.err.contains("full"), "{}", failed.err);

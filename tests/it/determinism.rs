@@ -1,18 +1,8 @@
 //! The same host gives the same case: whatever the number of threads, whatever else the case holds.
 
-use crate::support::{Need, dof, folder, has, ingest, one, open, run, runs_hold, sample};
+use crate::support::sqlite3::dump;
+use crate::support::{Need, dof, folder, has, ingest, one, open, runs_hold, sample};
 use std::path::Path;
-
-/// A whole case as text, without what an ingest says of itself.
-fn dump(case: &Path) -> String {
-    let ran = run("sqlite3", &["-readonly", case.to_str().unwrap(), ".dump"])
-        .expect("sqlite3")
-        .with(0);
-    let lines = ran.out.lines().filter(|l| {
-        !l.starts_with("INSERT INTO host VALUES") && !l.starts_with("INSERT INTO seal VALUES")
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
 
 #[test]
 fn the_case_does_not_depend_on_the_number_of_threads() {

@@ -1,54 +1,11 @@
 //! The evidence stays as it was and leads nowhere: every command, traced; a canary beside the mount that no one opens.
 
+use crate::support::strace::traced;
+use crate::support::trees::{accessed, state};
 use crate::support::{Need, dof, folder, has, run, sample};
-use sha2::Digest;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-
-/// All there is to say of a tree: metadata to the nanosecond, access times too, link targets, contents.
-fn state(mount: &Path) -> Vec<String> {
-    let mut out = Vec::new();
-    for entry in walkdir::WalkDir::new(mount).sort_by_file_name() {
-        let entry = entry.unwrap();
-        let m = entry.metadata().unwrap();
-        out.push(format!(
-            "{} {:o} {}:{} {} {} {} {}.{} {}.{} {}.{}",
-            entry.path().display(),
-            m.mode(),
-            m.uid(),
-            m.gid(),
-            m.nlink(),
-            m.size(),
-            m.ino(),
-            m.atime(),
-            m.atime_nsec(),
-            m.mtime(),
-            m.mtime_nsec(),
-            m.ctime(),
-            m.ctime_nsec()
-        ));
-    }
-    out
-}
-
-fn contents(mount: &Path) -> String {
-    let mut sum = sha2::Sha256::new();
-    for entry in walkdir::WalkDir::new(mount).sort_by_file_name() {
-        let entry = entry.unwrap();
-        if entry.file_type().is_file() {
-            sum.update(fs::read(entry.path()).unwrap());
-        } else if entry.file_type().is_symlink() {
-            sum.update(
-                fs::read_link(entry.path())
-                    .unwrap()
-                    .as_os_str()
-                    .as_encoded_bytes(),
-            );
-        }
-    }
-    format!("{:x}", sum.finalize())
-}
 
 /// Every command that takes a mount, with what it needs besides.
 fn commands(mount: &Path, scratch: &Path) -> Vec<Vec<String>> {
@@ -106,71 +63,23 @@ fn commands(mount: &Path, scratch: &Path) -> Vec<Vec<String>> {
 #[test]
 fn no_command_changes_it() {
     let (_host, mount) = sample();
-    let before = contents(&mount);
+    let before = state(&mount);
     // The first look moves access times itself, unless they are newer than what they are times of.
-    state(&mount);
-    let was = state(&mount);
+    accessed(&mount);
+    let was = accessed(&mount);
     let scratch = folder();
     fs::create_dir(scratch.path().join("at")).unwrap();
     for args in commands(&mount, scratch.path()) {
         let ran = dof(&args);
         assert!(ran.code <= 1, "{args:?}: {}", ran.err);
-        let is = state(&mount);
+        let is = accessed(&mount);
         let moved: Vec<_> = was.iter().zip(&is).filter(|(a, b)| a != b).collect();
         assert!(
             moved.is_empty() && was.len() == is.len(),
             "{args:?}: {moved:#?}"
         );
     }
-    assert_eq!(contents(&mount), before);
-}
-
-/// A call that strace saw.
-struct Call {
-    name: String,
-    line: String,
-}
-
-/// Runs dof under strace: the calls that name files, with the paths descriptors stand for.
-fn traced(args: &[String]) -> (i32, Vec<Call>) {
-    let dir = folder();
-    let log = dir.path().join("trace");
-    let mut strace = std::process::Command::new("strace");
-    strace
-        .args([
-            "-f",
-            "-y",
-            "-qq",
-            "-s",
-            "4096",
-            "-e",
-            "trace=%file,%desc",
-            "-e",
-            "signal=none",
-            "-o",
-        ])
-        .arg(&log)
-        .arg(env!("CARGO_BIN_EXE_dof"))
-        .args(args)
-        .env_remove("DOF_CASE")
-        .env_remove("DOF_IMAGE_MOUNTPOINT");
-    let out = strace.output().expect("strace");
-    let text = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
-    let call = |line: &str| {
-        let (_, call) = line.split_once(' ')?;
-        let call = call.trim_start();
-        // A call that another thread's came between: `<... readlinkat resumed>`.
-        let resumed = call.strip_prefix("<... ").and_then(|c| c.split(' ').next());
-        let name = resumed.or(call.split('(').next())?.to_owned();
-        Some(Call {
-            name,
-            line: call.to_owned(),
-        })
-    };
-    (
-        out.status.code().unwrap_or(128),
-        text.lines().filter_map(call).collect(),
-    )
+    assert_eq!(state(&mount), before);
 }
 
 /// Opens for reading only, but for the case, its temporary files and what the command is told to write; nothing is made,
@@ -186,8 +95,8 @@ fn all_opens_are_for_reading() {
     let mine = scratch.path().to_str().unwrap();
     let mut opens = 0;
     for args in commands(&mount, scratch.path()) {
-        let (code, calls) = traced(&args);
-        assert!(code <= 1, "{args:?}: exit code {code}");
+        let (ran, calls) = traced(&args);
+        assert!(ran.code <= 1, "{args:?}: exit code {}", ran.code);
         for call in &calls {
             let line = &call.line;
             let there = |place: &str| {
@@ -244,9 +153,9 @@ fn a_disk_image_is_only_read() {
         .unwrap()
         .with(0);
     let args = ["mount-image", image].map(str::to_owned);
-    let (code, calls) = traced(&args);
+    let (ran, calls) = traced(&args);
     let undone = dof(["unmount-image", image]);
-    assert_eq!((code, undone.code), (0, 0), "{}", undone.err);
+    assert_eq!((ran.code, undone.code), (0, 0), "{}", undone.err);
     let mut seen = 0;
     for call in &calls {
         let line = &call.line;
@@ -382,8 +291,8 @@ fn no_one_opens_the_canary() {
     let scratch = folder();
     fs::create_dir(scratch.path().join("at")).unwrap();
     for args in commands(&mount, scratch.path()) {
-        let (code, calls) = traced(&args);
-        assert!(code <= 3, "{args:?}: exit code {code}");
+        let (ran, calls) = traced(&args);
+        assert!(ran.code <= 3, "{args:?}: exit code {}", ran.code);
         for call in calls {
             // A descriptor of the canary or its folder, whichever way it was reached.
             let reached = call
@@ -420,7 +329,7 @@ fn no_one_opens_the_canary() {
 #[test]
 fn nothing_is_written_into_it() {
     let (_host, mount) = sample();
-    let was = state(&mount);
+    let was = accessed(&mount);
     let inside = |name: &str| mount.join(name).to_str().unwrap().to_owned();
     let m = mount.to_str().unwrap().to_owned();
     let refused: Vec<Vec<String>> = vec![
@@ -488,5 +397,5 @@ fn nothing_is_written_into_it() {
             ran.err
         );
     }
-    assert_eq!(state(&mount), was);
+    assert_eq!(accessed(&mount), was);
 }

@@ -1,110 +1,16 @@
 //! Exported containers against the kernel's own overlay mount of the same layers.
 
-use crate::mount::Mounted;
+use crate::support::mounts::Mounted;
 use crate::support::mounts::{STORY, Writable};
-use crate::support::{Need, dof, folder, has, run, sample, shell};
+use crate::support::trees::same_trees;
+use crate::support::{Need, dof, folder, has, sample, shell, untar};
 use dof::evidence::{Evidence, EvidencePath};
 use dof::rootfs::merge::View;
 use dof::rootfs::{Container, archive, mount};
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// All there is to say of each entry of a tree, as the kernel tells it; names of one file are one file.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, String> {
-    let mut files: HashMap<_, Vec<PathBuf>> = HashMap::new();
-    let mut all = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(dir).sort_by_file_name() {
-        let entry = entry.unwrap();
-        let path = entry.path();
-        let meta = fs::symlink_metadata(path).unwrap();
-        if meta.file_type().is_socket() {
-            continue;
-        }
-        let name = path.strip_prefix(dir).unwrap().to_owned();
-        let mut said = format!(
-            "mode {:o} owner {}:{} mtime {}.{:09} rdev {}",
-            meta.mode(),
-            meta.uid(),
-            meta.gid(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            meta.rdev()
-        );
-        if meta.is_symlink() {
-            said += &format!(" -> {}", fs::read_link(path).unwrap().display());
-        }
-        if meta.is_file() {
-            use sha2::Digest;
-            let mut sum = sha2::Sha256::new();
-            std::io::copy(&mut fs::File::open(path).unwrap(), &mut sum).unwrap();
-            said += &format!(" size {} content {:x}", meta.size(), sum.finalize());
-        }
-        if !meta.is_dir() {
-            let names = files.entry((meta.dev(), meta.ino())).or_default();
-            names.push(name.clone());
-        }
-        let mut names = vec![0; 65536];
-        let n = rustix::fs::llistxattr(path, &mut names).unwrap();
-        let mut attributes: Vec<String> = Vec::new();
-        for attribute in names[..n].split(|&b| b == 0).filter(|a| !a.is_empty()) {
-            let mut value = vec![0; 65536];
-            let attribute = CString::new(attribute).unwrap();
-            let n = rustix::fs::lgetxattr(path, &attribute, &mut value).unwrap();
-            attributes.push(format!("{attribute:?}={:?}", &value[..n]));
-        }
-        attributes.sort();
-        all.insert(name, format!("{said} {attributes:?}"));
-    }
-    // The count of links also counts names that a layer above deleted: only those that are there tell.
-    for names in files.values().filter(|names| names.len() > 1) {
-        for name in names {
-            let said = all.get_mut(name).expect("just inserted");
-            *said += &format!(" is {}", names[0].display());
-        }
-    }
-    all
-}
-
-/// What GNU tar makes of an archive.
-pub fn extract(archive: &Path, to: &Path) {
-    let done = run(
-        "tar",
-        &[
-            "--xattrs",
-            "--xattrs-include=*",
-            "--numeric-owner",
-            "--warning=no-timestamp",
-            "-xpf",
-            archive.to_str().unwrap(),
-            "-C",
-            to.to_str().unwrap(),
-        ],
-    )
-    .unwrap();
-    assert_eq!((done.code, done.err.as_str()), (0, ""), "tar");
-}
-
-#[track_caller]
-fn same(ours: &Path, truth: &Path, what: &str) {
-    let (ours, truth) = (tree(ours), tree(truth));
-    let mut differ = Vec::new();
-    for (path, said) in &truth {
-        if ours.get(path) != Some(said) {
-            differ.push(format!("{path:?}\n  {said}\n  {:?}", ours.get(path)));
-        }
-    }
-    differ.extend(
-        ours.keys()
-            .filter(|p| !truth.contains_key(*p))
-            .map(|p| format!("{p:?} is ours alone")),
-    );
-    assert!(differ.is_empty(), "{what}: {}", differ.join("\n"));
-    assert!(truth.len() > 1, "{what}: nothing compared");
-}
 
 #[test]
 fn the_merged_view_is_the_kernels() {
@@ -150,14 +56,14 @@ fn the_merged_view_is_the_kernels() {
             "sparse files stay small"
         );
         let extracted = folder();
-        extract(&file, extracted.path());
+        untar(&file, extracted.path());
         let outside = folder();
         let place = outside.path().join("mounted");
         fs::create_dir(&place).unwrap();
         let missing = mount::container(dir.path(), &made_of, &place).unwrap();
         assert!(missing.is_empty(), "{missing:?}");
         let compared = std::panic::catch_unwind(|| {
-            same(extracted.path(), &place, &format!("layers 0 to {i}"));
+            same_trees(extracted.path(), &place, &format!("layers 0 to {i}"));
         });
         mount::unmount(&place).unwrap();
         if let Err(e) = compared {
@@ -202,8 +108,8 @@ fn an_exported_container_is_the_mounted_one() {
         ]);
         assert!(written.code <= 1, "{}", written.err);
         let extracted = folder();
-        extract(&file, extracted.path());
-        same(extracted.path(), Path::new(place), name);
+        untar(&file, extracted.path());
+        same_trees(extracted.path(), Path::new(place), name);
         compared += 1;
     }
     assert!(compared > 10, "{}{}", ran.out, ran.err);

@@ -1,7 +1,11 @@
 //! Disks that fail: evidence that answers EIO, a target that does, and power cuts of it between any two writes.
 
 use crate::support::fuse::{self, Disk, Failing, Fails, Told};
-use crate::support::{Need, dof, folder, has, ingest, one, open, other_host, recover, run, sample};
+use crate::support::mounts::Attached;
+use crate::support::strace::strace;
+use crate::support::{
+    Need, dof, folder, has, ingest, one, open, other_host, recover, run, sample, text,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -224,27 +228,19 @@ fn a_target_that_fails() {
                     n
                 };
                 let from = if old { &other } else { &mount };
-                let out = std::process::Command::new("strace")
-                    .args([
-                        "-f",
-                        "--seccomp-bpf",
-                        "-qq",
-                        "-o",
-                        "/dev/null",
-                        "-e",
-                        &format!("trace={call}"),
-                    ])
-                    .args(["-e", &format!("inject={call}:error=EIO:when={when}")])
-                    .arg(env!("CARGO_BIN_EXE_dof"))
-                    .args([Path::new("ingest"), from, &case])
-                    .output()
-                    .unwrap();
-                let said = String::from_utf8_lossy(&out.stderr);
-                if out.status.code() == Some(0) {
+                let traced = format!("trace={call}");
+                let injected = format!("inject={call}:error=EIO:when={when}");
+                let options = ["--seccomp-bpf", "-e", &traced, "-e", &injected];
+                let (ran, _) = strace(
+                    &options,
+                    &[env!("CARGO_BIN_EXE_dof"), "ingest", text(from), text(&case)],
+                );
+                let said = &ran.err;
+                if ran.code == 0 {
                     continue; // it makes no more of these calls, or one whose failure does no harm
                 }
                 failures += 1;
-                assert_eq!(out.status.code(), Some(3), "{call} {n}: {said}");
+                assert_eq!(ran.code, 3, "{call} {n}: {said}");
                 let names = fs::read_dir(&at).unwrap().map(|e| e.unwrap().file_name());
                 let names: Vec<_> = names.collect();
                 if !old && case.exists() {
@@ -263,34 +259,6 @@ fn a_target_that_fails() {
     }
     eprintln!("{failures} failures");
     assert!(failures > 10, "{failures} failures");
-}
-
-/// A file system on a loop device, undone when dropped.
-struct Attached {
-    device: String,
-    at: PathBuf,
-}
-
-impl Attached {
-    fn new(image: &Path, at: &Path) -> Attached {
-        let ran = run("losetup", &["-f", "--show", image.to_str().unwrap()]);
-        let device = ran.unwrap().with(0).out.trim().to_owned();
-        let attached = Attached {
-            device,
-            at: at.to_owned(),
-        };
-        run("mount", &[&attached.device, at.to_str().unwrap()])
-            .unwrap()
-            .with(0);
-        attached
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        run("umount", &[self.at.to_str().unwrap()]);
-        run("losetup", &["-d", &self.device]);
-    }
 }
 
 /// Power cuts between any two writes to the disk that holds the case: what the disk was told to keep is there, of what came after

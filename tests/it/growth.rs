@@ -1,7 +1,7 @@
 //! No query's cost grows faster than what a host has many of: with twice as many containers, images, layers, volumes and
 //! networks it takes at most twice the instructions. Counted by SQLite, not timed.
 
-use crate::plans::cost;
+use crate::support::plans::cost;
 use crate::support::{ingest, one, sample};
 use regex::Regex;
 use rusqlite::Connection;

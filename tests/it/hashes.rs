@@ -1,22 +1,10 @@
 //! Contents: hashes against sha256sum's, duplicates and known lists against a count made of them, and what has no hash.
 
-use crate::support::{Need, dof, folder, has, ingest, one, open, rows, run, sample};
+use crate::support::{Need, dof, folder, has, hashed, ingest, one, open, rows, run, sample};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// Ingests with hashes, expecting this exit code.
-#[track_caller]
-fn hashed(mount: &Path, more: &[&str], code: i32) -> (tempfile::TempDir, PathBuf) {
-    let dir = folder();
-    let case = dir.path().join("case.db");
-    let mut args = vec!["ingest", mount.to_str().unwrap(), case.to_str().unwrap()];
-    args.extend(["--hash", "sha256"]);
-    args.extend(more);
-    dof(args).with(code);
-    (dir, case)
-}
+use std::path::Path;
 
 /// What sha256sum says of every file the case has a hash for, by path on the host: (ours, its).
 fn compare(case: &Path, mount: &Path) -> usize {
@@ -338,7 +326,7 @@ fn a_recorded_host_hashed() {
     if !has(&[Need::Evidence]) {
         return;
     }
-    let (dir, _) = crate::oracle::recorded("swarm-docker26");
+    let (dir, _) = crate::support::oracle::recorded("swarm-docker26");
     let (_dir, case) = hashed(dir.path(), &[], 0);
     assert!(compare(&case, dir.path()) > 10);
 }

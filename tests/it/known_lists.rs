@@ -1,6 +1,6 @@
 //! Lists of known hashes that never end, or end nowhere: bounded, refused with a reason, and nothing of the case is lost.
 
-use crate::sizes::{MOST, peak};
+use crate::support::bounds::{MOST, peak};
 use crate::support::{dof, ingest, one, open, run, sample};
 use std::fs;
 use std::io::Write;

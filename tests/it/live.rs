@@ -1,82 +1,12 @@
 //! A real engine, asked and then killed: what dof reads from its disk equals what it said, field by field.
 
 use crate::support::engine::Engine;
-use crate::support::truth::{Truth, differences};
+use crate::support::oracle::ask;
+use crate::support::truth::differences;
 use crate::support::{Need, dof, has, ingest, one, open, run};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// Everything the engine says of itself.
-pub fn ask(engine: &Engine) -> Truth {
-    let ids = |args: &[&str]| -> Vec<String> {
-        let all: BTreeSet<String> = engine.docker(args).lines().into_iter().collect();
-        all.into_iter().collect()
-    };
-    let inspect = |kind: &str, ids: &[String]| -> Vec<Value> {
-        if ids.is_empty() {
-            return Vec::new();
-        }
-        let mut args = vec![kind, "inspect"];
-        args.extend(ids.iter().map(String::as_str));
-        engine.json(&args).as_array().cloned().unwrap_or_default()
-    };
-    let containers = ids(&["ps", "-aq", "--no-trunc"]);
-    let images = ids(&["images", "-aq", "--no-trunc"]);
-    let mut truth = Truth {
-        containers: inspect("container", &containers),
-        images: inspect("image", &images),
-        volumes: inspect("volume", &ids(&["volume", "ls", "-q"])),
-        networks: inspect("network", &ids(&["network", "ls", "-q", "--no-trunc"])),
-        info: engine.api("/info"),
-        ctimes: true,
-        ..Truth::default()
-    };
-    truth.docker20 = truth.info["ServerVersion"]
-        .as_str()
-        .is_some_and(|v| v.starts_with("20."));
-    for id in &images {
-        truth.history.insert(
-            id.clone(),
-            engine
-                .api(&format!("/images/{id}/history"))
-                .as_array()
-                .cloned()
-                .unwrap_or_default(),
-        );
-    }
-    for c in &truth.containers {
-        let (id, name) = (
-            c["Id"].as_str().unwrap(),
-            c["Name"]
-                .as_str()
-                .unwrap()
-                .trim_start_matches('/')
-                .to_owned(),
-        );
-        if c["RestartCount"] != json!(0) || c["State"]["Restarting"] == json!(true) {
-            // It goes on between our question and the engine's end.
-            truth.moving.push(format!("/{name}"));
-            continue;
-        }
-        if matches!(
-            c["HostConfig"]["LogConfig"]["Type"].as_str(),
-            Some("json-file" | "local")
-        ) {
-            let said = engine.docker(&["logs", "-t", id]);
-            truth.logs.insert(name.clone(), (said.stdout, said.stderr));
-        }
-        truth.changes.insert(
-            name,
-            engine
-                .api(&format!("/containers/{id}/changes"))
-                .as_array()
-                .cloned()
-                .unwrap_or_default(),
-        );
-    }
-    truth
-}
 
 /// `docker images --digests`: a row a tag and digest of each repository.
 fn images_digests(engine: &Engine) -> BTreeSet<(String, String, String, String)> {

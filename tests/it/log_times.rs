@@ -1,12 +1,11 @@
 //! Log entries whose time cannot be used: where they are listed, against the order of the lines in the files themselves and
 //! what `docker logs` prints.
 
-use crate::support::made::{Host, config};
+use crate::support::made::{Host, config, gzip};
 use crate::support::{Need, dof, folder, has, ingest, one, open, rows, run, sample};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 /// What stands in the place of a time; `None` for no time at all.
@@ -196,13 +195,6 @@ fn they_are_listed_where_they_stand() {
     }
 }
 
-/// `gzip`, as rotated files are.
-fn gzip(text: &str) -> Vec<u8> {
-    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gz.write_all(text.as_bytes()).unwrap();
-    gz.finish().unwrap()
-}
-
 fn json(text: &str, time: &str) -> String {
     format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
 }
@@ -340,7 +332,7 @@ fn over_rotated_files_and_no_further() {
             .flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]);
         let words: Vec<String> = std::iter::once(query.to_owned()).chain(words).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let theirs = crate::queries::sqlite3(&case, &file, asked);
+        let theirs = crate::support::sqlite3::sqlite3(&case, &file, asked);
         assert_eq!(Value::from(rows(&case, &words)), theirs, "{words:?}");
     }
 }

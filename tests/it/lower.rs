@@ -2,7 +2,7 @@
 //! shows that and says so.
 
 use crate::support::engine::Engine;
-use crate::support::{Need, dof, has, ingest, one, open, rows, run};
+use crate::support::{Need, dof, has, ingest, one, open, rows, run, str_of};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -158,10 +158,6 @@ impl Planted {
     }
 }
 
-fn text<'a>(row: &'a Value, column: &str) -> &'a str {
-    row[column].as_str().unwrap_or_default()
-}
-
 /// The paths a query lists.
 fn paths(case: &Path, query: &str) -> Vec<String> {
     let all = rows(case, &[query, "--container", "web"]);
@@ -205,8 +201,8 @@ fn a_layer_in_the_place_of_another() {
     // The engine does not look for what is another file of the same size and time.
     let drift = drift
         .iter()
-        .filter(|r| text(r, "change") != "U")
-        .map(|r| format!("{} {}", text(r, "change"), text(r, "path")));
+        .filter(|r| str_of(r, "change") != "U")
+        .map(|r| format!("{} {}", str_of(r, "change"), str_of(r, "path")));
     let both = [changed, drift.collect()].map(|mut all| {
         all.sort();
         all

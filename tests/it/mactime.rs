@@ -1,51 +1,9 @@
 //! Sleuth Kit's mactime reads our body lines and prints every file at every time it has, whatever its name.
 
-use crate::support::{Need, dof, dof_command, folder, has, ingest, open, sample};
+use crate::support::mactime::mactime_rows;
+use crate::support::{Need, dof, dof_command, has, ingest, open, sample};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::process::Command;
-
-/// What mactime prints of a body file: time and name of each row, as bytes.
-pub fn mactime(body: &[u8]) -> BTreeSet<(String, Vec<u8>)> {
-    let dir = folder();
-    let path = dir.path().join("body");
-    std::fs::write(&path, body).unwrap();
-    let out = Command::new("mactime")
-        .args(["-d", "-y", "-b"])
-        .arg(&path)
-        .env("TZ", "UTC")
-        .output()
-        .expect("mactime");
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    // Date,Size,Type,Mode,UID,GID,Meta,"File Name": only the name is quoted, and it may hold anything but a newline.
-    let row = |line: &[u8]| {
-        let mut fields = line.splitn(8, |&b| b == b',');
-        let time = String::from_utf8_lossy(fields.next()?).into_owned();
-        let name = fields.nth(6)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        // Quotes come doubled, and a time before 1971 is none to mactime.
-        let name = undouble(name);
-        (!time.starts_with("0000")).then_some((time, name))
-    };
-    let lines = out.stdout.split(|&b| b == b'\n').skip(1);
-    lines.filter_map(row).collect()
-}
-
-/// `""` to `"`.
-fn undouble(name: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut bytes = name.iter().peekable();
-    while let Some(&b) = bytes.next() {
-        out.push(b);
-        if b == b'"' {
-            bytes.next_if(|&&n| n == b'"');
-        }
-    }
-    out
-}
 
 #[test]
 fn every_name_at_every_time() {
@@ -96,7 +54,7 @@ fn every_name_at_every_time() {
             body.extend(out.stdout);
         }
     }
-    let printed = mactime(&body);
+    let printed = mactime_rows(&body);
 
     let db = open(&case);
     let mut stmt = db

@@ -1,32 +1,13 @@
 //! Mounted and exported containers against `docker export` of the same containers, before the engine was killed.
 
-use crate::export::extract;
 use crate::support::engine::Engine;
-use crate::support::{Need, Ran, dof, folder, has, run, sample};
+use crate::support::mounts::Mounted;
+use crate::support::untar;
+use crate::support::{Need, dof, folder, has, run, sample};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-
-/// Undoes what is mounted below a directory, also when a test fails.
-pub struct Mounted<'d>(pub &'d Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        dof(["unmount-container", self.0.to_str().unwrap()]);
-    }
-}
-
-/// Names and places of the containers that `mount-container --all` mounted with all their mounts. One that never ran may lack
-/// the places of these: nothing can be mounted there.
-pub fn whole(ran: &Ran) -> impl Iterator<Item = (&str, &str)> {
-    let mounted = ran.out.lines().map(|line| {
-        line.strip_prefix("Mounted container ")
-            .and_then(|l| l.split_once(" at "))
-            .unwrap()
-    });
-    mounted.filter(|(name, _)| !ran.err.contains(&format!("dof: {name}: ")))
-}
 
 /// Entries whose time of modification is another. Docker writes whole seconds, which tar takes for exact in the entries
 /// whose names need an extended header.
@@ -136,7 +117,7 @@ fn a_mounted_and_an_exported_container_is_what_docker_exports() {
         ]);
         assert!(written.code <= 1, "{name}: {}", written.err);
         let extracted = folder();
-        extract(&ours, extracted.path());
+        untar(&ours, extracted.path());
         let differ = differences(&dir.path().join(format!("{name}.tar")), extracted.path());
         assert!(differ.is_empty(), "{name} exported: {differ:#?}");
     }
@@ -243,7 +224,7 @@ fn other_driver(driver: &str) {
         ])
         .with(0);
         let extracted = folder();
-        extract(&ours, extracted.path());
+        untar(&ours, extracted.path());
         let differ = differences(&truth, extracted.path());
         assert!(differ.is_empty(), "{driver}: {name} exported: {differ:#?}");
         if driver != "vfs" {

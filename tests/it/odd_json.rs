@@ -1,7 +1,7 @@
 //! Documents that no engine writes, on a live engine's disk: what the engine then says is what dof says.
 
-use crate::live::ask;
 use crate::support::engine::Engine;
+use crate::support::oracle::ask;
 use crate::support::truth::differences;
 use crate::support::{Need, dof, has, ingest, one, open, rows, run};
 use rusqlite::Connection;

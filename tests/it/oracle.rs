@@ -1,136 +1,14 @@
 //! Recorded hosts against the answers their engines gave: the sample that comes with dof, and the evidence beside the
 //! checkout where there is some.
 
+use crate::support::mounts::Unmount;
+use crate::support::oracle::{read, read_sample, recorded};
 use crate::support::truth::{Truth, differences};
 use crate::support::{Need, dof, evidence, has, ingest, open, run, sample, sample_oracle};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
-        .unwrap()
-}
-
-fn list(path: &Path) -> Vec<Value> {
-    json(path).as_array().cloned().unwrap_or_default()
-}
-
-/// A log as `docker logs -t` gave it, perhaps compressed.
-fn log(dir: &Path, stream: &str) -> Option<Vec<u8>> {
-    if let Ok(bytes) = fs::read(dir.join(format!("logs.{stream}"))) {
-        return Some(bytes);
-    }
-    let packed = dir.join(format!("logs.{stream}.zst"));
-    packed.exists().then(|| {
-        std::process::Command::new("zstd")
-            .arg("-dcq")
-            .arg(&packed)
-            .output()
-            .expect("zstd")
-            .stdout
-    })
-}
-
-/// Reads the oracle of the sample host, as tests/hosts/record.sh writes it.
-fn read_sample(dir: &Path) -> Truth {
-    let file = |name: &str| dir.join(format!("{name}.json"));
-    let mut truth = Truth {
-        containers: list(&file("containers")),
-        images: list(&file("images")),
-        volumes: list(&file("volumes")),
-        networks: list(&file("networks")),
-        info: json(&file("info")),
-        ..Truth::default()
-    };
-    truth.docker20 = true;
-    // The sample leaves the daemon's key out, from which its id comes.
-    truth.info["ID"] = Value::Null;
-    for entry in fs::read_dir(dir.join("history")).unwrap().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        truth.history.insert(
-            format!("sha256:{}", name.trim_end_matches(".json")),
-            list(&entry.path()),
-        );
-    }
-    for c in &truth.containers {
-        let name = c["Name"]
-            .as_str()
-            .unwrap_or_default()
-            .trim_start_matches('/')
-            .to_owned();
-        if c["RestartCount"] != 0 {
-            // It went on restarting after the engine was asked.
-            truth.moving.push(format!("/{name}"));
-            continue;
-        }
-        let driver = c["HostConfig"]["LogConfig"]["Type"]
-            .as_str()
-            .unwrap_or_default();
-        if matches!(driver, "json-file" | "local") {
-            let log = |stream: &str| {
-                fs::read(dir.join(format!("logs/{name}.{stream}.ts"))).unwrap_or_default()
-            };
-            truth
-                .logs
-                .insert(name.clone(), (log("stdout"), log("stderr")));
-        }
-        truth
-            .changes
-            .insert(name.clone(), list(&dir.join(format!("diff/{name}.json"))));
-    }
-    truth
-}
-
-/// Reads the oracle of a recorded host beside the checkout.
-pub fn read(dir: &Path) -> Truth {
-    let mut truth = Truth {
-        containers: list(&dir.join("inspect-containers.json")),
-        images: list(&dir.join("inspect-images.json")),
-        volumes: list(&dir.join("inspect-volumes.json")),
-        networks: list(&dir.join("inspect-networks.json")),
-        info: json(&dir.join("info.json")),
-        ..Truth::default()
-    };
-    truth.docker20 = truth.info["ServerVersion"]
-        .as_str()
-        .is_some_and(|v| v.starts_with("20."));
-    for entry in fs::read_dir(dir.join("history"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(id) = name.strip_suffix(".api.json") {
-            truth
-                .history
-                .insert(format!("sha256:{id}"), list(&entry.path()));
-        }
-    }
-    for c in &truth.containers {
-        let name = c["Name"]
-            .as_str()
-            .unwrap_or_default()
-            .trim_start_matches('/')
-            .to_owned();
-        let dir = dir.join("containers").join(&name);
-        // Only what stays on the disk can be compared: none keeps nothing, journald and an uncached syslog neither.
-        let driver = c["HostConfig"]["LogConfig"]["Type"]
-            .as_str()
-            .unwrap_or_default();
-        let cached = c["HostConfig"]["LogConfig"]["Config"]["cache-disabled"] != "true";
-        let kept = matches!(driver, "json-file" | "local")
-            || (matches!(driver, "syslog" | "gelf") && cached);
-        if let (true, Some(out), Some(err)) = (kept, log(&dir, "stdout"), log(&dir, "stderr")) {
-            truth.logs.insert(name.clone(), (out, err));
-        }
-        if dir.join("changes.json").exists() {
-            truth.changes.insert(name, list(&dir.join("changes.json")));
-        }
-    }
-    truth
-}
 
 /// Ingests a host and holds it against its oracle, but for differences the recording itself explains.
 #[track_caller]
@@ -154,25 +32,6 @@ fn the_sample_host() {
         truth.changes.clear();
     }
     holds(&host, &truth, 0);
-}
-
-/// Unpacks a recorded host and gives its folder and answers.
-pub fn recorded(name: &str) -> (tempfile::TempDir, Truth) {
-    let evidence = evidence().expect("recorded evidence");
-    let dir = crate::support::folder();
-    let script = evidence.join("extract.sh");
-    let tar = evidence.join(format!("{name}.tar.zst"));
-    run(
-        "bash",
-        &[
-            script.to_str().unwrap(),
-            tar.to_str().unwrap(),
-            dir.path().to_str().unwrap(),
-        ],
-    )
-    .expect("bash")
-    .with(0);
-    (dir, read(&evidence.join(format!("{name}.oracle"))))
 }
 
 #[test]
@@ -316,14 +175,6 @@ fn btrfs_docker20() {
     let ran = dof(["verify", "--full", host.to_str().unwrap()]).with(0);
     let layers = ran.out.lines().filter(|l| l.starts_with("layer "));
     assert_eq!(layers.count(), 9);
-}
-
-struct Unmount(std::path::PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = run("umount", &[self.0.to_str().unwrap_or_default()]);
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! recorded hosts whose makers wrote down what they removed.
 
 use crate::support::engine::Engine;
-use crate::support::{Need, dof, has, ingest, rows, sample};
+use crate::support::{Need, dof, has, ingest, rows, sample, str_of};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,15 +11,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-fn text(row: &Value, column: &str) -> String {
-    row[column].as_str().unwrap_or_default().to_owned()
-}
-
 /// Kind and name of each orphan that ordinary use does not leave.
 fn strays(case: &Path) -> BTreeSet<(String, String)> {
     let rows = rows(case, &["orphans", "--ordinary", "no"]);
     rows.iter()
-        .map(|r| (text(r, "kind"), text(r, "name")))
+        .map(|r| (str_of(r, "kind"), str_of(r, "name")))
         .collect()
 }
 
@@ -79,11 +75,11 @@ fn what_is_removed_by_hand_is_told() {
     let (_dir, case) = ingest(&engine.root(), 0);
     assert_eq!(strays(&case), BTreeSet::new());
     let gaps = rows(&case, &["gaps"]);
-    let of_folders = |r: &&Value| text(r, "what") == "something";
+    let of_folders = |r: &&Value| str_of(r, "what") == "something";
     let folders: BTreeSet<String> = gaps
         .iter()
         .filter(of_folders)
-        .map(|r| text(r, "name"))
+        .map(|r| str_of(r, "name"))
         .collect();
     // What the image removed by force alone had was still in use by its container.
     let want = [
@@ -94,14 +90,14 @@ fn what_is_removed_by_hand_is_told() {
     ];
     assert_eq!(folders, want.map(str::to_owned).into());
     let find = |what: &str, name: &str| -> Option<Value> {
-        let is = |r: &&Value| text(r, "what") == what && text(r, "name") == name;
+        let is = |r: &&Value| str_of(r, "what") == what && str_of(r, "name") == name;
         gaps.iter().find(is).cloned()
     };
     let image = find("image", "forced:1").expect("the image removed by force");
-    assert_eq!(text(&image, "id"), forced);
-    assert!(text(&image, "evidence").contains("imageless"));
+    assert_eq!(str_of(&image, "id"), forced);
+    assert!(str_of(&image, "evidence").contains("imageless"));
     let removal = find("something", "containers").expect("the folder of containers");
-    let at = text(&removal, "last");
+    let at = str_of(&removal, "last");
     assert!(before <= at && at <= after, "{before} {at} {after}");
     assert!(find("container", "victim").is_none() && find("container", "keep").is_none());
     let ordinary = rows(&case, &["orphans", "--ordinary", "yes"]);
@@ -109,7 +105,7 @@ fn what_is_removed_by_hand_is_told() {
         .iter()
         .filter(|r| r["name"] == "imageless")
         .collect();
-    assert!(text(image[0], "why").contains(&forced), "{image:?}");
+    assert!(str_of(image[0], "why").contains(&forced), "{image:?}");
 
     // As an attacker would, while the engine is down.
     let root = engine.data_root();
@@ -163,18 +159,18 @@ fn what_is_removed_by_hand_is_told() {
     let orphans = rows(&case, &["orphans"]);
     let own = orphans.iter().find(|r| r["kind"] == "container-layer");
     let own = own.expect("the victim's own layer");
-    assert_eq!(text(own, "belongs"), victim);
+    assert_eq!(str_of(own, "belongs"), victim);
     assert_eq!(
         (own["files"].as_i64(), own["size"].as_i64()),
         (Some(1), Some(5))
     );
-    assert!(text(own, "last_file") > began && text(own, "last_file") < after);
+    assert!(str_of(own, "last_file") > began && str_of(own, "last_file") < after);
 
     let gaps = rows(&case, &["gaps"]);
     let find = |what: &str, id: &str| -> Value {
         let mut of = gaps
             .iter()
-            .filter(|r| text(r, "what") == what && text(r, "id") == id);
+            .filter(|r| str_of(r, "what") == what && str_of(r, "id") == id);
         let row = of
             .next()
             .unwrap_or_else(|| panic!("{what} {id}: {gaps:#?}"));
@@ -182,17 +178,20 @@ fn what_is_removed_by_hand_is_told() {
         row.clone()
     };
     let container = find("container", &victim);
-    assert_eq!(text(&container, "name"), "victim");
-    assert!(text(&container, "detail").contains(&address), "{container}");
-    assert!(began < text(&container, "first") && text(&container, "last") < after);
-    assert!(text(&container, "says").contains("victim here, until"));
+    assert_eq!(str_of(&container, "name"), "victim");
+    assert!(
+        str_of(&container, "detail").contains(&address),
+        "{container}"
+    );
+    assert!(began < str_of(&container, "first") && str_of(&container, "last") < after);
+    assert!(str_of(&container, "says").contains("victim here, until"));
     find("layer", &seconds);
     find("volume", "data");
-    assert!(text(&find("image", &lost), "name").contains("lost:1"));
+    assert!(str_of(&find("image", &lost), "name").contains("lost:1"));
     let still: BTreeSet<String> = gaps
         .iter()
-        .filter(|r| text(r, "what") == "container")
-        .map(|r| text(r, "id"))
+        .filter(|r| str_of(r, "what") == "container")
+        .map(|r| str_of(r, "id"))
         .collect();
     assert!(
         !still.contains(&second),
@@ -206,22 +205,22 @@ fn a_recorded_host_with_one_leftover() {
     if !has(&[Need::Evidence]) {
         return;
     }
-    let (dir, _) = crate::oracle::recorded("logs-docker26-drivers");
+    let (dir, _) = crate::support::oracle::recorded("logs-docker26-drivers");
     let notes = crate::support::evidence()
         .unwrap()
         .join("logs-docker26-drivers.oracle/orphan.json");
     let notes: Value = serde_json::from_slice(&fs::read(notes).unwrap()).unwrap();
     let (_dir, case) = ingest(dir.path(), 0);
     let want = [
-        ("container-layer".to_owned(), text(&notes, "layer_dir")),
-        ("init-layer".to_owned(), text(&notes, "init_dir")),
+        ("container-layer".to_owned(), str_of(&notes, "layer_dir")),
+        ("init-layer".to_owned(), str_of(&notes, "init_dir")),
     ];
     assert_eq!(strays(&case), want.into());
     let gaps = rows(&case, &["gaps", "--what", "container"]);
     assert_eq!(gaps.len(), 1);
-    assert!(text(&gaps[0], "evidence").contains(&text(&notes, "layer_dir")));
+    assert!(str_of(&gaps[0], "evidence").contains(&str_of(&notes, "layer_dir")));
     // It ended at 23:31:58.8 and was removed at once.
-    assert!(text(&gaps[0], "last").starts_with("2026-11-23T23:31:58.8"));
+    assert!(str_of(&gaps[0], "last").starts_with("2026-11-23T23:31:58.8"));
 }
 
 /// Hosts on which nothing was deleted behind the engine's back.
@@ -243,7 +242,7 @@ fn healthy_recorded_hosts_have_no_strays() {
         "swarm-docker26",
         "vfs-docker20",
     ] {
-        let (dir, _) = crate::oracle::recorded(name);
+        let (dir, _) = crate::support::oracle::recorded(name);
         let (_dir, case) = ingest(dir.path(), 0);
         assert_eq!(strays(&case), BTreeSet::new(), "{name}");
     }
@@ -269,17 +268,20 @@ fn steps_of_a_build_are_ordinary() {
     let left = orphans.iter().filter(|r| r["kind"] == "sandbox").count();
     assert_eq!(left, 3, "{orphans:#?}");
     let gaps = rows(&case, &["gaps"]);
-    let containers: Vec<&Value> = gaps.iter().filter(|r| text(r, "id").len() == 64).collect();
-    let ids: BTreeSet<String> = containers.iter().map(|r| text(r, "id")).collect();
+    let containers: Vec<&Value> = gaps
+        .iter()
+        .filter(|r| str_of(r, "id").len() == 64)
+        .collect();
+    let ids: BTreeSet<String> = containers.iter().map(|r| str_of(r, "id")).collect();
     assert_eq!((ids.len(), containers.len()), (3, 3), "{gaps:#?}");
     // Of each several traces are left, whose order must not be that of one SQLite.
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/gaps.sql");
-    let theirs = crate::queries::sqlite3(&case, &file, &[]);
+    let theirs = crate::support::sqlite3::sqlite3(&case, &file, &[]);
     assert_eq!(Value::from(gaps.clone()), theirs);
     for r in containers {
         assert_eq!(r["what"], "build-container");
         assert!(
-            !text(r, "last").is_empty() && text(r, "evidence").contains("sandbox"),
+            !str_of(r, "last").is_empty() && str_of(r, "evidence").contains("sandbox"),
             "{r}"
         );
     }
@@ -520,17 +522,17 @@ fn each_thing_taken_away_is_named() {
         let taken = Taken::new(&root, path);
         let (_dir, case) = ingest(&engine.root(), i32::from(!problem.is_empty()));
         let problems = rows(&case, &["problems"]);
-        let said = |r: &Value| text(r, "what").contains(problem);
+        let said = |r: &Value| str_of(r, "what").contains(problem);
         assert!(
             problem.is_empty() || problems.iter().any(said),
             "{path}: {problems:#?}"
         );
         let gaps = rows(&case, &["gaps"]);
-        let row = |r: &Value| text(r, "what") == *what && text(r, "says").contains(says);
+        let row = |r: &Value| str_of(r, "what") == *what && str_of(r, "says").contains(says);
         assert!(what.is_empty() || gaps.iter().any(row), "{path}: {gaps:#?}");
         for r in gaps.iter().filter(|r| row(r) && !what.is_empty()) {
             // It was there when the container was made; of a volume's folder the removal itself is seen.
-            let (last, end) = (text(r, "last"), now());
+            let (last, end) = (str_of(r, "last"), now());
             assert!(
                 last.is_empty() || began < last && last < end || *says == base,
                 "{path}: {r}"
@@ -539,9 +541,10 @@ fn each_thing_taken_away_is_named() {
         // A folder of such things says itself when one was removed.
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         if ["volumes", "overlay2/l", "image/overlay2/layerdb/mounts"].contains(&folder) {
-            let of_it = |r: &&Value| text(r, "what") == "something" && text(r, "name") == folder;
+            let of_it =
+                |r: &&Value| str_of(r, "what") == "something" && str_of(r, "name") == folder;
             let removal = gaps.iter().find(of_it).expect(folder);
-            let last = text(removal, "last");
+            let last = str_of(removal, "last");
             assert!(last >= before && last < now(), "{path}: {before} {removal}");
         }
         for query in ["drift", "container-files"] {
@@ -610,7 +613,7 @@ fn each_thing_taken_away_is_named() {
     dof(asked).with(1);
     let kept = rows(&named, &["verify", "--outcome", "changed"]);
     assert_eq!(kept.len(), 1, "{kept:#?}");
-    let of = ["id", "images", "change", "attribute"].map(|c| text(&kept[0], c));
+    let of = ["id", "images", "change", "attribute"].map(|c| str_of(&kept[0], c));
     assert_eq!(
         of,
         [&format!("sha256:{image}"), "base:1", "missing", "config"]
@@ -631,9 +634,9 @@ fn each_thing_taken_away_is_named() {
     let stray = ("container".to_owned(), other.clone());
     assert!(strays(&without).contains(&stray));
     let gone = rows(&without, &["gaps", "--what", "container"]);
-    let gone: Vec<&Value> = gone.iter().filter(|r| text(r, "id") == other).collect();
+    let gone: Vec<&Value> = gone.iter().filter(|r| str_of(r, "id") == other).collect();
     assert!(
-        gone.len() == 1 && text(gone[0], "last") > began,
+        gone.len() == 1 && str_of(gone[0], "last") > began,
         "{gone:#?}"
     );
     drop(taken);
@@ -643,7 +646,7 @@ fn each_thing_taken_away_is_named() {
     assert!(
         problems
             .iter()
-            .any(|r| text(r, "what").contains("the log is not there"))
+            .any(|r| str_of(r, "what").contains("the log is not there"))
     );
     drop(taken);
 
@@ -651,7 +654,7 @@ fn each_thing_taken_away_is_named() {
     let files = |case: &Path| {
         let mut all = rows(case, &["drift", "--container", "shop"]);
         all.extend(rows(case, &["container-files", "--container", "shop"]));
-        let plain = |r: &Value| [text(r, "path"), text(r, "change"), text(r, "layer")];
+        let plain = |r: &Value| [str_of(r, "path"), str_of(r, "change"), str_of(r, "layer")];
         all.iter().map(plain).collect::<Vec<_>>()
     };
     let whole = files(&case);
@@ -665,9 +668,9 @@ fn each_thing_taken_away_is_named() {
     let taken = Taken::new(&root, &format!("image/overlay2/layerdb/mounts/{other}"));
     let (_dir, case) = ingest(&engine.root(), 1);
     let gaps = rows(&case, &["gaps", "--what", "container"]);
-    let of_it = |r: &&Value| text(r, "evidence").contains(&others);
+    let of_it = |r: &&Value| str_of(r, "evidence").contains(&others);
     let row = gaps.iter().find(of_it).expect("the layer");
-    let says = text(row, "says");
+    let says = str_of(row, "says");
     assert!(says.contains("of no known name here, until"), "{row}");
     assert!(
         says.ends_with("; or it is that of other, whose record of its layers is gone"),
@@ -723,8 +726,9 @@ fn each_thing_taken_away_is_named() {
     assert!(gaps.iter().all(|r| r["what"] != "layer"), "{gaps:#?}");
     let why = |name: &str| {
         let all = rows(&case, &["orphans"]);
-        let row = all.iter().find(|r| text(r, "name") == name);
-        row.map(|r| (text(r, "kind"), text(r, "why"))).expect(name)
+        let row = all.iter().find(|r| str_of(r, "name") == name);
+        row.map(|r| (str_of(r, "kind"), str_of(r, "why")))
+            .expect(name)
     };
     assert_eq!(
         why("weird"),

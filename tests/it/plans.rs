@@ -4,8 +4,9 @@
 //! A case has no statistics (nothing runs ANALYZE), so that plans depend on the schema alone; SQLite's version is the one
 //! dof is built with.
 
+use crate::support::plans::{cost, plan};
 use crate::support::{ingest, one, open, sample};
-use rusqlite::{Connection, StatementStatus};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables that grow with files, log lines or lists. All others are as long as containers, images, layers and their parts are many.
@@ -112,23 +113,6 @@ fn nothing_big_is_read_from_end_to_end_unless_it_is_meant() {
         dropped += 1;
     }
     assert!(dropped >= 4, "{dropped}");
-}
-
-/// Instructions that SQLite took for a query until it gave so many rows, and the rows it gave.
-pub fn cost(db: &Connection, name: &str, bind: &[(&str, &str)], most: usize) -> (i32, usize) {
-    let sql = dof::query::find(name).unwrap().sql;
-    let mut stmt = db.prepare(&sql).unwrap();
-    for (parameter, value) in bind {
-        let at = stmt.parameter_index(&format!(":{parameter}")).unwrap();
-        stmt.raw_bind_parameter(at.unwrap(), value).unwrap();
-    }
-    let mut rows = stmt.raw_query();
-    let mut n = 0;
-    while n < most && rows.next().unwrap().is_some() {
-        n += 1;
-    }
-    drop(rows);
-    (stmt.get_status(StatementStatus::VmStep), n)
 }
 
 /// Ten thousand files and as many log lines that a question has nothing to do with do not make its answer dearer, nor does what
@@ -244,12 +228,7 @@ fn the_timeline_is_merged_not_sorted() {
     let query = dof::query::find("timeline").unwrap();
     let (stmt, _) = query.prepare(&db).unwrap();
     let sql = stmt.expanded_sql().unwrap();
-    let mut stmt = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    let mut rows = stmt.raw_query();
-    let mut plan = Vec::new();
-    while let Some(row) = rows.next().unwrap() {
-        plan.push(row.get::<_, String>(3).unwrap());
-    }
+    let plan = plan(&db, &sql);
     assert_eq!(plan[0], "MERGE (UNION ALL)", "{plan:#?}");
     // Nor is what has one time sorted, a heap of rows at a time: whole parts only, of few rows.
     let partly = |step: &&String| step.contains("FOR LAST") || step.contains("RIGHT PART");
@@ -264,12 +243,7 @@ fn what_is_asked_for_is_searched_not_scanned() {
     let db = open(&case);
     for name in ["container-files", "image-files", "drift", "whose"] {
         let sql = dof::query::find(name).unwrap().sql;
-        let mut stmt = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let mut plan: Vec<String> = Vec::new();
-        let mut steps = stmt.raw_query();
-        while let Some(row) = steps.next().unwrap() {
-            plan.push(row.get(3).unwrap());
-        }
+        let plan = plan(&db, &sql);
         for step in &plan {
             let scanned = step.strip_prefix("SCAN ").unwrap_or_default();
             let big = [

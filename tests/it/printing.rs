@@ -1,8 +1,8 @@
 //! What is printed and what directories are called: paths and names that an attacker chose speak to no terminal, forge no line and
 //! name no directory.
 
-use crate::mount::Mounted;
 use crate::support::made::{Host, config};
+use crate::support::mounts::Mounted;
 use crate::support::{Need, Ran, dof, dof_command, folder, has, sample};
 use std::collections::BTreeSet;
 use std::fs;

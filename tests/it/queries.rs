@@ -1,6 +1,7 @@
 //! Every query file gives the same rows in stock sqlite3 and in dof, unbound and bound.
 
-use crate::support::{Need, dof, folder, has, ingest, open, run, sample};
+use crate::support::sqlite3::sqlite3;
+use crate::support::{Need, dof, has, ingest, open, sample};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,35 +13,6 @@ fn query_files() -> Vec<PathBuf> {
     files.sort();
     assert!(files.len() >= 15, "the catalogue is there");
     files
-}
-
-/// Rows as sqlite3 prints them in JSON: both sides through a JSON parser, so that only values count.
-pub fn sqlite3(case: &Path, file: &Path, bind: &[(&str, &str)]) -> serde_json::Value {
-    let mut script = String::from(".mode json\n.parameter init\n");
-    for (name, value) in bind {
-        let value = value.replace('"', "\\\"");
-        script.push_str(&format!(".parameter set :{name} \"'{value}'\"\n"));
-    }
-    script.push_str(&format!(".read {}\n", file.display()));
-    let dir = folder();
-    let path = dir.path().join("script");
-    fs::write(&path, script).unwrap();
-    let ran = run(
-        "sqlite3",
-        &[
-            "-readonly",
-            case.to_str().unwrap(),
-            &format!(".read {}", path.display()),
-        ],
-    )
-    .expect("sqlite3");
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", file.display());
-    // sqlite3 prints nothing at all where there are no rows.
-    if ran.out.trim().is_empty() {
-        serde_json::json!([])
-    } else {
-        serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
-    }
 }
 
 #[test]

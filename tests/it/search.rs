@@ -301,7 +301,7 @@ fn a_wrong_expression_is_refused() {
 /// What stock sqlite3 makes of the query as it stands; `None` where there is none.
 fn in_sqlite3(case: &Path, asked: &[(&str, &str)]) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/logs.sql");
-    crate::queries::sqlite3(case, &file, asked)
+    crate::support::sqlite3::sqlite3(case, &file, asked)
 }
 
 /// What stock sqlite3 reads as it stands, without parentheses, means the same there.
@@ -384,7 +384,7 @@ fn as_many_lines_as_grep_finds() {
     if !has(&[Need::Evidence]) {
         return;
     }
-    let (dir, _) = crate::oracle::recorded("logs-docker26-drivers");
+    let (dir, _) = crate::support::oracle::recorded("logs-docker26-drivers");
     let (_dir, case) = ingest(dir.path(), 0);
     let db = open(&case);
     let mut stmt = db

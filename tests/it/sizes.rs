@@ -1,6 +1,8 @@
 //! Sizes that an attacker chose: whatever stands in place of Docker's files, memory stays below what docs/evidence.md says.
 
+use crate::support::bounds::{MOST, peak};
 use crate::support::made::{Host, config};
+use crate::support::mounts::Unmount;
 use crate::support::{Need, dof, folder, has, ingest, one, open, run, runs_hold};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -8,49 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-/// Bytes that dof may hold at most, whatever the host.
-pub const MOST: u64 = 512 << 20;
-
-/// Runs dof for at most two minutes with no more memory than that: what it said on stderr, and its peak in bytes as it was seen
-/// every few milliseconds. The kernel holds it to its data (RLIMIT_DATA), whatever was seen.
-pub fn peak(args: &[&str], codes: &[i32]) -> (String, u64) {
-    let dir = folder();
-    let said = dir.path().join("stderr");
-    let mut child = Command::new("prlimit")
-        .args([&format!("--data={MOST}"), "--core=0"])
-        .arg(env!("CARGO_BIN_EXE_dof"))
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(&said).unwrap())
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    let mut peak = 0;
-    let status = loop {
-        if let Ok(text) = fs::read_to_string(format!("/proc/{}/status", child.id())) {
-            let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-            let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
-            peak = peak.max(kib.unwrap_or(0) * 1024);
-        }
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begun.elapsed() > Duration::from_secs(120) {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{args:?}: no end");
-        }
-        std::thread::sleep(Duration::from_millis(3));
-    };
-    let said = fs::read_to_string(said).unwrap();
-    let code = status.code().unwrap_or(128);
-    assert!(codes.contains(&code), "{args:?}: exit code {code}: {said}");
-    (said, peak)
-}
 
 /// The peak of an ingest of a host, and its case.
 #[track_caller]
@@ -456,14 +416,6 @@ fn anything_in_place_of_a_file() {
     }
 }
 
-struct Unmount<'a>(&'a Path);
-
-impl Drop for Unmount<'_> {
-    fn drop(&mut self) {
-        run("umount", &[self.0.to_str().unwrap()]);
-    }
-}
-
 /// Extended attributes by the gigabyte: those that there is room for are kept, and overlay marks among them in any case.
 #[test]
 fn attributes_of_any_size() {
@@ -477,7 +429,7 @@ fn attributes_of_any_size() {
     run("mount", &["-t", "tmpfs", "tmpfs", memory.to_str().unwrap()])
         .unwrap()
         .with(0);
-    let _memory = Unmount(&memory);
+    let _memory = Unmount(memory.clone());
     let set = |path: &Path, name: &str, value: &[u8]| {
         rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty()).is_ok()
     };
@@ -527,11 +479,11 @@ fn mounts_within() {
     run("mount", &["-t", "proc", "proc", proc.to_str().unwrap()])
         .unwrap()
         .with(0);
-    let _proc = Unmount(&proc);
+    let _proc = Unmount(proc.clone());
     run("mount", &["-t", "tmpfs", "tmpfs", memory.to_str().unwrap()])
         .unwrap()
         .with(0);
-    let _memory = Unmount(&memory);
+    let _memory = Unmount(memory.clone());
     fs::write(memory.join("inside"), "x").unwrap();
     // The whole host once more, within itself.
     run(
@@ -544,7 +496,7 @@ fn mounts_within() {
     )
     .unwrap()
     .with(0);
-    let _own = Unmount(&own);
+    let _own = Unmount(own.clone());
     let (_dir, case) = ingest(&host.mount(), 0);
     let db = open(&case);
     assert_eq!(

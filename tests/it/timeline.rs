@@ -1,11 +1,11 @@
 //! The timeline by other means: mactime's own text over our body file, and counts and filters made by hand from its rows.
 
-use crate::support::{Need, dof, dof_command, folder, has, ingest, open, rows, run, sample};
+use crate::support::mactime::mactime;
+use crate::support::{Need, dof, dof_command, has, ingest, open, rows, run, sample};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::Command;
 
 /// A query's output, byte for byte.
 fn query(case: &Path, words: &[&str]) -> Vec<u8> {
@@ -18,26 +18,6 @@ fn query(case: &Path, words: &[&str]) -> Vec<u8> {
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{words:?}: {said}");
-    out.stdout
-}
-
-/// What mactime prints of a body file.
-fn mactime(body: &[u8], options: &[&str]) -> Vec<u8> {
-    let dir = folder();
-    let path = dir.path().join("body");
-    std::fs::write(&path, body).unwrap();
-    let (flags, dates) =
-        options.split_at(options.iter().take_while(|o| o.starts_with('-')).count());
-    let out = Command::new("mactime")
-        .args(flags)
-        .arg("-b")
-        .arg(&path)
-        .args(dates)
-        .env("TZ", "UTC")
-        .env("LC_ALL", "C")
-        .output()
-        .expect("mactime");
-    assert!(out.status.success());
     out.stdout
 }
 
@@ -151,7 +131,7 @@ fn mactime_over_recorded_hosts() {
         "swarm-docker26",
         "vfs-docker20",
     ] {
-        let (dir, _) = crate::oracle::recorded(name);
+        let (dir, _) = crate::support::oracle::recorded(name);
         let (_dir, case) = ingest(dir.path(), 0);
         let lines = same(&case, &["timeline"], &[]);
         let files: i64 = crate::support::one(&open(&case), "SELECT count(*) FROM file");

@@ -1,7 +1,7 @@
 //! Whose file is this: the ways in which an investigator may have come by its path, against a running engine and the disk.
 
 use crate::support::engine::Engine;
-use crate::support::{Need, dof, folder, has, ingest, one, open, rows, sample};
+use crate::support::{Need, dof, folder, has, ingest, one, open, rows, sample, str_of};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,17 +10,13 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-fn text(row: &Value, column: &str) -> String {
-    row[column].as_str().unwrap_or_default().to_owned()
-}
-
 fn whose(case: &Path, path: &str) -> Vec<Value> {
     rows(case, &["whose", "--path", path])
 }
 
 /// Containers and host paths of the answer.
 fn places(found: &[Value]) -> BTreeSet<(String, String)> {
-    let place = |r: &Value| (text(r, "container"), text(r, "host_path"));
+    let place = |r: &Value| (str_of(r, "container"), str_of(r, "host_path"));
     found.iter().map(place).collect()
 }
 
@@ -59,7 +55,7 @@ fn the_paths_a_running_host_shows() {
     engine.kill();
     let (_dir, case) = ingest(&engine.root(), 0);
     let db = open(&case);
-    let of = |key: &str| text(&inspect["GraphDriver"]["Data"], key);
+    let of = |key: &str| str_of(&inspect["GraphDriver"]["Data"], key);
 
     // What stood in the mounted view of the container: what the container itself said was there.
     let docker = |path: &str| path.starts_with("/dev/") || path.starts_with("/etc/"); // mounted by Docker
@@ -81,7 +77,7 @@ fn the_paths_a_running_host_shows() {
     let ours: BTreeMap<String, String> = merged
         .iter()
         .filter(|r| r["effective"] == 1 && r["type"] == "file")
-        .map(|r| (text(r, "path"), what(r)))
+        .map(|r| (str_of(r, "path"), what(r)))
         .filter(|(path, _)| !docker(path))
         .collect();
     assert_eq!(ours, truth);
@@ -138,7 +134,7 @@ fn the_paths_a_running_host_shows() {
         assert_eq!(places(&whose(&case, &asked)), truth, "{asked}");
     }
     let listed = rows(&case, &["list-containers", "--container", "live"]);
-    let layer = text(&listed[0], "CONTAINER LAYER");
+    let layer = str_of(&listed[0], "CONTAINER LAYER");
     assert_eq!(places(&whose(&case, &format!("{layer}/a/new"))), truth);
 
     // The folders of a layer and a volume, and what is Docker's own in them: the root, and all who have it.
@@ -157,7 +153,7 @@ fn the_paths_a_running_host_shows() {
     assert_eq!(folder(&base), BTreeSet::from(both.clone()));
     let found = whose(&case, base.trim_end_matches("/diff"));
     assert_eq!(places(&found), BTreeSet::from(both));
-    let images = text(&found[0], "image");
+    let images = str_of(&found[0], "image");
     assert!(
         images.contains("base:1") && images.contains("two:1"),
         "{images}"
@@ -167,13 +163,13 @@ fn the_paths_a_running_host_shows() {
     for path in [volume.to_owned(), format!("{volume}/_data/")] {
         let found = whose(&case, &path);
         assert_eq!(
-            (places(&found), text(&found[0], "path")),
+            (places(&found), str_of(&found[0], "path")),
             (things.clone(), "/data".into())
         );
     }
 
     // A container's own files of Docker's.
-    let log = text(&inspect, "LogPath");
+    let log = str_of(&inspect, "LogPath");
     let log = format!(
         "/var/lib/docker/{}",
         log.split("var/lib/docker/").nth(1).unwrap()
@@ -188,7 +184,7 @@ fn the_paths_a_running_host_shows() {
     // GLOBs on paths in the container, and names that look like one.
     let names = |path: &str| -> BTreeSet<String> {
         let found = rows(&case, &["whose", "--container", "live", "--path", path]);
-        found.iter().map(|r| text(r, "path")).collect()
+        found.iter().map(|r| str_of(r, "path")).collect()
     };
     let set = |names: &[&str]| {
         names
@@ -203,7 +199,7 @@ fn the_paths_a_running_host_shows() {
     // So it is with the views: a name that looks like a GLOB is found as it is.
     let viewed = |args: [&str; 3]| -> BTreeSet<String> {
         let found = rows(&case, &[&args[..], &["--path", "/a/x[1]"]].concat());
-        found.iter().map(|r| text(r, "path")).collect()
+        found.iter().map(|r| str_of(r, "path")).collect()
     };
     let both = set(&["/a/x[1]", "/a/x1"]);
     assert_eq!(viewed(["container-files", "--container", "live"]), both);
@@ -282,7 +278,7 @@ fn links_on_the_way() {
             );
             ours.insert(format!(
                 "{} {path} {inode} {}",
-                text(row, "container"),
+                str_of(row, "container"),
                 row["size"]
             ));
         }
@@ -302,7 +298,7 @@ fn links_on_the_way() {
     let found = whose(&case, "/short/deep");
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
-        (text(&found[0], "path"), text(&found[0], "role")),
+        (str_of(&found[0], "path"), str_of(&found[0], "role")),
         ("/var/www/data/in/deep".into(), "volume".into())
     );
     // What hangs on another path is hidden at that: a file of the image, below the link as it was.
@@ -352,7 +348,7 @@ fn records_and_parts_of_paths() {
         .docker(&["create", "--name", "lost", "base:1", "sh"])
         .text();
     let [kept, lost] =
-        ["kept", "lost"].map(|c| text(&engine.api(&format!("/containers/{c}/json")), "Id"));
+        ["kept", "lost"].map(|c| str_of(&engine.api(&format!("/containers/{c}/json")), "Id"));
     engine.kill();
     let data = engine.data_root();
     fs::remove_dir_all(data.join("containers").join(&lost)).unwrap();
@@ -362,7 +358,7 @@ fn records_and_parts_of_paths() {
         assert!(found.iter().all(|r| r["role"] == "record"), "{found:?}");
         found
             .iter()
-            .map(|r| (text(r, "container"), text(r, "host_path")))
+            .map(|r| (str_of(r, "container"), str_of(r, "host_path")))
             .collect()
     };
     let log = format!("/var/lib/docker/containers/{kept}/{kept}-json.log");
@@ -414,7 +410,7 @@ fn records_and_parts_of_paths() {
         let found = whose(&case, path);
         assert_eq!(places(&found), truth, "{path}");
         assert_eq!(
-            (found.len(), text(&found[0], "path")),
+            (found.len(), str_of(&found[0], "path")),
             (1, "/b/d/f".into()),
             "{path}"
         );
@@ -478,7 +474,7 @@ fn names_that_look_alike() {
             let (bytes, raw) = inner(&db, r["file_id"].as_i64().unwrap());
             let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
             assert_eq!(
-                text(&r, "path_raw"),
+                str_of(&r, "path_raw"),
                 if raw { hex } else { String::new() },
                 "{query} {r}"
             );

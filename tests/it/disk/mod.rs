@@ -41,12 +41,6 @@ const EWF: &[Need] = &[
 /// An engine, and mounting its containers.
 const ENGINE: &[Need] = &[Need::Engine, Need::Mounts("overlay")];
 
-/// A file's SHA-256, by a program that is fast in a debug build too.
-fn digest(path: &Path) -> String {
-    let line = must("sha256sum", &[text(path)]);
-    line.split_whitespace().next().unwrap().to_owned()
-}
-
 fn mount_image(at: &Path, image: &Path) -> Ran {
     dof(["mount-image", "--at", text(at), text(image)])
 }

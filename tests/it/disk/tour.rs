@@ -1,9 +1,10 @@
 //! The whole tour, as an investigator's notes have it, on disks that a real engine ran on.
 
-use super::{DISK, ENGINE, EWF, Image, PARTS, QEMU, RAW, digest, disk, unmount_image};
-use crate::mactime::mactime;
+use super::{DISK, ENGINE, EWF, Image, PARTS, QEMU, RAW, disk, unmount_image};
 use crate::support::engine::Engine;
+use crate::support::mactime::mactime_rows;
 use crate::support::mounts::{Loop, Unmount};
+use crate::support::trees::digest;
 use crate::support::{Need, dof, dof_command, evidence, folder, has, must, run, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -192,7 +193,7 @@ fn tour(image: &Path, said: &Said, body: &mut Vec<u8>) {
     for command in ["macrobber-container-layer", "macrobber-volumes"] {
         body.extend(dof(&[command, "--container", "apache"]));
     }
-    let rows = mactime(body);
+    let rows = mactime_rows(body);
     for (time, name) in [
         ("2019-05-27T14:12:11Z", "/tmp/trojan"),
         ("", "/tmp/a|b%41"),

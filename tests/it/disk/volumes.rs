@@ -1,7 +1,8 @@
 //! Formats, partition tables, logical volumes, and hosts that lie on several volumes.
 
-use super::{DISK, Image, QEMU, RAW, digest, disk, mount_image, unmount_image};
+use super::{DISK, Image, QEMU, RAW, disk, mount_image, unmount_image};
 use crate::support::mounts::Loop;
+use crate::support::trees::digest;
 use crate::support::{Need, dof, dof_command, folder, has, must, text};
 use std::fs;
 

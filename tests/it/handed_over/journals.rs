@@ -1,6 +1,7 @@
 //! Journals and other files beside a case.
 
-use super::{handed, state};
+use super::handed;
+use crate::support::trees::state;
 use crate::support::{dof, folder, one, open, run, sample};
 use rusqlite::Connection;
 use std::fs;

@@ -6,37 +6,11 @@ mod objects;
 mod pages;
 mod seal;
 
+use crate::support::trees::state;
 use crate::support::{Ran, dof, ingest, sample};
 use rusqlite::Connection;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// A folder: names, kinds, contents, and times to the nanosecond, but for when things were read.
-fn state(dir: &Path) -> Vec<String> {
-    let mut all = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).sort_by_file_name() {
-        let entry = entry.unwrap();
-        let m = entry.metadata().unwrap();
-        let content = match entry.file_type().is_file() {
-            true => dof::engine::sha256_hex(&fs::read(entry.path()).unwrap()),
-            false => String::new(),
-        };
-        all.push(format!(
-            "{} {:o} {} {} {} {}.{} {}.{} {content}",
-            entry.path().display(),
-            m.mode(),
-            m.nlink(),
-            m.ino(),
-            m.size(),
-            m.mtime(),
-            m.mtime_nsec(),
-            m.ctime(),
-            m.ctime_nsec()
-        ));
-    }
-    all
-}
 
 /// A sealed case of the sample in a folder of its own, and what its host is.
 struct Handed {

@@ -1,6 +1,7 @@
 //! Tables, views and triggers that are not dof's.
 
-use super::{handed, state};
+use super::handed;
+use crate::support::trees::state;
 use crate::support::{dof, one, open, other_host};
 use std::fs;
 use std::path::Path;

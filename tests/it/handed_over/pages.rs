@@ -1,6 +1,7 @@
 //! Headers, pages and statistics that mislead SQLite.
 
-use super::{handed, state};
+use super::handed;
+use crate::support::trees::state;
 use crate::support::{dof, dof_command, one, open};
 use std::fs;
 use std::io::Read;

@@ -1,6 +1,8 @@
 //! The seal: what it says, and that a case that was changed is not sealed anew.
 
-use super::{handed, state};
+use super::handed;
+use crate::support::strace::strace;
+use crate::support::trees::state;
 use crate::support::{Need, dof, dof_command, has, one, open, run};
 use rusqlite::Connection;
 use std::fs;
@@ -20,23 +22,12 @@ fn a_case_is_opened_for_reading_only() {
             it.change("PRAGMA journal_mode = WAL");
         }
         for words in it.reading() {
-            let trace = it.mount.with_file_name("trace");
-            let mut all = vec![
-                "-f",
-                "-qq",
-                "-e",
-                "trace=%file,ftruncate,pwrite64,fchmod",
-                "-o",
-                trace.to_str().unwrap(),
-                env!("CARGO_BIN_EXE_dof"),
-            ];
-            all.extend(words.iter().map(String::as_str));
-            run("strace", &all).unwrap();
-            let trace = fs::read_to_string(&trace).unwrap();
-            let here = trace.lines().filter(|l| l.contains(&folder));
+            let options = ["-e", "trace=%file,ftruncate,pwrite64,fchmod"];
+            let dof = env!("CARGO_BIN_EXE_dof").to_owned();
+            let (_, calls) = strace(&options, &[&[dof], &words[..]].concat());
+            let calls = calls.iter().map(|call| &call.line);
             let mut opened = 0;
-            for line in here {
-                let call = line.split_once(' ').unwrap().1.trim_start();
+            for call in calls.filter(|l| l.contains(&folder)) {
                 let reads = [
                     "open(",
                     "openat(",
@@ -52,14 +43,14 @@ fn a_case_is_opened_for_reading_only() {
                 ];
                 assert!(
                     reads.iter().any(|c| call.starts_with(c)),
-                    "{words:?}: {line}"
+                    "{words:?}: {call}"
                 );
                 if call.starts_with("open") {
                     opened += 1;
                     let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"];
                     assert!(
                         !writes.iter().any(|w| call.contains(w)),
-                        "{words:?}: {line}"
+                        "{words:?}: {call}"
                     );
                 }
             }

@@ -9,12 +9,13 @@ mod formats;
 mod meanwhile;
 mod vmdk;
 
+use crate::support::strace::strace;
+use crate::support::trees::state;
 use crate::support::{Need, folder, must, text};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const NEEDS: &[Need] = &[
     Need::Root,
@@ -99,27 +100,11 @@ impl Place {
         to
     }
 
-    /// Names, kinds, contents and times of both folders.
+    /// All of both folders.
     fn state(&self) -> BTreeMap<PathBuf, String> {
-        let mut state = BTreeMap::new();
-        for dir in [&self.images, &self.outside] {
-            for entry in walkdir::WalkDir::new(dir) {
-                let path = entry.unwrap().into_path();
-                let m = path.symlink_metadata().unwrap();
-                // Sparse files of terabytes are known by their times.
-                let content = if m.is_file() && m.size() < 1 << 30 {
-                    must("sha256sum", &[text(&path)])
-                } else {
-                    String::new()
-                };
-                let (kind, size) = (m.mode(), m.size());
-                let (written, changed) = (m.mtime(), m.ctime());
-                let parts = (m.mtime_nsec(), m.ctime_nsec());
-                let line = format!("{kind:o} {size} {written} {changed} {parts:?} {content}");
-                state.insert(path, line);
-            }
-        }
-        state
+        let [mut all, outside] = [&self.images, &self.outside].map(|dir| state(dir));
+        all.extend(outside);
+        all
     }
 
     /// Mounts an image and undoes it, all traced. Holds that nothing but the image's folder was opened, that neither folder
@@ -127,33 +112,18 @@ impl Place {
     #[track_caller]
     fn attack(&self, image: &Path) -> (i32, String) {
         let before = self.state();
-        let log = self.at.join("trace");
         let script = r#"timeout -s KILL 60 "$0" mount-image --at "$1" "$2" 2>&1; echo "code $?"; "$0" unmount-image "$2" >/dev/null 2>&1; true"#;
-        let out = Command::new("strace")
-            .args([
-                "-f",
-                "-y",
-                "-qq",
-                "-s",
-                "4096",
-                "-e",
-                "trace=%file",
-                "-e",
-                "signal=none",
-                "-o",
-            ])
-            .arg(&log)
-            .args(["sh", "-c", script, env!("CARGO_BIN_EXE_dof")])
-            .args([&self.at, image])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        let (said, code) = said.rsplit_once("code ").unwrap_or((&said, "999"));
-        let trace = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
-        fs::remove_file(&log).unwrap();
-        assert!(trace.contains("mount-image"), "nothing was traced");
-        let reached: Vec<&str> = trace
-            .lines()
+        let options = ["-y", "-s", "4096", "-e", "trace=%file"];
+        let dof = env!("CARGO_BIN_EXE_dof");
+        let command = ["sh", "-c", script, dof, text(&self.at), text(image)];
+        let (ran, calls) = strace(&options, &command);
+        let (said, code) = ran.out.rsplit_once("code ").unwrap_or((&ran.out, "999"));
+        let lines = || calls.iter().map(|call| call.line.as_str());
+        assert!(
+            lines().any(|l| l.contains("mount-image")),
+            "nothing was traced"
+        );
+        let reached: Vec<&str> = lines()
             .filter(|l| l.contains(text(&self.outside)) || l.contains("/etc/passwd-canary"))
             .filter(|l| !l.contains("execve("))
             .collect();

@@ -1,6 +1,6 @@
 //! Cases: made of a host, opened, asked.
 
-use super::{dof, folder, settle};
+use super::{dof, folder, settle, text};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -8,10 +8,23 @@ use tempfile::TempDir;
 /// Ingests a mounted host into a fresh case, expecting this exit code.
 #[track_caller]
 pub fn ingest(mount: &Path, code: i32) -> (TempDir, PathBuf) {
+    ingest_with(mount, &[], code)
+}
+
+/// The same with hashes and these options.
+#[track_caller]
+pub fn hashed(mount: &Path, more: &[&str], code: i32) -> (TempDir, PathBuf) {
+    ingest_with(mount, &[&["--hash", "sha256"], more].concat(), code)
+}
+
+/// The same with these options.
+#[track_caller]
+pub fn ingest_with(mount: &Path, options: &[&str], code: i32) -> (TempDir, PathBuf) {
     let dir = folder();
     let case = dir.path().join("case.db");
     settle(mount);
-    dof([Path::new("ingest"), mount, &case]).with(code);
+    let args = [&["ingest"], options, &[text(mount), text(&case)]].concat();
+    dof(args).with(code);
     (dir, case)
 }
 

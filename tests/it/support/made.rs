@@ -4,6 +4,7 @@ use super::folder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -150,4 +151,11 @@ pub fn config(name: &str) -> String {
     format!(
         r#"{{"State":{{"Running":false,"Pid":0,"ExitCode":1,"StartedAt":"2024-01-01T00:00:00Z","FinishedAt":"2024-01-02T00:00:00Z"}},"Created":"2024-01-01T00:00:00Z","Config":{{"Image":"x"}},"Name":"/{name}","Driver":"overlay2"}}"#
     )
+}
+
+/// `gzip`, as rotated logs and records are.
+pub fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes.as_ref()).unwrap();
+    out.finish().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Mounts, overlays and loop devices of the tests' own, undone when dropped.
 
-use super::{folder, must, run, text};
+use super::{Ran, dof, folder, must, run, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -37,6 +37,54 @@ impl Drop for Loop {
     fn drop(&mut self) {
         run("losetup", &["-d", &self.0]);
     }
+}
+
+/// A file system on a loop device, undone when dropped.
+pub struct Attached {
+    device: String,
+    at: PathBuf,
+}
+
+impl Attached {
+    pub fn new(image: &Path, at: &Path) -> Attached {
+        let ran = run("losetup", &["-f", "--show", image.to_str().unwrap()]);
+        let device = ran.unwrap().with(0).out.trim().to_owned();
+        let attached = Attached {
+            device,
+            at: at.to_owned(),
+        };
+        run("mount", &[&attached.device, at.to_str().unwrap()])
+            .unwrap()
+            .with(0);
+        attached
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        run("umount", &[self.at.to_str().unwrap()]);
+        run("losetup", &["-d", &self.device]);
+    }
+}
+
+/// Undoes what is mounted below a directory, also when a test fails.
+pub struct Mounted<'d>(pub &'d Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        dof(["unmount-container", self.0.to_str().unwrap()]);
+    }
+}
+
+/// Names and places of the containers that `mount-container --all` mounted with all their mounts. One that never ran may lack
+/// the places of these: nothing can be mounted there.
+pub fn whole(ran: &Ran) -> impl Iterator<Item = (&str, &str)> {
+    let mounted = ran.out.lines().map(|line| {
+        line.strip_prefix("Mounted container ")
+            .and_then(|l| l.split_once(" at "))
+            .unwrap()
+    });
+    mounted.filter(|(name, _)| !ran.err.contains(&format!("dof: {name}: ")))
 }
 
 /// A read-only overlay mount of layers, topmost first, gone when dropped.

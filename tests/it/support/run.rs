@@ -16,7 +16,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn new(o: Output) -> Ran {
+    pub fn new(o: Output) -> Ran {
         let text = |b: Vec<u8>| String::from_utf8_lossy(&b).into_owned();
         Ran {
             code: o.status.code().unwrap_or(128),
@@ -82,4 +82,23 @@ pub fn shell(dir: &Path, script: &str) {
     let dir = dir.to_str().unwrap();
     let done = run("bash", &["-ec", &format!("cd '{dir}'; {script}")]).unwrap();
     assert_eq!(done.code, 0, "{script}: {}", done.err);
+}
+
+/// What GNU tar makes of an archive.
+pub fn untar(archive: &Path, to: &Path) {
+    let done = run(
+        "tar",
+        &[
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "--warning=no-timestamp",
+            "-xpf",
+            archive.to_str().unwrap(),
+            "-C",
+            to.to_str().unwrap(),
+        ],
+    )
+    .unwrap();
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "tar");
 }

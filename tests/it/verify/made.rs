@@ -1,8 +1,9 @@
 //! Records of layers that a test makes up.
 
 use super::hosts::times;
-use super::{differences, expected, gzip, sha256, verified};
+use super::{differences, expected, sha256, verified};
 use crate::support::folder;
+use crate::support::made::gzip;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;

@@ -10,7 +10,6 @@ use crate::support::dof;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 
 /// What `dof verify` says of a host, as rows.
@@ -45,10 +44,4 @@ fn expected(all: &[(&str, &str, &str)]) -> BTreeSet<(String, String, String)> {
 
 fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
-}
-
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    out.write_all(text).unwrap();
-    out.finish().unwrap()
 }

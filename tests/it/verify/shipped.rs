@@ -250,7 +250,7 @@ fn recorded_hosts_are_as_shipped() {
         ("rootless-docker26", 2),
         ("vfs-docker20", 9),
     ] {
-        let (dir, _) = crate::oracle::recorded(name);
+        let (dir, _) = crate::support::oracle::recorded(name);
         // On one of them the image of a container was removed by force.
         let gone = name == "logs-docker26-drivers";
         let rows = verified(dir.path(), i32::from(gone), &["--full"]);

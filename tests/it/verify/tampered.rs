@@ -1,7 +1,8 @@
 //! What is done to layers and to the records of them is named, and nothing else.
 
 use super::hosts::{Tampered, host, layer, times};
-use super::{differences, expected, gzip, verified};
+use super::{differences, expected, verified};
+use crate::support::made::gzip;
 use crate::support::{Need, dof, has, ingest, one, open, sample, shell};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -3,7 +3,7 @@
 use super::unlisted;
 use crate::support::made::Host;
 use crate::support::mounts::{Overlay, Writable};
-use crate::support::{Need, dof, folder, has, ingest, one, open, rows, run, shell, str_of};
+use crate::support::{Need, folder, has, hashed, ingest, one, open, rows, run, shell, str_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -80,10 +80,7 @@ fn attributes_and_names_that_docker_does_not_compare() {
     drop(made);
     fs::rename(&aside, &own).unwrap();
     host.stack("c", &["base".into(), "own".into()]);
-    let dir = folder();
-    let case = dir.path().join("case.db");
-    let [from, to] = [host.dir.path(), &case].map(|p| p.to_str().unwrap());
-    dof(["ingest", "--hash", "sha256", from, to]).with(0);
+    let (_dir, case) = hashed(host.dir.path(), &[], 0);
     let found = rows(&case, &["drift"]);
     let [now, before] = [
         Overlay::new(&[own.clone(), base.clone()]).unwrap(),
@@ -160,7 +157,7 @@ fn a_full_copy_is_no_copy_up() {
     if !has(&[Need::Evidence]) {
         return;
     }
-    let (host, _) = crate::oracle::recorded("vfs-docker20");
+    let (host, _) = crate::support::oracle::recorded("vfs-docker20");
     let (_dir, case) = ingest(host.path(), 0);
     let all = rows(&case, &["drift"]);
     assert!(unlisted(&all).is_empty() && all.len() > 5, "{}", all.len());
@@ -178,10 +175,7 @@ fn a_full_copy_is_no_copy_up() {
     file.set_modified(meta.modified().unwrap()).unwrap();
     let (_dir, case) = ingest(host.path(), 0);
     assert!(unlisted(&rows(&case, &["drift"])).is_empty(), "no hashes");
-    let case = folder();
-    let case = case.path().join("case.db");
-    let [mount, file] = [host.path(), &case].map(|p| p.to_str().unwrap());
-    dof(["ingest", "--hash", "sha256", mount, file]).with(0);
+    let (_dir, case) = hashed(host.path(), &[], 0);
     let found = rows(&case, &["drift"]);
     let found: Vec<&Value> = found.iter().filter(|r| r["change"] == "U").collect();
     assert_eq!(found.len(), 1, "{found:?}");

@@ -252,12 +252,12 @@ fn whiteouts_by_attribute() {
 fn as_mounted(mount: &Path) -> (usize, usize) {
     let (_case_dir, case) = ingest(mount, 0);
     let dir = folder();
-    let _undo = crate::mount::Mounted(dir.path());
+    let _undo = crate::support::mounts::Mounted(dir.path());
     let at = dir.path().to_str().unwrap();
     let mount = mount.to_str().unwrap();
     let ran = dof(["mount-container", "--all", "--at-mountpoint", at, mount]);
     let (mut compared, mut mounts) = (0, 0);
-    for (name, place) in crate::mount::whole(&ran) {
+    for (name, place) in crate::support::mounts::whole(&ran) {
         let mut all = rows(&case, &["container-files", "--container", name]);
         // A tmpfs is on no disk, so what it hid is what is mounted.
         all.retain(|r| r["hidden_by"].is_null() || str_of(r, "hidden_by").ends_with(" (tmpfs)"));
@@ -291,7 +291,7 @@ fn containers_of_other_drivers_are_as_mounted() {
         return;
     }
     for name in ["vfs-docker20", "rootless-docker26"] {
-        let (host, _) = crate::oracle::recorded(name);
+        let (host, _) = crate::support::oracle::recorded(name);
         let (containers, _) = as_mounted(host.path());
         assert!(containers > 1, "{name}: {containers}");
     }

@@ -4,7 +4,7 @@ use super::{equal, shown, unlisted};
 use crate::support::engine::Engine;
 use crate::support::mounts::Overlay;
 use crate::support::trees::walked;
-use crate::support::{Need, dof, folder, has, ingest, one, open, rows, shell, str_of};
+use crate::support::{Need, has, hashed, ingest, one, open, rows, shell, str_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -368,11 +368,8 @@ fn the_unlisted(host: &Path, changed: &[Value]) {
 
     let all: BTreeSet<String> = paths.iter().map(|p| (*p).to_owned()).collect();
     assert_eq!(unlisted(changed), all);
-    let dir = folder();
-    let case = dir.path().join("case.db");
-    let [host, case] = [host, &case].map(|p| p.to_str().unwrap());
-    dof(["ingest", "--hash", "sha256", host, case]).with(0);
-    let hashed = rows(Path::new(case), &["drift", "--container", "every"]);
+    let (_dir, case) = hashed(host, &[], 0);
+    let hashed = rows(&case, &["drift", "--container", "every"]);
     assert_eq!((unlisted(&hashed), hashed.len()), (all, changed.len()));
     let said = |rows: &[Value], path: &str| {
         let row = rows.iter().find(|r| r["path"] == path).unwrap();
