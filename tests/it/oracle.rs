@@ -1,13 +1,10 @@
 //! Recorded hosts against the answers their engines gave: the sample that comes with dof, and the evidence beside the
 //! checkout where there is some.
 
-use crate::support::mounts::Unmount;
-use crate::support::oracle::{read, read_sample, recorded};
+use crate::support::oracle::{read, read_sample, recorded, recorded_btrfs, recorded_disk};
 use crate::support::truth::{Truth, differences};
-use crate::support::{Need, dof, evidence, has, ingest, open, run, sample, sample_oracle};
-use serde_json::Value;
+use crate::support::{Need, dof, evidence, has, ingest, open, sample, sample_oracle};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 /// Ingests a host and holds it against its oracle, but for differences the recording itself explains.
@@ -83,72 +80,12 @@ fn vfs_docker20() {
     holds(dir.path(), &truth, 0);
 }
 
-/// A partition of a whole disk, mounted read-only as an analyst would.
 fn disk(name: &str, partition: u32) {
-    let evidence = evidence().expect("recorded evidence");
-    let dir = crate::support::folder();
-    let raw = dir.path().join("disk.raw");
-    let packed = evidence.join(name).join("disk.raw.zst");
-    run(
-        "zstd",
-        &[
-            "-dqf",
-            packed.to_str().unwrap(),
-            "-o",
-            raw.to_str().unwrap(),
-        ],
-    )
-    .expect("zstd")
-    .with(0);
-    let parts = run("sfdisk", &["-J", raw.to_str().unwrap()])
-        .expect("sfdisk")
-        .with(0)
-        .out;
-    let table: Value = serde_json::from_str(&parts).unwrap();
-    let part = &table["partitiontable"]["partitions"][partition as usize - 1];
-    let (start, size) = (
-        part["start"].as_u64().unwrap() * 512,
-        part["size"].as_u64().unwrap() * 512,
-    );
-    let mount = dir.path().join("mnt");
-    fs::create_dir(&mount).unwrap();
-    let kind = run(
-        "blkid",
-        &[
-            "-p",
-            "-o",
-            "value",
-            "-s",
-            "TYPE",
-            "-O",
-            &start.to_string(),
-            raw.to_str().unwrap(),
-        ],
-    )
-    .expect("blkid")
-    .out;
-    let recovery = if kind.trim() == "xfs" {
-        "norecovery"
-    } else {
-        "noload"
-    };
-    let options = format!("ro,noatime,{recovery},loop,offset={start},sizelimit={size}");
-    run(
-        "mount",
-        &[
-            "-o",
-            &options,
-            raw.to_str().unwrap(),
-            mount.to_str().unwrap(),
-        ],
-    )
-    .expect("mount")
-    .with(0);
-    let _unmount = Unmount(mount.clone());
-    let mut truth = read(&evidence.join(format!("{name}.oracle")));
+    let (_dir, mounted) = recorded_disk(name, partition);
+    let mut truth = read(&evidence().unwrap().join(format!("{name}.oracle")));
     truth.ctimes = true;
-    holds(&mount, &truth, 0);
-    dof(["verify", "--full", mount.to_str().unwrap()]).with(0);
+    holds(&mounted.0, &truth, 0);
+    dof(["verify", "--full", mounted.0.to_str().unwrap()]).with(0);
 }
 
 /// A file system of btrfs, whose layers are subvolumes: full copies, as they were shipped.
@@ -157,21 +94,8 @@ fn btrfs_docker20() {
     if !has(&[Need::Evidence, Need::Loop, Need::Mounts("btrfs")]) {
         return;
     }
-    let evidence = evidence().expect("recorded evidence");
-    let dir = crate::support::folder();
-    let (raw, host) = (dir.path().join("raw"), dir.path().join("host"));
-    let mount = host.join("var/lib/docker");
-    fs::create_dir_all(&mount).unwrap();
-    let packed = evidence.join("btrfs-docker20/var-lib-docker.btrfs.raw.zst");
-    let [packed, raw] = [&packed, &raw].map(|p| p.to_str().unwrap());
-    run("zstd", &["-dqf", "--long=27", packed, "-o", raw])
-        .expect("zstd")
-        .with(0);
-    let at = mount.to_str().unwrap();
-    run("mount", &["-o", "ro,noatime,loop", raw, at])
-        .expect("mount")
-        .with(0);
-    let _unmount = Unmount(mount.clone());
+    let (dir, _mounted) = recorded_btrfs();
+    let host = dir.path().join("host");
     let ran = dof(["verify", "--full", host.to_str().unwrap()]).with(0);
     let layers = ran.out.lines().filter(|l| l.starts_with("layer "));
     assert_eq!(layers.count(), 9);

@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod plans;
 mod run;
 pub mod sqlite3;
+pub mod stacks;
 pub mod strace;
 pub mod trees;
 pub mod truth;

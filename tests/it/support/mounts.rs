@@ -1,6 +1,7 @@
 //! Mounts, overlays and loop devices of the tests' own, undone when dropped.
 
-use super::{Ran, dof, folder, must, run, text};
+use super::made::Host;
+use super::{Ran, dof, folder, must, run, shell, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -173,3 +174,32 @@ pub const STORY: [&str; 5] = [
     "mv moved twice; mv er/f3 er/f3b; mkdir moved; echo q > moved/q; mv big big-renamed; rm hard1; mkdir -p er/new/below; mv er twice/er2",
     "mv twice/er2/new twice/n2; rm twice/a2/f1; echo w > twice/er2/w; rm -r swap2; ln big-renamed big-linked; chmod 644 big-renamed",
 ];
+
+/// Lays these out as layers of a host, as the kernel writes them: their folders, topmost first, and their names, base first.
+pub fn story(host: &Host) -> (Vec<PathBuf>, Vec<String>) {
+    let work = folder();
+    let at = work.path().join("at");
+    fs::create_dir(&at).unwrap();
+    let mut layers: Vec<PathBuf> = Vec::new();
+    let mut names = Vec::new();
+    for (i, script) in STORY.iter().enumerate() {
+        let name = format!("layer{i}");
+        let upper = host.layer(&name);
+        fs::create_dir_all(&upper).unwrap();
+        if layers.is_empty() {
+            shell(&upper, script);
+        } else {
+            let aside = work.path().join(&name);
+            fs::create_dir(&aside).unwrap();
+            fs::remove_dir(&upper).unwrap();
+            let made = Writable::new(work.path(), &layers, &aside, &at);
+            let made = made.expect("the kernel mounts an overlay");
+            shell(&at, script);
+            drop(made);
+            fs::rename(&aside, &upper).unwrap();
+        }
+        layers.insert(0, upper);
+        names.push(name);
+    }
+    (layers, names)
+}

@@ -1,12 +1,14 @@
 //! What engines said of themselves: recorded beside their hosts, or asked while they run.
 
 use super::engine::Engine;
+use super::mounts::Unmount;
 use super::truth::Truth;
 use super::{evidence, folder, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use tempfile::TempDir;
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
@@ -133,7 +135,7 @@ pub fn read(dir: &Path) -> Truth {
 }
 
 /// Unpacks a recorded host and gives its folder and answers.
-pub fn recorded(name: &str) -> (tempfile::TempDir, Truth) {
+pub fn recorded(name: &str) -> (TempDir, Truth) {
     let evidence = evidence().expect("recorded evidence");
     let dir = folder();
     let script = evidence.join("extract.sh");
@@ -220,4 +222,87 @@ pub fn ask(engine: &Engine) -> Truth {
         );
     }
     truth
+}
+
+/// A partition of a recorded disk, mounted read-only as an analyst would.
+pub fn recorded_disk(name: &str, partition: u32) -> (TempDir, Unmount) {
+    let evidence = evidence().expect("recorded evidence");
+    let dir = folder();
+    let raw = dir.path().join("disk.raw");
+    let packed = evidence.join(name).join("disk.raw.zst");
+    run(
+        "zstd",
+        &[
+            "-dqf",
+            packed.to_str().unwrap(),
+            "-o",
+            raw.to_str().unwrap(),
+        ],
+    )
+    .expect("zstd")
+    .with(0);
+    let parts = run("sfdisk", &["-J", raw.to_str().unwrap()])
+        .expect("sfdisk")
+        .with(0)
+        .out;
+    let table: Value = serde_json::from_str(&parts).unwrap();
+    let part = &table["partitiontable"]["partitions"][partition as usize - 1];
+    let (start, size) = (
+        part["start"].as_u64().unwrap() * 512,
+        part["size"].as_u64().unwrap() * 512,
+    );
+    let mount = dir.path().join("mnt");
+    fs::create_dir(&mount).unwrap();
+    let kind = run(
+        "blkid",
+        &[
+            "-p",
+            "-o",
+            "value",
+            "-s",
+            "TYPE",
+            "-O",
+            &start.to_string(),
+            raw.to_str().unwrap(),
+        ],
+    )
+    .expect("blkid")
+    .out;
+    let recovery = if kind.trim() == "xfs" {
+        "norecovery"
+    } else {
+        "noload"
+    };
+    let options = format!("ro,noatime,{recovery},loop,offset={start},sizelimit={size}");
+    run(
+        "mount",
+        &[
+            "-o",
+            &options,
+            raw.to_str().unwrap(),
+            mount.to_str().unwrap(),
+        ],
+    )
+    .expect("mount")
+    .with(0);
+    (dir, Unmount(mount))
+}
+
+/// The recorded host whose data root is on btrfs, mounted so; the host is the folder `host` of the directory.
+pub fn recorded_btrfs() -> (TempDir, Unmount) {
+    let evidence = evidence().expect("recorded evidence");
+    let dir = folder();
+    let (raw, host) = (dir.path().join("raw"), dir.path().join("host"));
+    let mount = host.join("var/lib/docker");
+    fs::create_dir_all(&mount).unwrap();
+    let packed = evidence.join("btrfs-docker20/var-lib-docker.btrfs.raw.zst");
+    let [packed, raw] = [&packed, &raw].map(|p| p.to_str().unwrap());
+    run("zstd", &["-dqf", "--long=27", packed, "-o", raw])
+        .expect("zstd")
+        .with(0);
+    let at = mount.to_str().unwrap();
+    run("mount", &["-o", "ro,noatime,loop", raw, at])
+        .expect("mount")
+        .with(0);
+    (dir, Unmount(mount.clone()))
 }

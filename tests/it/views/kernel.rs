@@ -2,13 +2,13 @@
 
 use super::{copied_up, diff, drift, equal, shown, unlisted};
 use crate::support::made::Host;
-use crate::support::mounts::{Overlay, STORY, Writable};
+use crate::support::mounts::{Overlay, STORY, story};
 use crate::support::trees::walked;
 use crate::support::{Need, dof, folder, has, ingest, one, open, rows, sample, shell, str_of};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Whiteouts, opaque directories, absolute and relative redirects, metacopies and chains of them over several layers, as
 /// the kernel writes them.
@@ -22,30 +22,7 @@ fn the_merged_view_and_its_changes_are_the_kernels() {
         return;
     }
     let host = Host::of("overlay2");
-    let work = folder();
-    let at = work.path().join("at");
-    fs::create_dir(&at).unwrap();
-    let mut layers: Vec<PathBuf> = Vec::new();
-    let mut names = Vec::new();
-    for (i, script) in STORY.iter().enumerate() {
-        let name = format!("layer{i}");
-        let upper = host.layer(&name);
-        fs::create_dir_all(&upper).unwrap();
-        if layers.is_empty() {
-            shell(&upper, script);
-        } else {
-            let aside = work.path().join(&name);
-            fs::create_dir(&aside).unwrap();
-            fs::remove_dir(&upper).unwrap();
-            let made = Writable::new(work.path(), &layers, &aside, &at);
-            let made = made.expect("the kernel mounts an overlay");
-            shell(&at, script);
-            drop(made);
-            fs::rename(&aside, &upper).unwrap();
-        }
-        layers.insert(0, upper);
-        names.push(name);
-    }
+    let (layers, names) = story(&host);
     for i in 0..STORY.len() {
         // A layer is a container's or an image's: each stack is a host of its own, of the same layers.
         let name = format!("upto{i}");

@@ -1,9 +1,9 @@
 //! Random stacks in which directories were renamed (overlay redirects), against the kernel.
 
-use super::model::{Kind, Layer, build, layer};
 use super::{diff, drift, equal, shown};
 use crate::support::made::Host;
 use crate::support::mounts::Overlay;
+use crate::support::stacks::{Kind, Layer, build, layer};
 use crate::support::trees::walked;
 use crate::support::{Need, has, ingest, one, open, rows, str_of};
 use proptest::prelude::*;
