@@ -1,7 +1,10 @@
 //! What hides a version of a file, and files that stand at two paths.
 
+use super::{equal, shown};
 use crate::support::made::Host;
-use crate::support::{Need, has, ingest, rows, run, str_of};
+use crate::support::mounts::Overlay;
+use crate::support::trees::walked;
+use crate::support::{Need, has, ingest, rows, run, shell, str_of};
 use std::fs;
 
 /// What hides a version is the topmost layer's entry that does, of its path or above it; the rules are overlayfs's.
@@ -106,5 +109,44 @@ fn a_file_at_two_paths() {
             ["/etc/a", "/etc/deep/b", "/twin/a", "/twin/deep/b"],
             "{pattern}"
         );
+    }
+}
+
+/// What a renamed directory brought along is hidden with it, and with what it lies in.
+#[test]
+fn what_was_moved_is_hidden_too() {
+    if !has(&[Need::Mounts("overlay"), Need::Program("setfattr")]) {
+        return;
+    }
+    for own in [
+        "echo > n",
+        "mknod n c 0 0",
+        "mkdir n; setfattr -n trusted.overlay.opaque -v y n",
+        "mkdir n; mknod n/a c 0 0",
+        "mkdir n; echo > n/a",
+        "mkdir -p n/a; setfattr -n trusted.overlay.opaque -v y n/a",
+        "mkdir -p n/a; mknod n/a/d c 0 0",
+        "mkdir -p n/a; echo > n/a/d",
+    ] {
+        let host = Host::of("overlay2");
+        let mut layers = Vec::new();
+        for (name, script) in [
+            ("base", "mkdir -p b/d/e; echo > b/d/f"),
+            (
+                "mid",
+                "mkdir -p n/a; setfattr -n trusted.overlay.redirect -v /b n/a",
+            ),
+            ("own", own),
+        ] {
+            let at = host.layer(name);
+            fs::create_dir_all(&at).unwrap();
+            shell(&at, script);
+            layers.insert(0, at);
+        }
+        host.stack("c", &["base".into(), "mid".into(), "own".into()]);
+        let (_dir, case) = ingest(host.dir.path(), 0);
+        let mounted = Overlay::new(&layers).unwrap();
+        let all = rows(&case, &["container-files"]);
+        equal(&shown(&all), &walked(&mounted.at()), own);
     }
 }
