@@ -249,41 +249,6 @@ fn a_big_log_is_cut_between_lines_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_torn_entry_does_not_cost_the_one_behind_it_and_both_are_found() {
-    let host = Host::new();
-    let id = host.container('a', config("a"));
-    host.log(&id, "{\"log\":\"POST /evil{\"log\":\"next\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:01Z\"}\n");
-    let (_dir, case) = ingest(&host.mount(), 1);
-    let lines = dof([
-        "query",
-        "logs",
-        "--case",
-        case.to_str().unwrap(),
-        "--format",
-        "csv",
-    ])
-    .with(0)
-    .out;
-    assert!(
-        lines.contains("POST /evil") && lines.contains("stdout,0,next"),
-        "{lines}"
-    );
-    let found = dof([
-        "query",
-        "logs",
-        "--case",
-        case.to_str().unwrap(),
-        "--like",
-        "%evil%",
-        "--format",
-        "jsonl",
-    ])
-    .with(0)
-    .out;
-    assert_eq!(found.lines().count(), 1, "{found}");
-}
-
-#[test]
 fn what_a_missing_hostconfig_would_say_is_unknown() {
     let host = Host::new();
     let id = host.container('a', config("a"));
@@ -298,57 +263,6 @@ fn what_a_missing_hostconfig_would_say_is_unknown() {
         ran.err.contains("hostconfig.json: not there"),
         "{}",
         ran.err
-    );
-}
-
-/// A container whose log holds the lines 1, 2, ... at these offsets, and holes between them.
-fn log_with_holes(offsets: &[u64]) -> (Host, fs::File) {
-    use std::os::unix::fs::FileExt;
-    let host = Host::new();
-    let id = host.container('a', config("a"));
-    host.log(&id, String::new());
-    let path = host.root().join(format!("containers/{id}/{id}-json.log"));
-    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    for (i, &at) in offsets.iter().enumerate() {
-        let n = i + 1;
-        let line = format!(
-            "{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:0{n}Z\"}}\n"
-        );
-        file.write_all_at(line.as_bytes(), at).unwrap();
-    }
-    (host, file)
-}
-
-/// A hole smaller than what is read at once: no line is read twice, from before it and from behind it.
-#[test]
-fn a_small_hole_in_a_log_doubles_nothing() {
-    let (host, _file) = log_with_holes(&[0, 1 << 20, 2 << 20]);
-    let (_dir, case) = ingest(&host.mount(), 1);
-    let db = open(&case);
-    let lines = "SELECT group_concat(line) FROM (SELECT * FROM log_entry ORDER BY id)";
-    assert_eq!(one::<String>(&db, lines), "1,2,3");
-}
-
-/// A log that is sparse to a terabyte: what was written is read, and the rest takes no time.
-#[test]
-fn a_sparse_log_is_read_where_it_was_written() {
-    let (host, file) = log_with_holes(&[0, 1 << 30, 1 << 40]);
-    file.set_len(2 << 40).unwrap();
-    let (_dir, case) = ingest(&host.mount(), 1);
-    let db = open(&case);
-    assert_eq!(
-        one::<String>(
-            &db,
-            "SELECT group_concat(line) FROM (SELECT * FROM log_entry ORDER BY id)"
-        ),
-        "1,2,3"
-    );
-    assert_eq!(
-        one::<i64>(
-            &db,
-            "SELECT count(*) FROM problem WHERE what LIKE '%never written%'"
-        ),
-        1
     );
 }
 

@@ -37,6 +37,7 @@ mod plans;
 mod printing;
 mod queries;
 mod regexp;
+mod regression;
 mod schema;
 mod search;
 mod shared_trees;

@@ -49,41 +49,6 @@ fn write(mount: &Path, more: &[&str]) {
     std::fs::write(&logs[0], text).unwrap();
 }
 
-/// No bound is one too: what stands at the very last nanosecond there is, is in every window that has no end.
-#[test]
-fn the_last_nanosecond() {
-    let host = crate::support::made::Host::new();
-    let id = host.container('a', crate::support::made::config("x"));
-    let entry = |line: &str, time: &str| {
-        format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
-    };
-    let (last, before) = (
-        "2262-04-11T23:47:16.854775807Z",
-        "2262-04-11T23:47:16.854775806Z",
-    );
-    host.log(&id, entry("last", last) + &entry("before", before));
-    let (_dir, case) = ingest(&host.mount(), 0);
-    for (words, want) in [
-        (vec![], 2),
-        (vec!["--since", "2020-01-01"], 2),
-        (vec!["--since", before], 2),
-        (vec!["--since", last], 1),
-        (vec!["--until", last], 1),
-        (vec!["--until", before], 0),
-    ] {
-        assert_eq!(lines(&case, &words).len(), want, "logs {words:?}");
-        let with = |query: &'static str| [&[query, "--kind", "log"][..], &words].concat();
-        assert_eq!(
-            rows(&case, &with("timeline")).len(),
-            want,
-            "timeline {words:?}"
-        );
-        let moments = rows(&case, &with("activity"));
-        let moments: i64 = moments.iter().filter_map(|r| r["moments"].as_i64()).sum();
-        assert_eq!(moments, want as i64, "activity {words:?}");
-    }
-}
-
 /// A container's own entries come as it wrote them, as `docker logs` reads them, whatever its clock said; a window, and what is
 /// asked of all containers, by time.
 #[test]

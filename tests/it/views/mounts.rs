@@ -48,34 +48,6 @@ fn what_hides_a_file_of_a_mount() {
     assert_eq!(listed, truth.map(String::from).into());
 }
 
-/// A link of one container's leads to what that one has mounted, not to the same in others.
-#[test]
-fn a_link_to_a_mount_is_its_containers() {
-    let host = Host::of("overlay2");
-    host.write("srv/v/f", "");
-    for (name, at) in [("a", "/data"), ("b", "/data"), ("c", "/other")] {
-        let own = host.layer(name);
-        fs::create_dir_all(&own).unwrap();
-        if name == "a" {
-            std::os::unix::fs::symlink("/data", own.join("link")).unwrap();
-        }
-        host.stack(name, &[name.into()]);
-        host.bind(name, &[("/srv/v".into(), at.into())]);
-    }
-    let (_dir, case) = ingest(host.dir.path(), 0);
-    let seen = |path: &str| -> BTreeSet<(String, String)> {
-        rows(&case, &["whose", "--path", path])
-            .iter()
-            .map(|r| (str_of(r, "container"), str_of(r, "path")))
-            .collect()
-    };
-    let at = |container: &str, path: &str| (container.to_owned(), path.to_owned());
-    assert_eq!(seen("/link/f"), [at("a", "/data/f")].into());
-    // Asked for where it is, it is everybody's who has it, wherever that is.
-    let all = [at("a", "/data/f"), at("b", "/data/f"), at("c", "/other/f")];
-    assert_eq!(seen("/data/f"), all.into());
-}
-
 /// What a query of one column gives.
 fn texts(db: &rusqlite::Connection, sql: &str) -> BTreeSet<String> {
     let mut stmt = db.prepare(sql).unwrap();
