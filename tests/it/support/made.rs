@@ -95,7 +95,7 @@ impl Host {
             json["MountPoints"][at] =
                 serde_json::json!({"Type": "bind", "Source": source, "Destination": at});
         }
-        self.write(&config, &json.to_string());
+        self.write(&config, json.to_string());
     }
 
     /// A container over these layers, base first, the last its own; with an image of the others, named as it is.
@@ -116,7 +116,7 @@ impl Host {
             self.write(&format!("{at}/cache-id"), cache_id);
             self.write(&format!("{at}/size"), "0");
             if let Some(below) = &chain {
-                self.write(&format!("{at}/parent"), &format!("sha256:{below}"));
+                self.write(&format!("{at}/parent"), format!("sha256:{below}"));
             }
             diffs.push(diff);
             chain = Some(id);
@@ -125,7 +125,7 @@ impl Host {
         let at = format!("{store}/layerdb/mounts/{id}");
         self.write(&format!("{at}/mount-id"), own);
         if let Some(top) = &chain {
-            self.write(&format!("{at}/parent"), &format!("sha256:{top}"));
+            self.write(&format!("{at}/parent"), format!("sha256:{top}"));
         }
         let config =
             serde_json::json!({"rootfs": {"type": "layers", "diff_ids": diffs}, "comment": name})
@@ -141,7 +141,7 @@ impl Host {
         );
         let config = serde_json::json!({"Name": format!("/{name}"), "Driver": self.driver, "Image": format!("sha256:{image_id}"), "State": {}, "Config": {}});
         let at = format!("var/lib/docker/containers/{id}");
-        self.write(&format!("{at}/config.v2.json"), &config.to_string());
+        self.write(&format!("{at}/config.v2.json"), config.to_string());
         self.write(&format!("{at}/hostconfig.json"), "{}");
     }
 }
