@@ -28,6 +28,6 @@ SELECT r.name || iif(d.path = '' AND f.name = '', '/', d.path || iif(f.name = ''
         OR r.tree_id IN (SELECT t.id FROM tree t JOIN image_layer il ON il.layer_id = t.layer_id WHERE il.image_id IN (SELECT i.id FROM image i WHERE :image = i.full_id OR substr(i.full_id, 8, length(:image)) = :image OR EXISTS (SELECT 1 FROM image_reference r WHERE r.image_id = i.id AND (r.reference = :image OR r.reference = :image || ':latest')))))
    AND (:path IS NULL OR (SELECT iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) FROM tree_label l WHERE l.tree_id = d.tree_id) GLOB :path)
    AND f.id IN (SELECT file_id FROM event
-                 WHERE ts >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-                   AND ts <= iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1))
+                 WHERE ts >= iif(:since IS NULL, -9223372036854775807, iif(typeof(:since) = 'integer', :since, unixepoch(:since) * 1000000000))
+                   AND ts <= iif(:until IS NULL, 9223372036854775807, iif(typeof(:until) = 'integer', :until, unixepoch(:until) * 1000000000) - 1))
  ORDER BY f.id;

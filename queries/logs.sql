@@ -52,8 +52,8 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
     -- A time, and whatever else.
     SELECT g.ts_listed, g.ts, g.ts_near, c.name AS container, g.stream, g.partial, g.line, a.json AS attrs, h.name AS host, g.id AS entry_id
       FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
-     WHERE g.ts_listed >= iif(:since IS NULL, -9223372036854775807, (strftime('%s', iif(instr(:since, '.'), substr(:since, 1, instr(:since, '.') - 1) || ltrim(substr(:since, instr(:since, '.') + 1), '0123456789'), :since)) * 1000000000 + iif(instr(:since, '.'), CAST(round(CAST('0.' || substr(:since, instr(:since, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)))
-       AND g.ts_listed <= iif(:until IS NULL, 9223372036854775807, (strftime('%s', iif(instr(:until, '.'), substr(:until, 1, instr(:until, '.') - 1) || ltrim(substr(:until, instr(:until, '.') + 1), '0123456789'), :until)) * 1000000000 + iif(instr(:until, '.'), CAST(round(CAST('0.' || substr(:until, instr(:until, '.') + 1) AS REAL) * 1e9) AS INTEGER), 0)) - 1)
+     WHERE g.ts_listed >= iif(:since IS NULL, -9223372036854775807, iif(typeof(:since) = 'integer', :since, unixepoch(:since) * 1000000000))
+       AND g.ts_listed <= iif(:until IS NULL, 9223372036854775807, iif(typeof(:until) = 'integer', :until, unixepoch(:until) * 1000000000) - 1)
        AND (:since IS NOT NULL OR :until IS NOT NULL)
        AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
        AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)

@@ -2,20 +2,20 @@
 -- `gone`, `orphan`, `container_lack` and `image_lack` are for people. The other views are for dof's
 -- own use.
 
--- For dof's own use: the files of each tree, its root among them.
+-- Machinery: the files of each tree, its root among them.
 CREATE VIEW tree_file AS
 SELECT t.id AS tree_id, t.layer_id AS layer_id, f.id AS file_id, f.name AS name,
        f.mode & 61440 = 32768 AS is_regular, f.size AS size, f.mtime AS mtime
   FROM tree t CROSS JOIN directory d ON d.tree_id = t.id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file;
 
--- For dof's own use: traces, and from when to when each shows its thing.
+-- Machinery: traces, and from when to when each shows its thing.
 CREATE VIEW trace_span AS
 SELECT id, engine_id, kind, name, belongs, is_id, detail, host_path,
        coalesce(min(crtime, mtime), mtime) AS first, mtime AS last
   FROM trace;
 
--- For dof's own use: containers under the name they are told by, and from when to when their record
+-- Machinery: containers under the name they are told by, and from when to when their record
 -- shows them.
 CREATE VIEW container_span AS
 SELECT id, engine_id, full_id, coalesce(name, full_id) AS name, image_full_id, image_name, driver,
@@ -23,7 +23,7 @@ SELECT id, engine_id, full_id, coalesce(name, full_id) AS name, image_full_id, i
        created_at AS first, coalesce(max(created_at, started_at), created_at) AS last
   FROM container;
 
--- For dof's own use: what is there, by the id that others name it by. A container may be another
+-- Machinery: what is there, by the id that others name it by. A container may be another
 -- engine's of its host.
 CREATE VIEW thing_there (what, engine_id, id) AS
 SELECT 'container', e.id, c.full_id
@@ -37,14 +37,14 @@ SELECT 'volume', engine_id, belongs FROM trace WHERE kind = 'volume'
  UNION ALL
 SELECT 'network', engine_id, full_id FROM network;
 
--- For dof's own use: containers that images were committed from, as each step of the legacy builder
+-- Machinery: containers that images were committed from, as each step of the legacy builder
 -- is, and of which nothing else is left than their network.
 CREATE VIEW build_container (engine_id, id) AS
 SELECT engine_id, container FROM image WHERE container IS NOT NULL
 EXCEPT
 SELECT engine_id, belongs FROM trace WHERE kind IN ('container', 'mount-record', 'task');
 
--- For dof's own use: containers that lack the record of which layers they have.
+-- Machinery: containers that lack the record of which layers they have.
 CREATE VIEW container_without_layers AS
 SELECT c.engine_id, c.driver, c.layer_id, c.full_id, c.name, c.last
   FROM container_span c
@@ -53,7 +53,7 @@ SELECT c.engine_id, c.driver, c.layer_id, c.full_id, c.name, c.last
                     AND m.kind = 'mount-record' AND m.belongs = c.full_id)
    AND (c.engine_id, c.driver) IN (SELECT s.engine_id, s.driver FROM image_store s);
 
--- For dof's own use: whose a layer without a record may be: twenty names at most.
+-- Machinery: whose a layer without a record may be: twenty names at most.
 CREATE VIEW possible_owner (engine_id, driver, names) AS
 SELECT engine_id, driver,
        group_concat(iif(n <= 20, name, 'one of ' || (total - 20) || ' more'), ' or ')
@@ -65,7 +65,7 @@ SELECT engine_id, driver,
  WHERE n <= 21
  GROUP BY engine_id, driver;
 
--- For dof's own use: layers on the disk that no record knows.
+-- Machinery: layers on the disk that no record knows.
 CREATE VIEW unknown_layer AS
 SELECT y.id AS layer_id, y.engine_id AS engine_id, y.driver AS driver, y.looks_like AS looks_like,
        t.id AS trace_id, t.name AS name, t.made_by AS made_by
@@ -73,13 +73,13 @@ SELECT y.id AS layer_id, y.engine_id AS engine_id, y.driver AS driver, y.looks_l
                                  AND t.belongs = y.cache_id AND t.driver = y.driver
  WHERE y.role = 'unowned';
 
--- For dof's own use: short names of layers that are gone.
+-- Machinery: short names of layers that are gone.
 CREATE VIEW broken_link (trace_id) AS
 SELECT t.id FROM trace t
  WHERE t.kind = 'link' AND NOT EXISTS (SELECT 1 FROM trace l WHERE l.engine_id = t.engine_id
                                         AND l.kind = 'layer' AND l.belongs = t.belongs);
 
--- For dof's own use: the layers a container's record names: its own and the -init below it.
+-- Machinery: the layers a container's record names: its own and the -init below it.
 CREATE VIEW layer_of_mount_record (engine_id, driver, container, cache_id, last) AS
 SELECT engine_id, driver, belongs, detail ->> 'mount_id', mtime
   FROM trace WHERE kind = 'mount-record'
@@ -87,14 +87,14 @@ SELECT engine_id, driver, belongs, detail ->> 'mount_id', mtime
 SELECT engine_id, driver, belongs, detail ->> 'init_id', mtime
   FROM trace WHERE kind = 'mount-record';
 
--- For dof's own use: the records that name a layer: an image's by its chain ID, a container's
+-- Machinery: the records that name a layer: an image's by its chain ID, a container's
 -- two by the driver's names for them.
 CREATE VIEW layer_record (engine_id, driver, layer, last) AS
 SELECT engine_id, driver, belongs, mtime FROM trace WHERE kind = 'layer-record'
  UNION ALL
 SELECT engine_id, driver, cache_id, last FROM layer_of_mount_record;
 
--- For dof's own use: what names a container.
+-- Machinery: what names a container.
 CREATE VIEW sign_of_container (id, name, evidence, first, last, detail, engine_id) AS
 SELECT belongs, NULL, kind, first, last, detail, engine_id
   FROM trace_span
@@ -124,7 +124,7 @@ SELECT NULL, NULL, 'container-layer ' || t.name, t.first,
 SELECT container, NULL, 'image ' || full_id, created_at, created_at, NULL, engine_id
   FROM image WHERE container IS NOT NULL;
 
--- For dof's own use: what names an image. An engine without an image store has its images with
+-- Machinery: what names an image. An engine without an image store has its images with
 -- containerd.
 CREATE VIEW sign_of_image (id, name, evidence, first, last, engine_id) AS
 SELECT image_full_id, image_name, 'container ' || name, first, first, engine_id
@@ -144,7 +144,7 @@ SELECT NULL, j.value, 'pulled layer ' || t.belongs, t.last, t.last, t.engine_id
  WHERE t.kind = 'pulled' AND NOT EXISTS (SELECT 1 FROM layer y WHERE y.engine_id = t.engine_id
                                           AND y.diff_id = t.belongs);
 
--- For dof's own use: what names a volume or a network. A swarm's networks are the managers', and
+-- Machinery: what names a volume or a network. A swarm's networks are the managers', and
 -- some get another id at each start.
 CREATE VIEW sign_of_volume_or_network (what, id, name, evidence, first, last, engine_id) AS
 SELECT 'volume', m.name, m.name, 'container ' || c.name, c.first, c.last, c.engine_id
@@ -159,7 +159,7 @@ SELECT 'network', n.network_full_id, n.name, 'container ' || c.name, c.first, c.
  WHERE n.network_full_id <> '' AND NOT n.renewed
    AND NOT EXISTS (SELECT 1 FROM swarm_node w WHERE w.engine_id = c.engine_id);
 
--- For dof's own use: what is missing of a layer, container or volume that is known: files, links,
+-- Machinery: what is missing of a layer, container or volume that is known: files, links,
 -- records, logs.
 CREATE VIEW sign_of_part (what, id, name, evidence, first, last, engine_id) AS
 SELECT 'layer', y.cache_id, coalesce(y.chain_id, y.role || ' layer'),
@@ -195,7 +195,7 @@ SELECT 'volume-files', v.name, v.name, 'folder ' || t.host_path, NULL, t.last, v
                                  AND t.belongs = v.name
  WHERE v.driver = 'local' AND v.mount_point IS NULL;
 
--- For dof's own use: folders that something was removed from. Such a folder was changed later than
+-- Machinery: folders that something was removed from. Such a folder was changed later than
 -- anything in it was born there or moved there.
 CREATE VIEW folder_with_removal AS
 WITH entry (engine_id, folder_id, crtime, ctime) AS MATERIALIZED (
@@ -209,7 +209,7 @@ SELECT t.engine_id, t.name, t.host_path, t.mtime
                            OR abs(k.ctime - t.mtime) < 50000000 OR k.crtime > t.mtime))
    AND t.engine_id IN (SELECT k.engine_id FROM entry k);
 
--- For dof's own use: every record that names a thing, there or gone.
+-- Machinery: every record that names a thing, there or gone.
 CREATE VIEW sign (what, id, name, evidence, first, last, detail, engine_id) AS
 SELECT 'container', id, name, evidence, first, last, detail, engine_id FROM sign_of_container
  UNION ALL
@@ -243,16 +243,16 @@ SELECT x.what AS what, coalesce(x.name, x.detail ->> '$.names[0]') AS name, x.id
          GROUP BY 1, s.id, s.engine_id, iif(s.id IS NULL, coalesce(s.name, s.evidence), NULL)) x
        JOIN engine g ON g.id = x.engine_id JOIN host h ON h.id = g.host_id;
 
--- For dof's own use: networks that containers are attached to.
+-- Machinery: networks that containers are attached to.
 CREATE VIEW network_in_use AS
 SELECT DISTINCT c.engine_id AS engine_id, n.network_full_id AS id, n.name AS name
   FROM container_network n JOIN container c ON c.id = n.container_id;
 
--- For dof's own use: images that others were built on.
+-- Machinery: images that others were built on.
 CREATE VIEW parent_image AS
 SELECT DISTINCT engine_id, parent_full_id AS id FROM image WHERE parent_full_id IS NOT NULL;
 
--- For dof's own use: containers' own files, layers and records that are left over.
+-- Machinery: containers' own files, layers and records that are left over.
 CREATE VIEW leftover_of_container (kind, name, belongs, ordinary, why, engine_id, trace_id, tree_id)
 AS
 SELECT 'container', t.name, t.name, 0, 'a container''s folder without config.v2.json',
@@ -294,7 +294,7 @@ SELECT x.kind, x.name, x.belongs, x.is_step,
  WHERE NOT EXISTS (SELECT 1 FROM thing_there k WHERE k.what = 'container'
                     AND k.engine_id = x.engine_id AND k.id = x.belongs);
 
--- For dof's own use: layers, images and volumes that are left over, and their records.
+-- Machinery: layers, images and volumes that are left over, and their records.
 CREATE VIEW leftover_of_image (kind, name, belongs, ordinary, why, engine_id, trace_id, tree_id) AS
 SELECT coalesce(u.looks_like || '-layer', 'layer'), u.name, NULL, u.made_by IS NOT NULL,
        iif(u.made_by IS NULL, 'no record knows this layer',
@@ -343,7 +343,7 @@ SELECT 'volume', v.name, NULL, v.in_metadata,
  WHERE NOT v.in_metadata
     OR NOT EXISTS (SELECT 1 FROM container_mount m WHERE m.volume_id = v.id);
 
--- For dof's own use: all that is left over, with its own times.
+-- Machinery: all that is left over, with its own times.
 CREATE VIEW leftover (kind, name, belongs, ordinary, why, path, crtime, mtime, ctime, tree_id,
                       engine_id) AS
 SELECT x.kind, x.name, x.belongs, x.ordinary, x.why, t.host_path, t.crtime, t.mtime, t.ctime,

@@ -13,7 +13,7 @@ SELECT m.id AS mount_id, m.container_id AS container_id, coalesce(c.name, c.full
        (SELECT e.host FROM engine_host e WHERE e.engine_id = c.engine_id) AS host
   FROM container_mount m CROSS JOIN container c ON c.id = m.container_id;
 
--- For dof's own use: a container's mounts as a sentence each, in a JSON array.
+-- Machinery: a container's mounts as a sentence each, in a JSON array.
 CREATE VIEW container_mount_list AS
 SELECT c.id AS container_id,
        (SELECT json_group_array(says) FROM (
@@ -30,7 +30,7 @@ SELECT c.id AS container_id,
                    ORDER BY x.destination, x.mount_id) m)) AS mounts
   FROM container c;
 
--- For dof's own use: a container's entrypoint and command, written as Python writes a list of
+-- Machinery: a container's entrypoint and command, written as Python writes a list of
 -- strings: so the classic toolkit printed them.
 CREATE VIEW container_command_list AS
 SELECT x.container_id AS container_id, x.what AS what,

@@ -1,16 +1,16 @@
--- Tables as people read them: names instead of ids, types in words, modes in octal, and a time as two columns: mtime is
--- ISO 8601 in UTC with nine digits of a second, mtime_ns the INTEGER of the table.
--- iso and iso_short stand for expressions that src/case/schema.rs puts in their place.
+-- Tables as people read them: names instead of ids, types in words, modes in octal, and a time as
+-- two columns: mtime is ISO 8601 in UTC with nine digits of a second, mtime_ns the INTEGER of the
+-- table. iso and iso_short stand for expressions that src/case/schema.rs puts in their place.
 
 -- What a container may be called in a query: its name, /name, its id, the first 12 digits of that.
 CREATE VIEW container_ref AS
-SELECT id AS container_id, name AS ref FROM container WHERE name IS NOT NULL
-UNION ALL SELECT id, '/' || name FROM container WHERE name IS NOT NULL
+SELECT id AS container_id, name AS ref FROM container WHERE name <> ''
+UNION ALL SELECT id, '/' || name FROM container WHERE name <> ''
 UNION ALL SELECT id, full_id FROM container
-UNION ALL SELECT id, substr(full_id, 1, 12) FROM container;
+UNION ALL SELECT id, CAST(substr(full_id, 1, 12) AS TEXT) FROM container;
 
--- What an image may be called in a query: each of its references, one with :latest also without; a digest; its id, also
--- without sha256:, and the first 12 digits of that.
+-- What an image may be called in a query: each of its references, one with :latest also without; a
+-- digest; its id, also without sha256:, and the first 12 digits of that.
 CREATE VIEW image_ref AS
 SELECT image_id, reference AS ref FROM image_reference WHERE image_id IS NOT NULL
 UNION ALL
@@ -18,16 +18,17 @@ SELECT image_id, repository FROM image_reference WHERE tag = 'latest' AND image_
 UNION ALL
 SELECT image_id, digest FROM image_reference WHERE digest IS NOT NULL AND image_id IS NOT NULL
 UNION ALL SELECT id, full_id FROM image
-UNION ALL SELECT id, substr(full_id, instr(full_id, ':') + 1) FROM image
-UNION ALL SELECT id, substr(full_id, instr(full_id, ':') + 1, 12) FROM image;
+UNION ALL SELECT id, CAST(substr(full_id, instr(full_id, ':') + 1) AS TEXT) FROM image
+UNION ALL SELECT id, CAST(substr(full_id, instr(full_id, ':') + 1, 12) AS TEXT) FROM image;
 
--- The one name that an image goes by: the first of its tags, else the first of its references, else its id.
+-- The one name that an image goes by: the first of its tags, else the first of its references, else
+-- its id.
 CREATE VIEW image_name AS
 SELECT i.id AS image_id,
-       coalesce((SELECT min(r.reference) FROM image_reference r
-                  WHERE r.image_id = i.id AND r.tag IS NOT NULL),
-                (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id),
-                i.full_id) AS name
+       CAST(coalesce((SELECT min(r.reference) FROM image_reference r
+                       WHERE r.image_id = i.id AND r.tag IS NOT NULL),
+                     (SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id),
+                     i.full_id) AS TEXT) AS name
   FROM image i;
 
 -- Machinery: the same for lists of images, where an id is cut to its first 12 digits.
@@ -48,9 +49,9 @@ SELECT h.id AS host_id, h.name AS host, h.mount AS mount, h.machine_id AS machin
        h.dof_version AS dof_version, h.arguments AS arguments
   FROM host h;
 
--- Files. path is the path in the container for a layer, volume or bind source that one has, else on the host; tree_path the
--- path within the layer, volume or bind source; dir that of its directory, empty for the root. path_raw and link_raw are the
--- exact bytes in hex where they are not UTF-8.
+-- Files. path is the path in the container for a layer, volume or bind source that one has, else on
+-- the host; tree_path the path within the layer, volume or bind source; dir that of its directory,
+-- empty for the root. path_raw and link_raw are the exact bytes in hex where they are not UTF-8.
 CREATE VIEW file_text AS
 SELECT f.id AS file_id, f.name AS name,
        (SELECT coalesce(nullif(l.prefix || d.path || iif(f.name = '', '', '/' || f.name), ''), '/')
@@ -110,7 +111,8 @@ SELECT f.id AS file_id, t.id AS tree_id, t.kind AS tree_kind, x.container AS con
   FROM file f CROSS JOIN file_text x ON x.file_id = f.id
        CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id;
 
--- Containers. created_short and its like are the times as Docker prints them, without zeros at the end.
+-- Containers. created_short and its like are the times as Docker prints them, without zeros at the
+-- end.
 CREATE VIEW container_text AS
 SELECT c.id AS container_id, c.full_id AS full_id, c.name AS name,
        coalesce(c.name, c.full_id) AS container, c.image_name AS image,
@@ -176,6 +178,25 @@ SELECT h.image_id AS image_id, h.position AS position,
        h.author AS author, h.comment AS comment, h.step AS step
   FROM image_history h;
 
+-- Layers. containers are those whose own layer it is, images those that have it.
+CREATE VIEW layer_text AS
+SELECT l.id AS layer_id, l.role AS role, l.cache_id AS cache_id, l.chain_id AS chain_id,
+       l.diff_id AS diff_id, l.parent_chain_id AS parent, l.size AS size, l.driver AS driver,
+       l.host_path AS host_path,
+       (SELECT group_concat(name, ', ') FROM (
+          SELECT DISTINCT coalesce(c.name, c.full_id) AS name
+            FROM container_layer cl JOIN container c ON c.id = cl.container_id
+           WHERE cl.layer_id = l.id AND l.role IN ('container', 'init') ORDER BY 1)) AS containers,
+       (SELECT group_concat(name, ', ') FROM (
+          SELECT DISTINCT n.name AS name
+            FROM image_layer il JOIN image_name n ON n.image_id = il.image_id
+           WHERE il.layer_id = l.id ORDER BY 1)) AS images,
+       (SELECT count(*) FROM tree t CROSS JOIN directory d ON d.tree_id = t.id
+               CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+         WHERE t.layer_id = l.id AND f.name <> '') AS files, l.engine_id AS engine_id,
+       (SELECT e.host FROM engine_host e WHERE e.engine_id = l.engine_id) AS host
+  FROM layer l;
+
 -- Volumes. device is what the options mount in the volume's place: a directory of the host, a share,
 -- a block device.
 CREATE VIEW volume_text AS
@@ -214,14 +235,15 @@ SELECT s.id AS source_id, s.path AS path, s.size AS size, iso(s.mtime) AS mtime,
        (SELECT h.name FROM host h WHERE h.id = s.host_id) AS host
   FROM source s;
 
--- Log lines. An entry may have no time: time_near is then that of the one before it in its log, else of the next, else that
--- of the file; listed_ns is the one or the other, with an index.
+-- Log lines. An entry may have no time: time_near is then that of the one before it in its log,
+-- else of the next, else that of the file; listed_ns is the one or the other, with an index.
 CREATE VIEW log_line AS
 SELECT g.id AS entry_id, c.id AS container_id, coalesce(c.name, c.full_id) AS container,
        c.image_name AS image, iso(g.ts) AS time, g.ts AS time_ns, iso(g.ts_near) AS time_near,
        g.ts_listed AS listed_ns, g.stream AS stream, g.line AS line, g.partial AS partial,
        (SELECT a.json FROM log_attrs a WHERE a.id = g.attrs_id) AS attrs,
-       w.id AS log_file_id, w.path AS log_path, w.format AS format, g.offset AS offset,
+       iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, w.id AS log_file_id,
+       w.path AS log_path, w.format AS format, g.offset AS offset,
        (SELECT e.host FROM engine_host e WHERE e.engine_id = c.engine_id) AS host
   FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id
        CROSS JOIN container c ON c.id = w.container_id;

@@ -1,49 +1,132 @@
--- What a person asks for by name. Times are ISO 8601 in UTC here.
+-- What happened, in order of time. The CASTs give each column one affinity in all parts of the
+-- timeline. SQLite then merges the parts in order of time as it reads them from their indexes; else
+-- it would gather all rows and sort them.
 
--- What a container's or an image's life, its files and its logs say, one moment a row. Order it by ts.
--- The CASTs give each column one affinity in all arms: SQLite then merges the arms in order of time as they are read, by
--- their indexes, where it would otherwise gather all rows and sort them.
+-- For dof's own use, the first part: each distinct time of a file.
+CREATE VIEW file_event AS
+SELECT iso(e.ts) AS time, e.ts AS time_ns,
+       CAST(substr('.....a..m...ma....c..ac.m.c.mac....b.a.bm..bma.b..cb.acbm.cbmacb',
+                   e.macb * 4 + 1, 4) AS TEXT) AS macb,
+       CAST('file' AS TEXT) AS kind, l.container AS container, l.image AS image, l.layer AS layer,
+       CAST(coalesce(nullif(l.prefix || d.path || iif(f.name = '', '', '/' || f.name), ''), '/')
+            AS TEXT) AS path,
+       CAST(printf('%06o %d:%d %d bytes', f.mode, f.uid, f.gid, f.size)
+            || coalesce(' -> ' || f.link, '') || coalesce(' (' || f.overlay || ')', '')
+            AS TEXT) AS detail,
+       l.host AS host, e.file_id AS ref, CAST(NULL AS INTEGER) AS container_id,
+       CAST(NULL AS INTEGER) AS image_id, d.tree_id AS tree_id
+  FROM event e CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id
+       CROSS JOIN tree_label l ON l.tree_id = d.tree_id;
+
+-- Machinery: the moments in the life of a container, an image, a volume and a network.
+CREATE VIEW moment AS
+SELECT c.created_at AS ts, CAST('container' AS TEXT) AS kind, c.id AS ref,
+       CAST('created: ' || coalesce(c.path, '') || coalesce(' ' || c.args, '') AS TEXT) AS detail,
+       c.id AS container_id, c.image_id AS image_id, NULL AS tree_id,
+       c.name AS container, c.image_name AS image, CAST(NULL AS TEXT) AS layer,
+       CAST(NULL AS TEXT) AS path, c.engine_id AS engine_id
+  FROM container c
+UNION ALL
+SELECT c.started_at, 'container', c.id,
+       'started (last): ' || coalesce(c.path, '') || coalesce(' ' || c.args, ''),
+       c.id, c.image_id, NULL, c.name, c.image_name, NULL, NULL, c.engine_id
+  FROM container c
+UNION ALL
+SELECT c.finished_at, 'container', c.id,
+       'finished (last): ' || iif(c.running, 'running again since',
+         'exit code ' || coalesce(c.exit_code, 'unknown')
+         || iif(c.oom_killed, ', out of memory', '')),
+       c.id, c.image_id, NULL, c.name, c.image_name, NULL, NULL, c.engine_id
+  FROM container c
+UNION ALL
+SELECT i.created_at, 'image', i.id, 'image created', NULL, i.id, NULL, NULL, n.name, NULL, NULL,
+       i.engine_id
+  FROM image i CROSS JOIN image_name n ON n.image_id = i.id
+UNION ALL
+SELECT i.last_tagged_at, 'image', i.id, 'image last tagged', NULL, i.id, NULL, NULL, n.name, NULL,
+       NULL, i.engine_id
+  FROM image i CROSS JOIN image_name n ON n.image_id = i.id
+UNION ALL
+SELECT h.created_at, 'image-step', i.id * 10000 + h.position,
+       'build step ' || h.position || ': ' || coalesce(h.created_by, ''), NULL, i.id, NULL, NULL,
+       n.name, (SELECT y.cache_id FROM layer y WHERE y.id = h.layer_id), NULL, i.engine_id
+  FROM image_history h CROSS JOIN image i ON i.id = h.image_id
+       CROSS JOIN image_name n ON n.image_id = i.id
+UNION ALL
+SELECT v.created_at, 'volume', v.id, 'volume created', NULL, NULL,
+       (SELECT t.id FROM tree t WHERE t.volume_id = v.id), NULL, NULL, v.name, v.mount_point,
+       v.engine_id
+  FROM volume v
+UNION ALL
+SELECT n.created_at, 'network', n.id,
+       'network created: ' || n.name || coalesce(' (' || n.driver || ')', ''),
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, n.engine_id
+  FROM network n;
+
+-- For dof's own use, the second part: the moments as rows of the timeline.
+CREATE VIEW moment_event AS
+SELECT iso(m.ts) AS time, m.ts AS time_ns, CAST('' AS TEXT) AS macb, m.kind AS kind,
+       m.container AS container, m.image AS image, m.layer AS layer,
+       m.path AS path, m.detail AS detail, e.host AS host,
+       m.ref AS ref, m.container_id AS container_id, m.image_id AS image_id,
+       CAST(m.tree_id AS INTEGER) AS tree_id
+  FROM moment m CROSS JOIN engine_host e ON e.engine_id = m.engine_id
+ WHERE m.ts IS NOT NULL;
+
+-- For dof's own use, the third part: log entries.
+CREATE VIEW log_event AS
+SELECT iso(g.ts_listed) AS time, g.ts_listed AS time_ns, CAST('' AS TEXT) AS macb,
+       CAST('log' AS TEXT) AS kind,
+       c.name AS container, c.image_name AS image, CAST(NULL AS TEXT) AS layer,
+       CAST(NULL AS TEXT) AS path,
+       CAST(coalesce(g.stream, '') || iif(g.ts IS NULL, ' (no time)', '') || ': ' || g.line
+            AS TEXT) AS detail,
+       e.host AS host, g.id AS ref, c.id AS container_id, c.image_id AS image_id,
+       CAST(NULL AS INTEGER) AS tree_id
+  FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id
+       CROSS JOIN container c ON c.id = w.container_id
+       CROSS JOIN engine_host e ON e.engine_id = c.engine_id
+ WHERE g.ts_listed IS NOT NULL;
+
+-- What a container's, an image's, a volume's and a network's life, their files and the logs say,
+-- one moment a row. kind is file, container, image, image-step, volume, network or log; ref the id
+-- of the row of that table (for an image-step: the image's * 10000 + the step). macb says which of
+-- a file's times it is. Order by time_ns.
 CREATE VIEW timeline AS
-SELECT e.ts AS ts,
-       substr('.....a..m...ma....c..ac.m.c.mac....b.a.bm..bma.b..cb.acbm.cbmacb', e.macb * 4 + 1, 4) AS macb,
-       'file' AS kind, l.container AS container, l.image AS image, l.layer AS layer,
-       CAST(iif(f.name = '', iif(l.prefix || d.path = '', '/', l.prefix || d.path), l.prefix || d.path || '/' || f.name) AS TEXT) AS path,
-       printf('%06o %d:%d %d bytes', f.mode, f.uid, f.gid, f.size) || coalesce(' -> ' || f.link, '') || coalesce(' (' || f.overlay || ')', '') AS detail,
-       CAST(NULL AS INTEGER) AS container_id, CAST(NULL AS INTEGER) AS image_id, d.tree_id AS tree_id, e.file_id AS ref, l.host AS host
-  FROM event e CROSS JOIN file f ON f.id = e.file_id CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree_label l ON l.tree_id = d.tree_id
+SELECT * FROM file_event UNION ALL SELECT * FROM moment_event UNION ALL SELECT * FROM log_event;
+
+-- The timeline of one container: its own layer, its mounts, its life and its log. of is what the
+-- container may be called (container_ref); the whole timeline has '' there. The files are found
+-- through the container's trees.
+CREATE VIEW timeline_of AS
+SELECT CAST('' AS TEXT) AS of, e.* FROM file_event e
+UNION ALL SELECT CAST('' AS TEXT), e.* FROM moment_event e
+UNION ALL SELECT CAST('' AS TEXT), e.* FROM log_event e
 UNION ALL
-SELECT c.created_at, '', 'container', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       'created: ' || coalesce(c.path, '') || coalesce(' ' || c.args, ''), c.id, c.image_id, CAST(NULL AS INTEGER), c.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = c.engine_id) AS TEXT)
-  FROM container c WHERE c.created_at IS NOT NULL
+SELECT r.ref, e.*
+  FROM container_ref r CROSS JOIN own_tree o ON o.container_id = r.container_id
+       CROSS JOIN directory d ON d.tree_id = o.tree_id
+       CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+       CROSS JOIN file_event e ON e.time_ns IN (f.atime, f.mtime, f.ctime, f.crtime)
+                              AND e.ref BETWEEN f.id AND f.id -- by the key; = would make an index
 UNION ALL
-SELECT c.started_at, '', 'container', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       'started (last): ' || coalesce(c.path, '') || coalesce(' ' || c.args, ''), c.id, c.image_id, CAST(NULL AS INTEGER), c.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = c.engine_id) AS TEXT)
-  FROM container c WHERE c.started_at IS NOT NULL
+SELECT r.ref, e.*
+  FROM container_ref r CROSS JOIN moment_event e
+       ON e.container_id = r.container_id
+       OR e.tree_id IN (SELECT o.tree_id FROM own_tree o
+                         WHERE o.container_id = r.container_id)
 UNION ALL
-SELECT c.finished_at, '', 'container', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       'finished (last): ' || iif(c.running, 'running again since', 'exit code ' || coalesce(c.exit_code, 'unknown') || iif(c.oom_killed, ', out of memory', '')), c.id, c.image_id, CAST(NULL AS INTEGER), c.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = c.engine_id) AS TEXT)
-  FROM container c WHERE c.finished_at IS NOT NULL
-UNION ALL
-SELECT i.created_at, '', 'image', CAST(NULL AS TEXT), CAST(coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id) AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       'image created', CAST(NULL AS INTEGER), i.id, CAST(NULL AS INTEGER), i.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = i.engine_id) AS TEXT)
-  FROM image i WHERE i.created_at IS NOT NULL
-UNION ALL
-SELECT i.last_tagged_at, '', 'image', CAST(NULL AS TEXT), CAST(coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id) AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       'image last tagged', CAST(NULL AS INTEGER), i.id, CAST(NULL AS INTEGER), i.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = i.engine_id) AS TEXT)
-  FROM image i WHERE i.last_tagged_at IS NOT NULL
-UNION ALL
-SELECT h.created_at, '', 'image-step', CAST(NULL AS TEXT), CAST(coalesce((SELECT min(r.reference) FROM image_reference r WHERE r.image_id = i.id AND r.tag IS NOT NULL), i.full_id) AS TEXT), CAST((SELECT y.cache_id FROM layer y WHERE y.id = h.layer_id) AS TEXT), CAST(NULL AS TEXT),
-       'build step ' || h.position || ': ' || coalesce(h.created_by, ''), CAST(NULL AS INTEGER), i.id, CAST(NULL AS INTEGER), CAST(i.id * 10000 + h.position AS INTEGER), CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = i.engine_id) AS TEXT)
-  FROM image_history h CROSS JOIN image i ON i.id = h.image_id WHERE h.created_at IS NOT NULL
-UNION ALL
-SELECT v.created_at, '', 'volume', CAST(NULL AS TEXT), CAST(NULL AS TEXT), v.name, v.mount_point,
-       'volume created', CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), v.tree_id, v.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = v.engine_id) AS TEXT)
-  FROM volume v WHERE v.created_at IS NOT NULL
-UNION ALL
-SELECT n.created_at, '', 'network', CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       'network created: ' || n.name || coalesce(' (' || n.driver || ')', ''), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), n.id, CAST((SELECT o.name FROM engine g JOIN host o ON o.id = g.host_id WHERE g.id = n.engine_id) AS TEXT)
-  FROM network n WHERE n.created_at IS NOT NULL
-UNION ALL
-SELECT g.ts_listed, '', 'log', c.name, c.image_name, CAST(NULL AS TEXT), CAST(NULL AS TEXT),
-       coalesce(g.stream, '') || iif(g.ts IS NULL, ' (no time)', '') || ': ' || g.line, c.id, c.image_id, CAST(NULL AS INTEGER), g.id, o.name
-  FROM log_entry g CROSS JOIN log_file lf ON lf.id = g.log_file_id CROSS JOIN container c ON c.id = lf.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host o ON o.id = e.host_id WHERE g.ts_listed IS NOT NULL;
+SELECT r.ref, e.*
+  FROM container_ref r CROSS JOIN log_file w ON w.container_id = r.container_id
+       CROSS JOIN log_event e ON e.ref BETWEEN w.first_entry AND w.last_entry;
+
+-- Machinery: the trees that are a container's own or mounted in it, each once; also where
+-- two containers of one id, one of them a copy, have it.
+CREATE VIEW own_tree AS
+SELECT o.container_id AS container_id, o.tree_id AS tree_id
+  FROM tree_container o CROSS JOIN container c ON c.id = o.container_id
+ WHERE o.via <> 'image'
+   AND NOT EXISTS (
+       SELECT 1 FROM tree_container x CROSS JOIN container y ON y.id = x.container_id
+        WHERE x.tree_id = o.tree_id AND x.via <> 'image' AND y.full_id = c.full_id
+          AND (x.container_id, x.container_path) < (o.container_id, o.container_path));

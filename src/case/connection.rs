@@ -1,6 +1,6 @@
 //! How dof talks to a case that somebody hands over: nothing in it acts by itself, and nothing takes for ever.
 
-use super::{Error, regexp};
+use super::{Error, regexp, times};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
@@ -45,10 +45,10 @@ pub fn reading(file: &Path, path: &Path) -> Result<Connection, Error> {
     let begin = || -> rusqlite::Result<()> {
         guard(&db)?;
         limit(&db, OPENING)?;
-        db.execute_batch(
-            "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON; BEGIN",
-        )?;
+        db.execute_batch("PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; BEGIN")?;
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        times::prepare(&db)?;
+        db.execute_batch("PRAGMA query_only = ON")?;
         unlimited(&db)
     };
     begin().map_err(&err)?;

@@ -22,6 +22,7 @@ mod partial;
 mod regexp;
 mod schema;
 mod seal;
+mod times;
 mod visibility;
 mod writer;
 
@@ -467,6 +468,7 @@ impl Target {
         match place {
             Place::Memory => {
                 commit(&db)?;
+                times::prepare(&db).map_err(&err)?;
                 Ok(Case {
                     db,
                     path,

@@ -70,7 +70,7 @@ fn ours() -> &'static BTreeMap<String, Object> {
 }
 
 /// The statements of a text of SQL, without the comments before them and the semicolons behind.
-fn statements(text: &str) -> Vec<&str> {
+pub(super) fn statements(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let (mut all, mut begin, mut at) = (Vec::new(), None, 0);
     let past = |from: usize, end: u8| {

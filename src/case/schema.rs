@@ -1,7 +1,10 @@
 //! The database's structure: `schema/*.sql` in order, and the numbers that identify a case file.
 //!
-//! The files write `iso(x)` for a time as text. A case has the expression that stock `sqlite3` runs in its place.
+//! The files write `iso(COLUMN)` for a time as text. A case has the expression that stock `sqlite3` runs in its place; what dof
+//! itself runs instead is in `times.rs`.
 
+use super::objects;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// `PRAGMA application_id` of a case: the letters "dofC".
@@ -49,6 +52,34 @@ pub static TABLES: LazyLock<String> = LazyLock::new(|| {
     let short = format!("(rtrim(rtrim({seconds} || {nanos}, '0'), '.') || 'Z')");
     let written: String = SUBJECTS.iter().map(|(_, text)| *text).collect();
     expand(&expand(&written, "iso(", &iso), "iso_short(", &short)
+});
+
+/// The views that say a time, and those that name such a view, as temporary ones in which `iso` and `iso_short` are functions.
+pub static TIMED_VIEWS: LazyLock<String> = LazyLock::new(|| {
+    let written = SUBJECTS
+        .iter()
+        .flat_map(|(_, text)| objects::statements(text));
+    let views: Vec<(&str, &str)> = written
+        .filter_map(|sql| sql.strip_prefix("CREATE VIEW "))
+        .filter_map(|view| view.split_once(' '))
+        .collect();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = |text: &'static str| text.split(move |c| !is_word(c));
+    let mut timed = BTreeSet::from(["iso", "iso_short"]);
+    loop {
+        let before = timed.len();
+        let more = views
+            .iter()
+            .filter(|(_, text)| words(text).any(|word| timed.contains(word)));
+        let more: Vec<&str> = more.map(|(name, _)| *name).collect();
+        timed.extend(more);
+        if timed.len() == before {
+            break;
+        }
+    }
+    let made = views.iter().filter(|(name, _)| timed.contains(name));
+    made.map(|(name, text)| format!("CREATE TEMP VIEW {name} {text};\n"))
+        .collect()
 });
 
 /// The text with each `name(COLUMN)` replaced by a template, in which the column stands for `{x}`.

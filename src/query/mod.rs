@@ -2,22 +2,20 @@
 //!
 //! A query file is one read-only SELECT that stock `sqlite3` runs as it stands. Its leading comment lines say what it
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
-//! statement, which is the file's own but for how a shipped query works out times (`times.rs`). A parameter called `since` or
-//! `until` is a date; `container` and `image` are references, which must be known and unambiguous; `match` is an
+//! statement. A parameter called `since` or `until` is a date, bound as text, or as INTEGER nanoseconds where it has parts of a
+//! second, which SQLite's own date functions do not read exactly; `container` and `image` are references, which must be known and unambiguous; `match` is an
 //! expression of words ([`expression`]); `first` and `last` of a shipped query are ids of rows; everything else is text. Text in
 //! log lines is looked for by all cores (`parts.rs`).
 
 pub mod expression;
 mod parts;
 pub mod reference;
-mod times;
 mod whose;
 
 use crate::parse::time;
 use crate::render::Render;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Statement};
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The queries that come with dof: name and text.
@@ -107,7 +105,7 @@ pub struct Query {
     pub example: Option<String>,
     /// The whole file.
     pub sql: String,
-    /// Whether it came with dof, so that its times are known to be such ([`Query::prepare`]).
+    /// Whether it came with dof.
     pub shipped: bool,
 }
 
@@ -188,24 +186,16 @@ pub fn parse(name: &str, sql: &str) -> Query {
 }
 
 impl Query {
-    /// Prepares the query: one statement, read-only. One that came with dof leaves its times to dof: in which columns an
-    /// INTEGER is one, in nanoseconds.
+    /// Prepares the query: one statement, read-only.
     ///
     /// # Errors
     /// [`Error::NotAQuery`] says what is wrong with it.
-    pub fn prepare<'c>(&self, db: &'c Connection) -> Result<(Statement<'c>, Vec<bool>), Error> {
+    pub fn prepare<'c>(&self, db: &'c Connection) -> Result<Statement<'c>, Error> {
         let wrong = |what: String| Error::NotAQuery {
             name: self.name.clone(),
             what,
         };
-        let mut sql = Cow::Borrowed(&self.sql[..]);
-        let mut times = Vec::new();
-        if self.shipped {
-            times::register(db)?;
-            let replaced = times::replaced(&sql);
-            (sql, times) = (replaced.sql.into(), replaced.columns);
-        }
-        let mut batch = rusqlite::Batch::new(db, &sql);
+        let mut batch = rusqlite::Batch::new(db, &self.sql);
         let mut next = || {
             fallible_iterator::FallibleIterator::next(&mut batch).map_err(|e| wrong(e.to_string()))
         };
@@ -216,9 +206,7 @@ impl Query {
         if !stmt.readonly() || stmt.column_count() == 0 {
             return Err(wrong("not a SELECT".into()));
         }
-        let is_time = |name: &str| times.iter().any(|time| time == name);
-        let times = stmt.column_names().into_iter().map(is_time).collect();
-        Ok((stmt, times))
+        Ok(stmt)
     }
 
     /// The parameters SQLite sees in the query, without their colons.
@@ -226,7 +214,7 @@ impl Query {
     /// # Errors
     /// Those of [`Query::prepare`].
     pub fn prepared_parameters(&self, db: &Connection) -> Result<Vec<String>, Error> {
-        let (stmt, _) = self.prepare(db)?;
+        let stmt = self.prepare(db)?;
         Ok((1..=stmt.parameter_count())
             .filter_map(|i| stmt.parameter_name(i))
             .map(|n| n[1..].to_owned())
@@ -238,7 +226,7 @@ impl Query {
     /// # Errors
     /// Those of [`Query::prepare`].
     pub fn columns(&self, db: &Connection) -> Result<Vec<String>, Error> {
-        let (stmt, _) = self.prepare(db)?;
+        let stmt = self.prepare(db)?;
         Ok(stmt.column_names().into_iter().map(str::to_owned).collect())
     }
 
@@ -264,7 +252,7 @@ impl Query {
         arguments: &[(String, String)],
         out: &mut dyn Render,
     ) -> Result<u64, Error> {
-        let (mut stmt, times) = self.prepare(db)?;
+        let mut stmt = self.prepare(db)?;
         let date = |wanted: &str| {
             arguments
                 .iter()
@@ -294,23 +282,25 @@ impl Query {
             let Some(at) = stmt.parameter_index(&format!(":{name}"))? else {
                 return Err(refuse("this query has no such parameter"));
             };
-            let bound = match name.as_str() {
+            let bound: Value = match name.as_str() {
                 "since" | "until" => match time::iso8601(value) {
-                    // SQLite's own date functions read milliseconds.
-                    Some(ns) => time::rfc3339_nano(ns),
+                    Some(ns) if ns % 1_000_000_000 == 0 => time::rfc3339_nano(ns).into(),
+                    Some(ns) => ns.into(),
                     None => {
                         return Err(refuse(
                             "not a date from 1677-09-22 to 2262-04-11, hours 00 to 23; write 2019-06-01 or 2019-06-01T12:00:00Z",
                         ));
                     }
                 },
-                "container" => reference::container(db, value)?,
-                "image" => reference::image(db, value)?,
-                "match" => expression::normal(value).map_err(|what| refuse(&what))?,
+                "container" => reference::container(db, value)?.into(),
+                "image" => reference::image(db, value)?.into(),
+                "match" => expression::normal(value)
+                    .map_err(|what| refuse(&what))?
+                    .into(),
                 "first" | "last" if self.shipped && value.parse::<i64>().is_err() => {
                     return Err(refuse("not the id of a row"));
                 }
-                _ => value.clone(),
+                _ => value.clone().into(),
             };
             stmt.raw_bind_parameter(at, bound)?;
         }
@@ -319,26 +309,8 @@ impl Query {
             .iter()
             .map(|s| (*s).to_owned())
             .collect();
-        let as_text: Vec<usize> = match out.prints_times(&times) {
-            true => Vec::new(),
-            false => (0..names.len()).filter(|&i| times[i]).collect(),
-        };
         out.begin(&names)?;
-        let mut print = |values: &[ValueRef<'_>]| {
-            if as_text.is_empty() {
-                return out.row(values);
-            }
-            let mut texts = vec![String::new(); as_text.len()];
-            let mut values = values.to_vec();
-            for (&i, text) in as_text.iter().zip(&mut texts) {
-                if let ValueRef::Integer(ns) = values[i] {
-                    *text = time::rfc3339_nine(ns);
-                    values[i] = ValueRef::Text(text.as_bytes());
-                }
-            }
-            out.row(&values)
-        };
-        if let Some(n) = parts::search(self, db, arguments, &names, &mut print)? {
+        if let Some(n) = parts::search(self, db, arguments, &names, |values| out.row(values))? {
             out.end()?;
             return Ok(n);
         }
@@ -350,7 +322,7 @@ impl Query {
             for i in 0..names.len() {
                 of_row.push(row.get_ref(i)?);
             }
-            print(&of_row)?;
+            out.row(&of_row)?;
             n += 1;
             values = emptied(of_row);
         }
@@ -439,44 +411,6 @@ mod tests {
             parse("x", "SELECT 1;\n-- the end\n")
                 .prepare(case.db())
                 .is_ok()
-        );
-    }
-
-    /// What is no time of a case may stand in a query of one's own: there SQLite alone works it out.
-    #[test]
-    fn a_query_of_ones_own_stays_as_it_is() {
-        let case = Target::temporary().unwrap().seal().unwrap();
-        let (db, known) = (case.db(), "SELECT dof_time(0)");
-        let own = "SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) FROM (SELECT '1700000000000000005' AS ts)";
-        let (mut stmt, _) = parse("x", own).prepare(db).unwrap();
-        let time: String = stmt.query_row([], |r| r.get(0)).unwrap();
-        assert_eq!(time, "2023-11-14T22:13:20.000000005Z");
-        assert!(db.prepare(known).is_err());
-        find("timeline").unwrap().prepare(db).unwrap();
-        assert!(db.prepare(known).is_ok());
-    }
-
-    /// A renderer that prints no times is given their text.
-    #[test]
-    fn times_are_text_to_who_prints_none() {
-        let case = Target::temporary().unwrap().seal().unwrap();
-        let time = "strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000)";
-        let of = |times: &str| {
-            format!(
-                "WITH t (ts) AS (VALUES (-5), (NULL), (1600000000000000000)) SELECT 7, {times}, ts FROM t ORDER BY ts"
-            )
-        };
-        let mut query = parse(
-            "x",
-            &of(&format!("{time} AS first, {time} || '' AS second")),
-        );
-        query.shipped = true;
-        let mut printed = Vec::new();
-        let n = query.run(case.db(), &[], &mut crate::render::Csv::new(&mut printed));
-        let lines = "7,first,second,ts\n7,,,\n7,1969-12-31T23:59:59.999999995Z,1969-12-31T23:59:59.999999995Z,-5\n7,2020-09-13T12:26:40.000000000Z,2020-09-13T12:26:40.000000000Z,1600000000000000000\n";
-        assert_eq!(
-            (n.unwrap(), String::from_utf8(printed).unwrap()),
-            (3, lines.into())
         );
     }
 

@@ -157,11 +157,11 @@ fn together(
             for (at, part) in parts.iter_mut().enumerate() {
                 match part.is_there() {
                     Ok(true) => {
+                        // Times as text are in their order.
                         let time = by.0.and_then(|columns| {
-                            let mut times = columns.iter().filter_map(|c| part.integer(*c));
-                            times.next()
+                            columns.iter().find_map(|c| part.rows.text(&part.next, *c))
                         });
-                        let key = (time, part.integer(by.1), at);
+                        let key = (time, part.rows.integer(&part.next, by.1), at);
                         first = Some(first.map_or(key, |other: (_, _, _)| other.min(key)));
                     }
                     Ok(false) => {}
@@ -207,11 +207,6 @@ impl Part<'_> {
         }
         Ok(true)
     }
-
-    /// An INTEGER of the next row.
-    fn integer(&self, column: usize) -> Option<i64> {
-        self.rows.integer(&self.next, column)
-    }
 }
 
 impl Drop for Part<'_> {
@@ -220,7 +215,7 @@ impl Drop for Part<'_> {
     }
 }
 
-/// Rows on their way to the thread that puts them together; times stay numbers.
+/// Rows on their way to the thread that puts them together.
 struct Gather {
     rows: Rows,
     give: SyncSender<Rows>,
@@ -236,10 +231,6 @@ impl Gather {
 }
 
 impl Render for Gather {
-    fn prints_times(&mut self, _in_columns: &[bool]) -> bool {
-        true
-    }
-
     fn begin(&mut self, _columns: &[String]) -> io::Result<()> {
         Ok(())
     }

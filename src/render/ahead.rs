@@ -101,11 +101,6 @@ fn print(given: &Receiver<Given>) -> io::Result<()> {
 }
 
 impl Render for Ahead {
-    fn prints_times(&mut self, in_columns: &[bool]) -> bool {
-        self.rows = Rows::with_times(in_columns);
-        true
-    }
-
     fn begin(&mut self, columns: &[String]) -> io::Result<()> {
         match &mut self.state {
             State::Here(inner) => inner.begin(columns),
@@ -192,28 +187,6 @@ mod tests {
             render(&rows, &mut Json::new(want.clone())).unwrap();
             render(&rows, &mut Ahead::new(Box::new(Json::new(got.clone())))).unwrap();
             prop_assert!(*got.0.lock().unwrap() == *want.0.lock().unwrap());
-        }
-    }
-
-    /// An INTEGER in a column of times is printed as one, and nowhere else.
-    #[test]
-    fn times_are_printed() {
-        let row = [
-            ValueRef::Text(b"a, b"),
-            ValueRef::Integer(-1),
-            ValueRef::Integer(1_600_000_000_000_000_007),
-        ];
-        let none = [ValueRef::Null, ValueRef::Integer(2), ValueRef::Null];
-        let bytes = [ValueRef::Blob(b"raw"), ValueRef::Null, ValueRef::Integer(0)];
-        let lines = "\"a, b\",-1,2020-09-13T12:26:40.000000007Z\n,2,\nraw,,1970-01-01T00:00:00.000000000Z\n";
-        for n in [1, 5_000] {
-            let rows = [row, none, bytes].repeat(n);
-            let paper = Paper(Arc::default(), usize::MAX);
-            let mut out = Ahead::new(Box::new(Csv::new(paper.clone())));
-            assert!(out.prints_times(&[false, false, true]));
-            render(&rows, &mut out).unwrap();
-            let want = format!("a,b,c\n{}", lines.repeat(n));
-            assert!(*paper.0.lock().unwrap() == want.as_bytes());
         }
     }
 

@@ -28,12 +28,6 @@ use std::io::{self, Write};
 
 /// A way to print rows.
 pub trait Render {
-    /// Asked before [`Render::begin`]: in these columns an INTEGER is a time in Unix nanoseconds, which is printed as
-    /// [`rfc3339_nine`](crate::parse::time::rfc3339_nine) has it. Does it do that itself? Else rows have text there.
-    fn prints_times(&mut self, _in_columns: &[bool]) -> bool {
-        false
-    }
-
     /// Before the first row.
     ///
     /// # Errors

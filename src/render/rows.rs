@@ -1,16 +1,12 @@
 //! Rows that go from one thread to another, a heap of them at a time.
 
-use crate::parse::time;
 use rusqlite::types::ValueRef;
 use std::io;
-use std::sync::Arc;
 
 /// Rows on their way: their texts and BLOBs in one heap.
 #[derive(Default)]
 pub struct Rows {
     columns: usize,
-    /// In which columns an INTEGER is a time.
-    times: Arc<[bool]>,
     cells: Vec<Cell>,
     bytes: Vec<u8>,
 }
@@ -20,8 +16,6 @@ enum Cell {
     Null,
     Integer(i64),
     Real(f64),
-    /// A time in nanoseconds, whose text has its place in the heap.
-    Time(i64),
     /// Bytes of the heap from where those of the cell before end, to here.
     Text(usize),
     Blob(usize),
@@ -31,19 +25,10 @@ impl Rows {
     /// Bytes that are handed over at once, where no row is larger.
     pub const MANY: usize = 64 * 1024;
 
-    /// None yet. In these columns an INTEGER is a time, and comes out as text: see [`Render::prints_times`](super::Render::prints_times).
-    pub fn with_times(in_columns: &[bool]) -> Self {
-        Rows {
-            times: in_columns.into(),
-            ..Rows::default()
-        }
-    }
-
     /// Room for as many more.
     pub fn room(&self) -> Self {
         Rows {
             columns: self.columns,
-            times: self.times.clone(),
             cells: Vec::with_capacity(self.cells.len() + self.columns),
             bytes: Vec::with_capacity(self.bytes.len() + 1024),
         }
@@ -57,39 +42,18 @@ impl Rows {
     /// Adds one.
     pub fn push(&mut self, values: &[ValueRef<'_>]) {
         self.columns = values.len();
-        for (i, value) in values.iter().enumerate() {
+        for value in values {
             let mut heap = |bytes| {
                 self.bytes.extend_from_slice(bytes);
                 self.bytes.len()
             };
             self.cells.push(match *value {
                 ValueRef::Null => Cell::Null,
-                ValueRef::Integer(ns) if self.times.get(i) == Some(&true) => {
-                    heap(&[0; 30]);
-                    Cell::Time(ns)
-                }
                 ValueRef::Integer(n) => Cell::Integer(n),
                 ValueRef::Real(x) => Cell::Real(x),
                 ValueRef::Text(text) => Cell::Text(heap(text)),
                 ValueRef::Blob(blob) => Cell::Blob(heap(blob)),
             });
-        }
-    }
-
-    /// Puts the texts of times where they have their places.
-    fn print_times(&mut self) {
-        let mut at = 0;
-        for cell in &mut self.cells {
-            match *cell {
-                Cell::Time(ns) => {
-                    let text = time::rfc3339_nine(ns);
-                    self.bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
-                    at += text.len();
-                    *cell = Cell::Text(at);
-                }
-                Cell::Text(end) | Cell::Blob(end) => at = end,
-                Cell::Null | Cell::Integer(_) | Cell::Real(_) => {}
-            }
         }
     }
 
@@ -101,12 +65,30 @@ impl Rows {
         }
     }
 
+    /// The text in this column of the next row; `None` where there is none.
+    pub fn text(&self, next: &Place, column: usize) -> Option<&[u8]> {
+        let mut from = next.byte;
+        let (last, before) = self
+            .cells
+            .get(next.cell..=next.cell + column)?
+            .split_last()?;
+        for cell in before {
+            if let Cell::Text(end) | Cell::Blob(end) = *cell {
+                from = end;
+            }
+        }
+        match *last {
+            Cell::Text(end) => Some(&self.bytes[from..end]),
+            _ => None,
+        }
+    }
+
     /// Whether all of them are read.
     pub fn is_read(&self, next: &Place) -> bool {
         next.cell >= self.cells.len()
     }
 
-    /// Reads the next row, until there is none. What is a time must have become text before.
+    /// Reads the next row, until there is none.
     pub fn read<'r>(&'r self, next: &mut Place, values: &mut Vec<ValueRef<'r>>) -> bool {
         values.clear();
         let end = next.cell + self.columns;
@@ -117,7 +99,7 @@ impl Rows {
             let mut heap = |end| &self.bytes[std::mem::replace(&mut next.byte, end)..end];
             values.push(match *cell {
                 Cell::Null => ValueRef::Null,
-                Cell::Integer(n) | Cell::Time(n) => ValueRef::Integer(n),
+                Cell::Integer(n) => ValueRef::Integer(n),
                 Cell::Real(x) => ValueRef::Real(x),
                 Cell::Text(end) => ValueRef::Text(heap(end)),
                 Cell::Blob(end) => ValueRef::Blob(heap(end)),
@@ -131,10 +113,7 @@ impl Rows {
     ///
     /// # Errors
     /// Those of `to`.
-    pub fn each(mut self, mut to: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>) -> io::Result<()> {
-        if self.times.contains(&true) {
-            self.print_times();
-        }
+    pub fn each(self, mut to: impl FnMut(&[ValueRef<'_>]) -> io::Result<()>) -> io::Result<()> {
         let mut values = Vec::with_capacity(self.columns);
         let mut next = Place::default();
         while self.read(&mut next, &mut values) {

@@ -226,7 +226,7 @@ fn the_timeline_is_merged_not_sorted() {
     let db = open(&case);
     // As dof runs it.
     let query = dof::query::find("timeline").unwrap();
-    let (stmt, _) = query.prepare(&db).unwrap();
+    let stmt = query.prepare(&db).unwrap();
     let sql = stmt.expanded_sql().unwrap();
     let plan = plan(&db, &sql);
     assert_eq!(plan[0], "MERGE (UNION ALL)", "{plan:#?}");

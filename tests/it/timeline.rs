@@ -281,7 +281,7 @@ fn what_is_before_1970_is_said() {
         let before = rows(&case, &[&["timeline", "--kind", "file"], bounds].concat());
         let mut files: Vec<i64> = before
             .iter()
-            .filter(|r| r["ts"].as_i64().unwrap() < 0)
+            .filter(|r| r["time_ns"].as_i64().unwrap() < 0)
             .map(|r| r["ref"].as_i64().unwrap())
             .collect();
         files.sort_unstable();
@@ -354,7 +354,7 @@ fn the_letters_are_those_of_the_times() {
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
     let by_times = rows(
-        "SELECT t.macb, f.mtime = t.ts, f.atime = t.ts, f.ctime = t.ts, coalesce(f.crtime = t.ts, 0)
+        "SELECT t.macb, f.mtime = t.time_ns, f.atime = t.time_ns, f.ctime = t.time_ns, coalesce(f.crtime = t.time_ns, 0)
            FROM timeline t JOIN file f ON f.id = t.ref WHERE t.kind = 'file'",
     );
     assert!(by_times.len() > 2000);
@@ -363,7 +363,7 @@ fn the_letters_are_those_of_the_times() {
         .unwrap();
     let by_bits = rows(
         "SELECT t.macb, e.macb & 2 > 0, e.macb & 1 > 0, e.macb & 4 > 0, e.macb & 8 > 0
-           FROM timeline t JOIN event e ON e.ts = t.ts AND e.file_id = t.ref WHERE t.kind = 'file'",
+           FROM timeline t JOIN event e ON e.ts = t.time_ns AND e.file_id = t.ref WHERE t.kind = 'file'",
     );
     let mut seen = BTreeSet::new();
     for (said, with) in by_times.into_iter().chain(by_bits) {

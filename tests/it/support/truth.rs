@@ -652,7 +652,7 @@ impl Diff<'_> {
     /// `docker logs -t`: the time with nine digits, a blank, the line, and a newline unless it goes on. The query `logs` has the
     /// entries of a container in that order.
     fn log(&mut self, name: &str, stream: &str, theirs: &[u8], docker20: bool) {
-        let (mut logs, _) = dof::query::find("logs").unwrap().prepare(self.db).unwrap();
+        let mut logs = dof::query::find("logs").unwrap().prepare(self.db).unwrap();
         let full_id: String = self
             .db
             .query_row(
