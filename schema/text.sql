@@ -197,6 +197,17 @@ SELECT l.id AS layer_id, l.role AS role, l.cache_id AS cache_id, l.chain_id AS c
        (SELECT e.host FROM engine_host e WHERE e.engine_id = l.engine_id) AS host
   FROM layer l;
 
+-- Machinery: the names of the images that have a layer, four at most, then how many more; ids last.
+CREATE VIEW layer_images AS
+SELECT l.id AS layer_id, (
+       SELECT group_concat(iif(n <= 4, name, '+' || (total - 4) || ' more'), ', ') FROM (
+         SELECT name, row_number() OVER (ORDER BY is_id, name) AS n, count(*) OVER () AS total
+           FROM (SELECT DISTINCT i.name AS name, i.is_id AS is_id
+                   FROM image_layer x JOIN image_short i ON i.image_id = x.image_id
+                  WHERE x.layer_id = l.id) ORDER BY n)
+        WHERE n <= 5) AS images
+  FROM layer l;
+
 -- Volumes. device is what the options mount in the volume's place: a directory of the host, a share,
 -- a block device.
 CREATE VIEW volume_text AS
@@ -257,3 +268,54 @@ SELECT container_id, group_concat(text, ', ') AS ports FROM (
     FROM container_port WHERE kind = 'active'
    ORDER BY container_id, port, protocol, host_ip, host_port)
  GROUP BY container_id;
+
+-- For dof's own use (query bodyfile): what the files of a tree are called in a body file.
+CREATE VIEW bodyfile_root AS
+WITH named (tree_id, name) AS (
+  SELECT t.id,
+         iif((SELECT count(*) FROM host) > 1, coalesce(h.name, 'host ' || h.id) || '/', '')
+         || CASE WHEN l.role IN ('container', 'init')
+                 THEN iif(l.role = 'init', 'init/', 'container/')
+                      || coalesce((SELECT min(coalesce(c.name, c.full_id))
+                                     FROM container_layer x JOIN container c
+                                          ON c.id = x.container_id
+                                    WHERE x.layer_id = l.id), l.cache_id, t.host_path)
+                 WHEN l.id IS NOT NULL THEN 'layer/' || coalesce(l.cache_id, t.host_path)
+                 WHEN v.id IS NOT NULL THEN 'volume/' || v.name
+                 ELSE t.kind || t.host_path END
+    FROM tree t JOIN host h ON h.id = t.host_id LEFT JOIN layer l ON l.id = t.layer_id
+         LEFT JOIN volume v ON v.id = t.volume_id)
+SELECT tree_id,
+       name || iif(count(*) OVER (PARTITION BY name) > 1, '#' || tree_id, '') || ':' AS name
+  FROM named;
+
+-- For dof's own use (query verify-plan): images, images that are gone, and image layers.
+CREATE VIEW verify_subject AS
+SELECT 'image' AS subject, i.engine_id AS engine_id, NULL AS driver, i.full_id AS id,
+       s.sha256 AS digest, NULL AS parent, NULL AS cache_id, s.path AS host_path,
+       (SELECT json_group_array(chain_id) FROM (
+          SELECT il.chain_id FROM image_layer il
+           WHERE il.image_id = i.id AND il.layer_id IS NULL ORDER BY il.position)) AS lacking,
+       (SELECT json_group_array(chain_id) FROM (
+          SELECT il.chain_id FROM image_layer il
+           WHERE il.image_id = i.id AND il.layer_id IS NOT NULL ORDER BY il.position)) AS layers,
+       NULL AS named, NULL AS used_by, i.id AS row_id, NULL AS stray
+  FROM image i LEFT JOIN source s ON s.id = i.source_id
+UNION ALL
+SELECT 'image', engine_id, NULL, id, NULL, NULL, NULL, NULL, '[]', '[]', max(name), max(used_by),
+       NULL, NULL
+  FROM (
+  SELECT r.engine_id AS engine_id, r.image_full_id AS id, r.reference AS name, NULL AS used_by
+    FROM image_reference r WHERE r.image_id IS NULL
+  UNION ALL
+  SELECT c.engine_id, c.image_full_id, NULL, coalesce(c.name, c.full_id) FROM container c
+   WHERE c.image_full_id IS NOT NULL AND c.image_id IS NULL
+     AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder'
+                                         AND s.name LIKE 'image/' || c.driver || '/%'))
+ GROUP BY engine_id, id
+UNION ALL
+SELECT 'layer', l.engine_id, l.driver, l.chain_id, l.diff_id, l.parent_chain_id, l.cache_id,
+       l.host_path, NULL, NULL, NULL, NULL, l.id,
+       NOT EXISTS (SELECT 1 FROM image_layer il WHERE il.layer_id = l.id)
+       AND NOT EXISTS (SELECT 1 FROM container_layer cl WHERE cl.layer_id = l.id)
+  FROM layer l WHERE l.role = 'image';
