@@ -319,3 +319,64 @@ SELECT 'layer', l.engine_id, l.driver, l.chain_id, l.diff_id, l.parent_chain_id,
        NOT EXISTS (SELECT 1 FROM image_layer il WHERE il.layer_id = l.id)
        AND NOT EXISTS (SELECT 1 FROM container_layer cl WHERE cl.layer_id = l.id)
   FROM layer l WHERE l.role = 'image';
+
+-- For dof's own use (query macrobber-container-layer): the files of a container's own layer. A mark
+-- .wh.NAME goes by what it stands for; a file that only marks its directory is left out.
+CREATE VIEW own_layer_file AS
+WITH named AS (
+  SELECT tc.container_id, tc.tree_id, tc.container_path, f.id AS file_id, d.path AS dir, f.name,
+         d.path_raw AS dir_raw, f.name_raw,
+         iif(f.overlay LIKE '%whiteout%' AND f.name GLOB '.wh.?*' AND f.mode & 61440 <> 8192,
+             5, 1) AS begins
+    FROM tree_container tc CROSS JOIN directory d ON d.tree_id = tc.tree_id
+         CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+   WHERE tc.via = 'own' AND (f.overlay IS NULL OR f.overlay NOT LIKE '%opaque%'
+                             OR f.mode & 61440 = 16384))
+SELECT n.container_id AS container_id, n.tree_id AS tree_id, n.container_path AS container_path,
+       n.file_id AS file_id,
+       coalesce(nullif(n.dir || iif(n.name = '', '', '/' || substr(n.name, n.begins)), ''), '/')
+         AS path,
+       iif(n.dir_raw IS NULL AND n.name_raw IS NULL, NULL,
+           coalesce(n.dir_raw, n.dir) || '/' || substr(coalesce(n.name_raw, n.name), n.begins))
+         AS path_raw,
+       iif(EXISTS (SELECT 1 FROM mount_place p
+                    WHERE p.container_id = n.container_id AND p.kind <> 'nested' AND p.place <> ''
+                      AND substr(n.dir || '/' || n.name || '/', 1, length(p.place) + 1)
+                          = p.place || '/'), ' (hidden)', '') AS hidden
+  FROM named n;
+
+-- For dof's own use (query macrobber-volumes): the files of what is mounted in a container. Where a
+-- tree lies within another, its root is an entry of the outer one already.
+CREATE VIEW mounted_file AS
+WITH over (container_id, place) AS (
+  SELECT container_id, rtrim(destination, '/') FROM container_mount),
+mounted (tree_id, container_id, container_path, is_covered) AS (
+  SELECT tc.tree_id, tc.container_id, tc.container_path,
+         EXISTS (SELECT 1 FROM over o
+                  WHERE o.container_id = tc.container_id
+                    AND length(o.place) > length(tc.container_path)
+                    AND substr(o.place, 1, length(tc.container_path) + 1)
+                        = tc.container_path || '/')
+    FROM tree_container tc CROSS JOIN tree t ON t.id = tc.tree_id
+   WHERE tc.via = 'mount' AND t.kind <> 'layer'),
+named AS (
+  SELECT m.*, f.id AS file_id, f.name, f.name_raw, d.path AS dir, d.path_raw AS dir_raw
+    FROM mounted m CROSS JOIN directory d ON d.tree_id = m.tree_id
+         CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
+   WHERE f.name <> '' OR NOT EXISTS (
+         SELECT 1 FROM tree_nesting n JOIN tree_container o ON o.tree_id = n.outer_id
+          WHERE n.inner_id = m.tree_id AND o.container_id = m.container_id AND o.via = 'mount'
+            AND o.container_path || n.path = m.container_path))
+SELECT n.container_id AS container_id, n.tree_id AS tree_id, n.container_path AS container_path,
+       n.file_id AS file_id,
+       coalesce(nullif(n.container_path || n.dir || iif(n.name = '', '', '/' || n.name), ''), '/')
+         AS path,
+       iif(n.dir_raw IS NULL AND n.name_raw IS NULL, NULL,
+           n.container_path || coalesce(n.dir_raw, n.dir) || '/' || coalesce(n.name_raw, n.name))
+         AS path_raw,
+       iif(n.is_covered AND EXISTS (
+           SELECT 1 FROM over o
+            WHERE o.container_id = n.container_id AND length(o.place) > length(n.container_path)
+              AND substr(n.container_path || n.dir || '/' || n.name || '/', 1, length(o.place) + 1)
+                  = o.place || '/'), ' (hidden)', '') AS hidden
+  FROM named n;
