@@ -269,7 +269,7 @@ SELECT container_id, group_concat(text, ', ') AS ports FROM (
    ORDER BY container_id, port, protocol, host_ip, host_port)
  GROUP BY container_id;
 
--- For dof's own use (query bodyfile): what the files of a tree are called in a body file.
+-- Machinery (query bodyfile): what the files of a tree are called in a body file.
 CREATE VIEW bodyfile_root AS
 WITH named (tree_id, name) AS (
   SELECT t.id,
@@ -281,15 +281,15 @@ WITH named (tree_id, name) AS (
                                           ON c.id = x.container_id
                                     WHERE x.layer_id = l.id), l.cache_id, t.host_path)
                  WHEN l.id IS NOT NULL THEN 'layer/' || coalesce(l.cache_id, t.host_path)
-                 WHEN v.id IS NOT NULL THEN 'volume/' || v.name
-                 ELSE t.kind || t.host_path END
-    FROM tree t JOIN host h ON h.id = t.host_id LEFT JOIN layer l ON l.id = t.layer_id
-         LEFT JOIN volume v ON v.id = t.volume_id)
+                 ELSE coalesce((SELECT 'volume/' || min(v.name) FROM volume v
+                                 WHERE v.tree_id = t.id AND t.kind = 'volume'),
+                               t.kind || t.host_path) END
+    FROM tree t JOIN host h ON h.id = t.host_id LEFT JOIN layer l ON l.id = t.layer_id)
 SELECT tree_id,
        name || iif(count(*) OVER (PARTITION BY name) > 1, '#' || tree_id, '') || ':' AS name
   FROM named;
 
--- For dof's own use (query verify-plan): images, images that are gone, and image layers.
+-- Machinery (query verify-plan): images, images that are gone, and image layers.
 CREATE VIEW verify_subject AS
 SELECT 'image' AS subject, i.engine_id AS engine_id, NULL AS driver, i.full_id AS id,
        s.sha256 AS digest, NULL AS parent, NULL AS cache_id, s.path AS host_path,
@@ -320,7 +320,7 @@ SELECT 'layer', l.engine_id, l.driver, l.chain_id, l.diff_id, l.parent_chain_id,
        AND NOT EXISTS (SELECT 1 FROM container_layer cl WHERE cl.layer_id = l.id)
   FROM layer l WHERE l.role = 'image';
 
--- For dof's own use (query macrobber-container-layer): the files of a container's own layer. A mark
+-- Machinery (query macrobber-container-layer): the files of a container's own layer. A mark
 -- .wh.NAME goes by what it stands for; a file that only marks its directory is left out.
 CREATE VIEW own_layer_file AS
 WITH named AS (
@@ -345,7 +345,7 @@ SELECT n.container_id AS container_id, n.tree_id AS tree_id, n.container_path AS
                           = p.place || '/'), ' (hidden)', '') AS hidden
   FROM named n;
 
--- For dof's own use (query macrobber-volumes): the files of what is mounted in a container. Where a
+-- Machinery (query macrobber-volumes): the files of what is mounted in a container. Where a
 -- tree lies within another, its root is an entry of the outer one already.
 CREATE VIEW mounted_file AS
 WITH over (container_id, place) AS (

@@ -54,7 +54,7 @@ SELECT h.created_at, 'image-step', i.id * 10000 + h.position,
        CROSS JOIN image_name n ON n.image_id = i.id
 UNION ALL
 SELECT v.created_at, 'volume', v.id, 'volume created', NULL, NULL,
-       (SELECT t.id FROM tree t WHERE t.volume_id = v.id), NULL, NULL, v.name, v.mount_point,
+       v.tree_id, NULL, NULL, v.name, v.mount_point,
        v.engine_id
   FROM volume v
 UNION ALL
