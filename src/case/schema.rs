@@ -78,7 +78,7 @@ pub static TIMED_VIEWS: LazyLock<String> = LazyLock::new(|| {
         }
     }
     let made = views.iter().filter(|(name, _)| timed.contains(name));
-    made.map(|(name, text)| format!("CREATE TEMP VIEW {name} {text};\n"))
+    made.map(|(name, text)| format!("CREATE TEMP VIEW IF NOT EXISTS {name} {text};\n"))
         .collect()
 });
 
