@@ -7,7 +7,7 @@
 -- Escape sequences of a terminal (7-bit and 8-bit) are looked past: colours within a word hide nothing. What is wrong in an expression dof refuses.
 -- In sqlite3, which checks nothing, :match is that without parentheses: groups of words between ORs.
 -- There is no index to be made or to miss anything: lines are read as they stand; where they are many, dof has each core read a run of them.
--- :container  name, id or unique prefix of the id; all when unset
+-- :container  name or id; all when unset
 -- :since      ISO 8601, UTC; no lower bound when unset
 -- :until      ISO 8601, UTC, exclusive; no upper bound when unset
 -- :stream     stdout | stderr; both when unset
@@ -42,8 +42,8 @@ tried (pattern1, loose1, pattern2, loose2, pattern3, loose3, pattern4, loose4) A
   SELECT iif(count(*) BETWEEN 1 AND 4, max(pattern) FILTER (WHERE n = 1), '%'), iif(count(*) BETWEEN 1 AND 4, max(loose) FILTER (WHERE n = 1), '%'),
          max(pattern) FILTER (WHERE n = 2), max(loose) FILTER (WHERE n = 2), max(pattern) FILTER (WHERE n = 3), max(loose) FILTER (WHERE n = 3),
          max(pattern) FILTER (WHERE n = 4), max(loose) FILTER (WHERE n = 4) FROM lead)
-SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts % 1000000000 + 1000000000) % 1000000000) AS time, container, stream, partial, line, attrs, host, entry_id,
-       strftime('%Y-%m-%dT%H:%M:%S', ts_near / 1000000000 - (ts_near % 1000000000 < 0), 'unixepoch') || printf('.%09dZ', (ts_near % 1000000000 + 1000000000) % 1000000000) AS time_near
+SELECT (SELECT t.time FROM log_time t WHERE t.entry_id = found.entry_id) AS time, container, stream, partial, line, attrs, host, entry_id,
+       (SELECT t.time_near FROM log_time t WHERE t.entry_id = found.entry_id) AS time_near
   FROM (
   -- Parts of which one has rows. They are in its own order, which SQLite keeps where a subquery is all of FROM; one for all would
   -- have each row handed through a merge. Of them only what is found in all lines is sorted.
@@ -55,7 +55,7 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
      WHERE g.ts_listed >= iif(:since IS NULL, -9223372036854775807, iif(typeof(:since) = 'integer', :since, unixepoch(:since) * 1000000000))
        AND g.ts_listed <= iif(:until IS NULL, 9223372036854775807, iif(typeof(:until) = 'integer', :until, unixepoch(:until) * 1000000000) - 1)
        AND (:since IS NOT NULL OR :until IS NOT NULL)
-       AND (:container IS NULL OR :container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+       AND (:container IS NULL OR c.id IN (SELECT container_id FROM container_ref WHERE ref = :container))
        AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
        AND (:first IS NULL OR g.id >= CAST(:first AS INTEGER)) AND (:last IS NULL OR g.id <= CAST(:last AS INTEGER))
      ORDER BY g.ts_listed, g.id)
@@ -79,7 +79,7 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
       FROM log_file w NOT INDEXED CROSS JOIN container c ON c.id = w.container_id CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id
            CROSS JOIN log_entry g ON g.id BETWEEN iif(:first IS NULL, w.first_entry, max(w.first_entry, CAST(:first AS INTEGER))) AND iif(:last IS NULL, w.last_entry, min(w.last_entry, CAST(:last AS INTEGER)))
            LEFT JOIN log_attrs a ON a.id = g.attrs_id
-     WHERE :since IS NULL AND :until IS NULL AND (:container IN (c.name, '/' || c.name) OR substr(c.full_id, 1, length(:container)) = :container)
+     WHERE :since IS NULL AND :until IS NULL AND c.id IN (SELECT container_id FROM container_ref WHERE ref = :container)
        AND (:stream IS NULL OR g.stream = :stream) AND (:like IS NULL OR g.line LIKE :like)
      ORDER BY w.id, g.id)
   )
@@ -118,4 +118,4 @@ SELECT strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000 - (ts % 1000000000 < 0), 'u
          CROSS JOIN engine e ON e.id = c.engine_id CROSS JOIN host h ON h.id = e.host_id LEFT JOIN log_attrs a ON a.id = g.attrs_id
    WHERE :since IS NULL AND :until IS NULL AND trim(coalesce(:match, '')) = '' AND :like IS NULL AND :container IS NULL AND :first IS NULL AND :last IS NULL
      AND (:stream IS NULL OR g.stream = :stream)
-   ORDER BY g.ts_listed, g.id));
+   ORDER BY g.ts_listed, g.id)) found;
