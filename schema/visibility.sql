@@ -171,7 +171,7 @@ SELECT c.id AS container_id, c.full_id AS container_full_id,
        coalesce(c.name, c.full_id) AS container, c.image_name AS image,
        d.path || '/' || f.name AS path, d.path AS dir, f.name AS name, k.how AS how,
        k.role AS role, k.writable AS writable, k.mount AS mount, k.stack_id AS stack_id,
-       f.id AS file_id
+       d.tree_id AS tree_id, f.id AS file_id
   FROM container c CROSS JOIN tree_place k ON k.container_id = c.id AND k.moved_id = 0
        CROSS JOIN directory d ON d.tree_id = k.tree_id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -188,7 +188,7 @@ SELECT c.id AS container_id, c.full_id AS container_full_id,
 SELECT c.id, c.full_id, coalesce(c.name, c.full_id), c.image_name,
        k.place || substr(d.path, length(k.inner) + 1) || '/' || coalesce(k.name, f.name),
        k.place || substr(d.path, length(k.inner) + 1), coalesce(k.name, f.name), k.how,
-       k.role, k.writable, k.mount, k.stack_id, f.id
+       k.role, k.writable, k.mount, k.stack_id, d.tree_id, f.id
   FROM container c CROSS JOIN tree_place k ON k.container_id = c.id AND k.moved_id IS NOT 0
        CROSS JOIN directory d ON d.tree_id = k.tree_id AND d.path BETWEEN k.inner AND k.until
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -219,13 +219,15 @@ SELECT v.container AS container, v.path AS path, v.dir AS dir, v.name AS name, v
        f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
        f.atime_ns AS atime_ns, f.mtime_ns AS mtime_ns, f.ctime_ns AS ctime_ns,
        f.crtime_ns AS crtime_ns, f.link_target AS link_target, f.is_executable AS is_executable,
-       f.setuid AS setuid, f.setgid AS setgid, f.layer AS layer, v.role AS role,
+       f.setuid AS setuid, f.setgid AS setgid, l.layer AS layer, v.role AS role,
        (SELECT b.layer FROM metacopy m CROSS JOIN file_text b ON b.file_id = m.content_id
          WHERE m.file_id = v.file_id AND m.stack_id = v.stack_id) AS data_layer,
-       f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev, f.path_raw AS path_raw,
+       f.inode AS inode, f.nlink AS nlink, f.rdev AS rdev,
+       iif(instr(v.path, '\x'), f.path_raw, NULL) AS path_raw,
        f.sha256 AS sha256, f.host_path AS host_path, v.image AS image, v.file_id AS file_id,
-       v.container_id AS container_id, v.container_full_id AS container_full_id, f.host AS host
-  FROM container_shown v CROSS JOIN file_text f ON f.file_id = v.file_id;
+       v.container_id AS container_id, v.container_full_id AS container_full_id, l.host AS host
+  FROM container_shown v CROSS JOIN file_text f ON f.file_id = v.file_id
+       CROSS JOIN tree_label l ON l.tree_id = v.tree_id;
 
 -- Machinery: the files of images with their paths, one arm each: of its layers what none above
 -- hides; what renamed directories brought along.
@@ -233,7 +235,7 @@ CREATE VIEW image_shown AS
 SELECT i.id AS image_id, i.full_id AS image_full_id,
        (SELECT n.name FROM image_name n WHERE n.image_id = i.id) AS image,
        d.path || '/' || f.name AS path, d.path AS dir, f.name AS name, s.stack_id AS stack_id,
-       f.id AS file_id
+       d.tree_id AS tree_id, f.id AS file_id
   FROM image i CROSS JOIN image_stack s ON s.image_id = i.id
        CROSS JOIN directory d ON d.tree_id = s.tree_id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
@@ -249,7 +251,8 @@ SELECT i.id AS image_id, i.full_id AS image_full_id,
  UNION ALL
 SELECT i.id, i.full_id, (SELECT n.name FROM image_name n WHERE n.image_id = i.id),
        m.to_path || substr(d.path, length(m.from_path) + 1) || '/' || f.name,
-       m.to_path || substr(d.path, length(m.from_path) + 1), f.name, s.stack_id, f.id
+       m.to_path || substr(d.path, length(m.from_path) + 1), f.name, s.stack_id, d.tree_id,
+       f.id
   FROM image i CROSS JOIN image_stack s ON s.image_id = i.id
        CROSS JOIN moved m ON m.stack_id = s.stack_id
        CROSS JOIN directory d ON d.tree_id = m.tree_id AND d.path >= m.from_path
@@ -274,11 +277,12 @@ SELECT v.image AS image, v.path AS path, v.dir AS dir, v.name AS name, f.type AS
        f.size AS size, f.atime AS atime, f.mtime AS mtime, f.ctime AS ctime, f.crtime AS crtime,
        f.atime_ns AS atime_ns, f.mtime_ns AS mtime_ns, f.ctime_ns AS ctime_ns,
        f.crtime_ns AS crtime_ns, f.link_target AS link_target, f.is_executable AS is_executable,
-       f.setuid AS setuid, f.setgid AS setgid, f.layer AS layer, f.inode AS inode,
-       f.nlink AS nlink, f.rdev AS rdev, f.path_raw AS path_raw, f.sha256 AS sha256,
+       f.setuid AS setuid, f.setgid AS setgid, l.layer AS layer, f.inode AS inode,
+       f.nlink AS nlink, f.rdev AS rdev, iif(instr(v.path, '\x'), f.path_raw, NULL) AS path_raw, f.sha256 AS sha256,
        f.host_path AS host_path, v.file_id AS file_id, v.image_id AS image_id,
-       v.image_full_id AS image_full_id, f.host AS host
-  FROM image_shown v CROSS JOIN file_text f ON f.file_id = v.file_id;
+       v.image_full_id AS image_full_id, l.host AS host
+  FROM image_shown v CROSS JOIN file_text f ON f.file_id = v.file_id
+       CROSS JOIN tree_label l ON l.tree_id = v.tree_id;
 
 -- Machinery: where files lie on the host, and in the layer, volume or bind source that they are of.
 CREATE VIEW file_home AS

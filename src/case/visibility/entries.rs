@@ -185,8 +185,10 @@ impl<'c> Entries<'c> {
             listing.entries.push((name.into(), entry));
         }
         // Of a name and a mark that deletes it, the name is what is asked first.
-        let by = |(name, entry): &(Box<[u8]>, Entry)| (name.clone(), entry.is_whiteout(), entry.id);
-        listing.entries.sort_by_cached_key(by);
+        listing.entries.sort_by(|(name, entry), (other, beside)| {
+            let by = |entry: &Entry| (entry.is_whiteout(), entry.id);
+            name.cmp(other).then_with(|| by(entry).cmp(&by(beside)))
+        });
         listing.entries.dedup_by(|later, first| later.0 == first.0);
         Ok(listing)
     }
