@@ -1,6 +1,6 @@
 //! What the code base promises of itself: records fit the schema, I/O stays in its modules, no test file is forgotten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -241,4 +241,137 @@ fn no_test_file_is_forgotten() {
         declared += 1;
     }
     assert!(declared > 40, "{declared}");
+}
+
+/// The files of `queries/` or `schema/`, by path.
+fn sql_of(dir: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> = fs::read_dir(root.join(dir))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .map(|p| {
+            let name = p.file_name().unwrap().to_string_lossy();
+            (format!("{dir}/{name}"), fs::read_to_string(&p).unwrap())
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() > 10, "{dir}");
+    files
+}
+
+/// SQL without its comments, all blanks one space.
+fn code(sql: &str) -> String {
+    let of_line = |line: &str| {
+        let mut quoted = false;
+        let begins = |(at, c): (usize, char)| {
+            quoted ^= c == '\'';
+            !quoted && line[at..].starts_with("--")
+        };
+        let end = line.char_indices().position(begins);
+        let kept = line.chars().take(end.unwrap_or(line.len()));
+        kept.collect::<String>()
+    };
+    let lines: Vec<String> = sql.lines().map(of_line).collect();
+    let words: Vec<&str> = lines.iter().flat_map(|l| l.split_whitespace()).collect();
+    words.join(" ")
+}
+
+/// Fails with all faults, not only the first.
+#[track_caller]
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// A query fits a screen, and nobody scrolls to the side to read SQL.
+#[test]
+fn sql_fits_a_screen() {
+    let mut faults = Vec::new();
+    let queries = sql_of("queries");
+    for (path, text) in &queries {
+        let lines = text.lines().count();
+        if lines > 40 {
+            faults.push(format!("{path}: {lines} lines"));
+        }
+    }
+    for (path, text) in queries.into_iter().chain(sql_of("schema")) {
+        for (i, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > 100 {
+                faults.push(format!("{path}:{}: {columns} columns", i + 1));
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// Expressions that have a home: what to ask instead, and the files that may hold them.
+const HOMES: &[(&str, &str, &[&str])] = &[
+    ("strftime(", "a view's column, which says iso(x)", &[]),
+    ("'unixepoch'", "a view's column, which says iso(x)", &[]),
+    ("% 1000000000", "a view's column, which says iso(x)", &[]),
+    (
+        "/ 1000000000",
+        "a view's column, which says iso(x)",
+        &["schema/osquery.sql"], // Unix seconds, as osquery has them
+    ),
+    ("61440", "file_text.type", &["schema/text.sql"]),
+    ("& 4095", "file_text.mode", &["schema/text.sql"]),
+    ("'%04o'", "file_text.mode", &["schema/text.sql"]),
+    ("length(:container)", "container_ref", &[]),
+    ("length(:image)", "image_ref", &[]),
+    ("substr(c.full_id", "container_ref", &[]),
+    ("':latest'", "image_ref", &[]),
+    ("min(r.reference)", "image_name", &["schema/text.sql"]),
+];
+
+#[test]
+fn expressions_stay_at_home() {
+    let mut faults = Vec::new();
+    let all = sql_of("queries").into_iter().chain(sql_of("schema"));
+    for (path, text) in all {
+        let code = code(&text);
+        for (expression, home, allowed) in HOMES {
+            if code.contains(expression) && !allowed.contains(&path.as_str()) {
+                faults.push(format!("{path}: `{expression}`: use {home}"));
+            }
+        }
+        for date in ["unixepoch(:since)", "unixepoch(:until)"] {
+            if code.matches(date).count() > 1 {
+                faults.push(format!("{path}: {date} more than once"));
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// Length of an expression that is written once.
+const LONG: usize = 100;
+
+/// What stands in parentheses and is long is a column or a view, not a copy. Bodies of `WITH` are not counted.
+#[test]
+fn no_expression_is_written_twice() {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut faults = BTreeSet::new();
+    for (path, text) in sql_of("queries") {
+        let code = code(&text);
+        let mut open = Vec::new();
+        for (at, c) in code.char_indices() {
+            match c {
+                '(' => open.push(at),
+                ')' => {
+                    let from = open.pop().unwrap_or(at);
+                    let expression = &code[from..=at];
+                    let is_with = code[..from].ends_with(" AS ");
+                    if expression.len() < LONG || is_with {
+                        continue;
+                    }
+                    if let Some(other) = seen.insert(expression.to_owned(), path.clone()) {
+                        faults.insert(format!("{path} and {other}: {expression}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    none(&faults.into_iter().collect::<Vec<_>>());
 }
