@@ -30,7 +30,6 @@ SELECT substr(m.time, 1, a.width) || substr('0000-00-00T00:00:00Z', a.width + 1)
    AND (:kind IS NULL OR m.kind = :kind)
    AND (:path IS NULL OR m.path GLOB :path)
    AND (:image IS NULL OR m.image_id IN asked_image
-        OR m.tree_id IN (SELECT t.id FROM image_layer il JOIN tree t ON t.layer_id = il.layer_id
-                          WHERE il.image_id IN asked_image))
+        OR m.tree_id IN (SELECT tree_id FROM image_tree_of WHERE ref = :image))
  GROUP BY 1, 2, 3, m.host
  ORDER BY 1, 2, 3, m.host;

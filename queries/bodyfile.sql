@@ -19,8 +19,7 @@ SELECT r.name || coalesce(nullif(d.path || iif(f.name = '', '', '/' || f.name), 
        iif(f.link_raw IS NULL, NULL, hex(f.link_raw)) AS link_hex, f.overlay
   FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN root r ON r.tree_id = d.tree_id
  WHERE (:container IS NULL
-        OR r.tree_id IN (SELECT tree_id FROM own_tree JOIN container_ref USING (container_id)
-                          WHERE ref = :container))
+        OR r.tree_id IN (SELECT tree_id FROM own_tree_of WHERE ref = :container))
    AND (:image IS NULL OR r.tree_id IN (
         SELECT t.id FROM image_ref i JOIN image_layer il ON il.image_id = i.image_id
                JOIN tree t ON t.layer_id = il.layer_id WHERE i.ref = :image))

@@ -13,8 +13,7 @@ wanted (sha256, copies) AS MATERIALIZED (
       OR EXISTS (SELECT 1 FROM file_hash x CROSS JOIN file_text f ON f.file_id = x.file_id
                   WHERE x.sha256 = s.sha256 AND (:path IS NULL OR f.path GLOB :path)
                     AND (:container IS NULL OR f.tree_id IN (
-                         SELECT tree_id FROM own_tree JOIN container_ref USING (container_id)
-                      WHERE ref = :container))))
+                         SELECT tree_id FROM own_tree_of WHERE ref = :container))))
 SELECT f.sha256, w.copies, f.size, f.container, f.image, f.layer, f.path, f.inode, f.mtime,
        f.host_path, f.host
   FROM wanted w CROSS JOIN file_hash x ON x.sha256 = w.sha256

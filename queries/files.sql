@@ -9,8 +9,7 @@ SELECT f.container, f.image, f.layer, f.path, f.type, f.mode, f.uid, f.gid, f.si
   FROM file_text f
  WHERE (:path IS NULL OR f.path GLOB :path)
    AND (:container IS NULL
-        OR f.tree_id IN (SELECT tree_id FROM own_tree JOIN container_ref USING (container_id)
-                          WHERE ref = :container))
+        OR f.tree_id IN (SELECT tree_id FROM own_tree_of WHERE ref = :container))
    AND (:sha256 IS NULL
         OR f.file_id IN (SELECT file_id FROM file_hash WHERE hex(sha256) = upper(:sha256)))
  ORDER BY f.file_id;

@@ -10,6 +10,5 @@ SELECT k.list, k.name AS known_as, f.sha256, f.container, f.image, f.layer, f.pa
        CROSS JOIN file_text f ON f.file_id = x.file_id
  WHERE (:list IS NULL OR k.list = :list)
    AND (:container IS NULL
-        OR f.tree_id IN (SELECT tree_id FROM own_tree JOIN container_ref USING (container_id)
-                      WHERE ref = :container))
+        OR f.tree_id IN (SELECT tree_id FROM own_tree_of WHERE ref = :container))
  ORDER BY x.file_id, k.id;

@@ -23,6 +23,5 @@ SELECT time, macb, kind, container, image, layer, path, detail, host, time_ns, r
    AND (:kind IS NULL OR kind = :kind) AND (:logs IS NULL OR :logs <> 'no' OR kind <> 'log')
    AND (:path IS NULL OR path GLOB :path)
    AND (:image IS NULL OR image_id IN asked_image
-        OR tree_id IN (SELECT t.id FROM image_layer il JOIN tree t ON t.layer_id = il.layer_id
-                        WHERE il.image_id IN asked_image))
+        OR tree_id IN (SELECT tree_id FROM image_tree_of WHERE ref = :image))
  ORDER BY time_ns, ref, kind, macb, detail; -- what the indexes give: nothing is sorted

@@ -34,8 +34,8 @@ WITH RECURSIVE seen (container_id, place, source, writable, tree_id, depth) AS (
 SELECT container_id, place, place, '', 'nested', source, writable, tree_id
   FROM seen WHERE depth > 0 ORDER BY container_id, place, depth, tree_id, source;
 
-INSERT INTO tree_place (tree_id, container_id, how, role, place, inner, until, first_file, last_file,
-                        name, mount, writable, position, stack_id, moved_id)
+INSERT INTO tree_place (tree_id, container_id, how, role, place, inner, until, first_file,
+                        last_file, name, mount, writable, position, stack_id, moved_id)
 WITH whole (tree_id, role, root, last) AS MATERIALIZED (
   SELECT t.id, coalesce(l.role, t.kind), d.id, 9223372036854775807
     FROM tree t JOIN directory d ON d.tree_id = t.id AND d.path = ''

@@ -208,8 +208,8 @@ SELECT l.id AS layer_id, (
         WHERE n <= 5) AS images
   FROM layer l;
 
--- Volumes. device is what the options mount in the volume's place: a directory of the host, a share,
--- a block device.
+-- Volumes. device is what the options mount in the volume's place: a directory of the host, a
+-- share, a block device.
 CREATE VIEW volume_text AS
 SELECT v.id AS volume_id, v.name AS volume, v.driver AS driver, v.mount_point AS mount_point,
        iso(v.created_at) AS created, v.created_at AS created_ns,

@@ -130,3 +130,14 @@ SELECT o.container_id AS container_id, o.tree_id AS tree_id
        SELECT 1 FROM tree_container x CROSS JOIN container y ON y.id = x.container_id
         WHERE x.tree_id = o.tree_id AND x.via <> 'image' AND y.full_id = c.full_id
           AND (x.container_id, x.container_path) < (o.container_id, o.container_path));
+
+-- Machinery: the same by what a container may be called.
+CREATE VIEW own_tree_of AS
+SELECT r.ref AS ref, o.tree_id AS tree_id
+  FROM container_ref r CROSS JOIN own_tree o ON o.container_id = r.container_id;
+
+-- Machinery: the trees of an image's layers, by what the image may be called.
+CREATE VIEW image_tree_of AS
+SELECT r.ref AS ref, t.id AS tree_id
+  FROM image_ref r CROSS JOIN image_layer x ON x.image_id = r.image_id
+       CROSS JOIN tree t ON t.layer_id = x.layer_id;

@@ -278,7 +278,8 @@ SELECT v.image AS image, v.path AS path, v.dir AS dir, v.name AS name, f.type AS
        f.atime_ns AS atime_ns, f.mtime_ns AS mtime_ns, f.ctime_ns AS ctime_ns,
        f.crtime_ns AS crtime_ns, f.link_target AS link_target, f.is_executable AS is_executable,
        f.setuid AS setuid, f.setgid AS setgid, l.layer AS layer, f.inode AS inode,
-       f.nlink AS nlink, f.rdev AS rdev, iif(instr(v.path, '\x'), f.path_raw, NULL) AS path_raw, f.sha256 AS sha256,
+       f.nlink AS nlink, f.rdev AS rdev,
+       iif(instr(v.path, '\x'), f.path_raw, NULL) AS path_raw, f.sha256 AS sha256,
        f.host_path AS host_path, v.file_id AS file_id, v.image_id AS image_id,
        v.image_full_id AS image_full_id, l.host AS host
   FROM image_shown v CROSS JOIN file_text f ON f.file_id = v.file_id

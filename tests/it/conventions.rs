@@ -314,7 +314,11 @@ const HOMES: &[(&str, &str, &[&str])] = &[
         "a view's column, which says iso(x)",
         &["schema/osquery.sql"], // Unix seconds, as osquery has them
     ),
-    ("61440", "file_text.type", &["schema/text.sql"]),
+    (
+        "61440",
+        "file_text.type",
+        &["schema/text.sql", "schema/gone.sql"], // of files by the million, without their other columns
+    ),
     ("& 4095", "file_text.mode", &["schema/text.sql"]),
     ("'%04o'", "file_text.mode", &["schema/text.sql"]),
     ("length(:container)", "container_ref", &[]),
@@ -347,7 +351,8 @@ fn expressions_stay_at_home() {
 /// Length of an expression that is written once.
 const LONG: usize = 100;
 
-/// What stands in parentheses and is long is a column or a view, not a copy. Bodies of `WITH` are not counted.
+/// What stands in parentheses and is long is a column or a view, not a copy. Bodies of `WITH` and windows of dates are not
+/// counted.
 #[test]
 fn no_expression_is_written_twice() {
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
@@ -362,7 +367,9 @@ fn no_expression_is_written_twice() {
                     let from = open.pop().unwrap_or(at);
                     let expression = &code[from..=at];
                     let is_with = code[..from].ends_with(" AS ");
-                    if expression.len() < LONG || is_with {
+                    // A date that may be unset is read so.
+                    let is_date = expression.contains("unixepoch(:");
+                    if expression.len() < LONG || is_with || is_date {
                         continue;
                     }
                     if let Some(other) = seen.insert(expression.to_owned(), path.clone()) {
