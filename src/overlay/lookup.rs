@@ -244,3 +244,166 @@ impl<D, L> Found<D, L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    /// Layers of a few paths each, topmost first; a directory or file is its layer's number and its path there.
+    struct Stack {
+        layers: Vec<BTreeMap<&'static str, &'static str>>,
+        roots: Vec<(usize, String)>,
+    }
+
+    impl Stack {
+        /// What a layer has at a path: `/` a directory, `/opaque` one that hides those below it, `/TO` and `/=TO` one that was
+        /// renamed from TO or from the path TO, `-` a whiteout, `~` a metacopy, anything else a file.
+        fn new(layers: &[&[(&'static str, &'static str)]]) -> Stack {
+            Stack {
+                layers: layers.iter().map(|l| l.iter().copied().collect()).collect(),
+                roots: (0..layers.len()).map(|i| (i, String::new())).collect(),
+            }
+        }
+
+        /// The parts of what stands at a name in the root, and the first that was moved; or the file and where its content lies.
+        fn shows(&self, name: &str) -> Option<(Vec<String>, String)> {
+            let said = |(layer, path): &(usize, String)| format!("{layer}{path}");
+            let Ok(node) = find(self, &self.roots, name.as_bytes());
+            Some(match node? {
+                Node::Dir(merged) => {
+                    let parts = merged.parts.iter().map(said).collect();
+                    (parts, merged.moved.to_string())
+                }
+                Node::Leaf(leaf, content) => (
+                    vec![said(&leaf)],
+                    match content {
+                        Content::Own => "own".into(),
+                        Content::Below(below) => said(&below),
+                        Content::Nowhere => "nowhere".into(),
+                    },
+                ),
+            })
+        }
+    }
+
+    impl Layers for Stack {
+        type Dir = (usize, String);
+        type Leaf = (usize, String);
+        type Error = Infallible;
+
+        fn entry(
+            &self,
+            (layer, dir): &(usize, String),
+            name: &[u8],
+        ) -> Result<Found<Self::Dir, Self::Leaf>, Infallible> {
+            let path = format!("{dir}/{}", std::str::from_utf8(name).unwrap());
+            let at = (*layer, path.clone());
+            let dir = |opaque, redirect: Option<&str>| Found::Dir {
+                dir: at.clone(),
+                opaque,
+                redirect: redirect.map(|to| to.as_bytes().to_vec()),
+            };
+            Ok(match self.layers[*layer].get(&path[1..]) {
+                None => Found::Nothing,
+                Some(&"-") => Found::Whiteout,
+                Some(&"/") => dir(false, None),
+                Some(&"/opaque") => dir(true, None),
+                Some(to) if to.starts_with("/=") => dir(false, Some(&to[2..])),
+                Some(to) if to.starts_with('/') => dir(false, Some(&to[1..])),
+                Some(&what) => Found::Leaf {
+                    leaf: at,
+                    is_file: true,
+                    metacopy: what == "~",
+                    redirect: None,
+                },
+            })
+        }
+
+        fn below(&self, (layer, _): &(usize, String)) -> &[(usize, String)] {
+            &self.roots[layer + 1..]
+        }
+    }
+
+    fn parts(all: &[&str], moved: &str) -> Option<(Vec<String>, String)> {
+        let all = all.iter().map(|part| (*part).to_owned()).collect();
+        Some((all, moved.to_owned()))
+    }
+
+    #[test]
+    fn directories_are_one_until_something_ends_it() {
+        let base: &[_] = &[
+            ("a", "/"),
+            ("b", "/"),
+            ("c", "/"),
+            ("d", "file"),
+            ("e", "/"),
+        ];
+        let middle: &[_] = &[
+            ("a", "/"),
+            ("b", "/opaque"),
+            ("c", "-"),
+            ("d", "/"),
+            ("e", "file"),
+        ];
+        let top: &[_] = &[("a", "/"), ("b", "/"), ("c", "/"), ("d", "/"), ("e", "/")];
+        let stack = Stack::new(&[top, middle, base]);
+        assert_eq!(stack.shows("a"), parts(&["0/a", "1/a", "2/a"], "3"));
+        assert_eq!(stack.shows("b"), parts(&["0/b", "1/b"], "2"));
+        for name in ["c", "e"] {
+            assert_eq!(stack.shows(name), parts(&[&format!("0/{name}")], "1"));
+        }
+        assert_eq!(stack.shows("d"), parts(&["0/d", "1/d"], "2"));
+        assert_eq!(Stack::new(&[middle, base]).shows("c"), None);
+        assert_eq!(Stack::new(&[top, base]).shows("none"), None);
+    }
+
+    #[test]
+    fn redirects_lead_on_from_the_parent_or_the_roots() {
+        let base: &[_] = &[("old", "/"), ("old/in", "/"), ("other", "/")];
+        let beside: &[_] = &[("new", "/old")];
+        assert_eq!(
+            Stack::new(&[beside, base]).shows("new"),
+            parts(&["0/new", "1/old"], "1")
+        );
+        let rooted: &[_] = &[("new", "/=/old/in")];
+        assert_eq!(
+            Stack::new(&[rooted, base]).shows("new"),
+            parts(&["0/new", "1/old/in"], "1")
+        );
+        // One over the other: each is asked for where the one above says.
+        let again: &[_] = &[("newer", "/new")];
+        assert_eq!(
+            Stack::new(&[again, rooted, base]).shows("newer"),
+            parts(&["0/newer", "1/new", "2/old/in"], "1")
+        );
+        // Without a redirect of its own the topmost stands where it is.
+        let plain: &[_] = &[("new", "/")];
+        assert_eq!(
+            Stack::new(&[plain, beside, base]).shows("new"),
+            parts(&["0/new", "1/new", "2/old"], "2")
+        );
+        // A directory on the way that was deleted, or replaced, leads nowhere.
+        let gone: &[_] = &[("old", "-")];
+        assert_eq!(
+            Stack::new(&[rooted, gone, base]).shows("new"),
+            parts(&["0/new"], "1")
+        );
+        let climbs: &[_] = &[("new", "/=/old/../other")];
+        assert_eq!(
+            Stack::new(&[climbs, base]).shows("new"),
+            parts(&["0/new"], "1")
+        );
+    }
+
+    #[test]
+    fn a_metacopy_has_its_content_below() {
+        let base: &[_] = &[("f", "content"), ("g", "/")];
+        let copy: &[_] = &[("f", "~"), ("g", "~")];
+        assert_eq!(Stack::new(&[copy, base]).shows("f"), parts(&["0/f"], "1/f"));
+        let twice = Stack::new(&[copy, copy, base]);
+        assert_eq!(twice.shows("f"), parts(&["0/f"], "2/f"));
+        assert_eq!(twice.shows("g"), parts(&["0/g"], "nowhere"));
+    }
+}

@@ -31,38 +31,42 @@ pub fn follow<D, E>(
     path: &[u8],
     mut look: impl FnMut(&D, &[u8], &[u8]) -> Result<Stop<D>, E>,
 ) -> Result<Option<Vec<u8>>, E> {
-    let mut way: Vec<(Vec<u8>, Stop<D>)> = Vec::new();
+    // Each stop on the way, and how long the path was before it.
+    let mut way: Vec<(usize, Stop<D>)> = Vec::new();
+    let mut at = Vec::new();
     let mut todo: Vec<Vec<u8>> = names(path).rev().map(<[u8]>::to_vec).collect();
     let mut links = 0;
     while let Some(name) = todo.pop() {
         if name == b".." {
-            way.pop();
+            at.truncate(way.pop().map_or(0, |(length, _)| length));
             continue;
         }
-        let mut path = way.last().map_or_else(Vec::new, |(path, _)| path.clone());
-        if !path.is_empty() {
-            path.push(b'/');
+        let length = at.len();
+        if length > 0 {
+            at.push(b'/');
         }
-        path.extend_from_slice(&name);
+        at.extend_from_slice(&name);
         let stop = match way.last() {
-            None => look(root, &name, &path)?,
-            Some((_, Stop::Dir(dir))) => look(dir, &name, &path)?,
+            None => look(root, &name, &at)?,
+            Some((_, Stop::Dir(dir))) => look(dir, &name, &at)?,
             Some(_) => Stop::End,
         };
         let Stop::Link(target) = stop else {
-            way.push((path, stop));
+            way.push((length, stop));
             continue;
         };
         links += 1;
         if links > MOST_LINKS {
             return Ok(None);
         }
+        at.truncate(length);
         if target.starts_with(b"/") {
             way.clear();
+            at.clear();
         }
         todo.extend(names(&target).rev().map(<[u8]>::to_vec));
     }
-    Ok(Some(way.pop().map_or_else(Vec::new, |(path, _)| path)))
+    Ok(Some(at))
 }
 
 #[cfg(test)]

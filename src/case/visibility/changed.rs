@@ -1,6 +1,7 @@
 //! What containers changed, by the engine's rules of comparison: the rows of `file_change`.
 
-use super::entries::{Entries, Entry, Fault, Part, View};
+use super::deep;
+use super::entries::{Entries, Entry, Fault, Part, ROW, View};
 use super::stacks::{Made, Stacks};
 use crate::case::insert::Insert;
 use crate::overlay::Stacking;
@@ -55,7 +56,12 @@ pub struct Changed<'p, 'c> {
     entries: &'p Entries<'c>,
     insert: Insert<'c>,
     rows: Vec<Change>,
+    /// How many were put into the layer of the engine's own files.
+    put_in: usize,
 }
+
+/// Rows that wait.
+const WAITING: usize = 10_000;
 
 /// An entry of a merged view: the file that is effective, the one that has its content, and its parts if it is a directory.
 #[derive(Clone)]
@@ -107,6 +113,7 @@ impl<'p, 'c> Changed<'p, 'c> {
             entries,
             insert: Insert::new(db, "file_change", COLUMNS),
             rows: Vec::new(),
+            put_in: 0,
         }
     }
 
@@ -117,6 +124,7 @@ impl<'p, 'c> Changed<'p, 'c> {
         container: &Made,
         rule: Rule<'_>,
     ) -> Result<usize, Fault> {
+        self.rows.clear();
         if container.now.is_none() || !container.is_compared {
             return Ok(0);
         }
@@ -130,42 +138,36 @@ impl<'p, 'c> Changed<'p, 'c> {
             container: container.id,
             made_in,
         };
-        self.walk(&of(&now, &before, "own"), &now.roots, &before.roots, "")?;
-        let own = self.rows.len();
+        let path = &mut String::new();
+        self.walk(&of(&now, &before, "own"), &now.roots, &before.roots, path)?;
         let image = stacks.view(self.entries, container.image)?;
-        self.walk(
-            &of(&before, &image, "init"),
-            &before.roots,
-            &image.roots,
-            "",
-        )?;
-        self.only_foreign(rule, own)?;
-        let put_in = self.rows.len() - own;
+        self.put_in = 0;
+        let two = of(&before, &image, "init");
+        self.walk(&two, &before.roots, &image.roots, path)?;
         self.flush()?;
-        Ok(put_in)
+        Ok(self.put_in)
     }
 
-    /// Of the rows from this one on, leaves those that the engine does not make itself.
-    fn only_foreign(&mut self, rule: Rule<'_>, from: usize) -> Result<(), Fault> {
-        let mut kept = self.rows.split_off(from);
-        let mut foreign = Vec::with_capacity(kept.len());
-        for row in kept.drain(..) {
-            let made = match row.file {
-                Some(id) => match self.entries.entry(id)? {
-                    Some(entry) => {
-                        let attributes = self.entries.attributes(&entry)?;
-                        (rule.makes)(rule.kind, &row.path, &attributes)
-                    }
-                    None => false,
-                },
-                None => false,
-            };
-            if !made && row.differs.as_deref() != Some("children") {
-                foreign.push(row);
+    /// Takes a row; of the layer of the engine's own files only what the engine does not make itself.
+    fn take(
+        &mut self,
+        two: &Compared<'_, '_, '_>,
+        row: Change,
+        is: Option<&Attributes>,
+    ) -> Result<(), Fault> {
+        self.entries.spend(ROW)?;
+        if two.made_in == "init" {
+            let makes = |is| (two.rule.makes)(two.rule.kind, &row.path, is);
+            if is.is_some_and(makes) || row.differs.as_deref() == Some("children") {
+                return Ok(());
             }
+            self.put_in += 1;
         }
-        self.rows.extend(foreign);
-        Ok(())
+        self.rows.push(row);
+        match self.rows.len() < WAITING {
+            true => Ok(()),
+            false => self.flush(),
+        }
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
@@ -192,7 +194,17 @@ impl<'p, 'c> Changed<'p, 'c> {
         two: &Compared<'_, '_, '_>,
         now: &[Part],
         before: &[Part],
-        path: &str,
+        path: &mut String,
+    ) -> Result<bool, Fault> {
+        deep(|| self.walk_here(two, now, before, path))
+    }
+
+    fn walk_here(
+        &mut self,
+        two: &Compared<'_, '_, '_>,
+        now: &[Part],
+        before: &[Part],
+        path: &mut String,
     ) -> Result<bool, Fault> {
         // What both have below shows the same in both, but for names that the rest has.
         let same = now.iter().rev().zip(before.iter().rev());
@@ -211,8 +223,11 @@ impl<'p, 'c> Changed<'p, 'c> {
                 parts => find(view, parts, name).map(|node| node.and_then(Shown::of)),
             };
             let (n, o) = (look(two.now, now)?, look(two.before, before)?);
-            let path = format!("{path}/{}", lossless(name));
+            let length = path.len();
+            path.push('/');
+            path.push_str(&lossless(name));
             changed |= self.compare(two, n, o, path)?;
+            path.truncate(length);
         }
         Ok(changed)
     }
@@ -223,22 +238,23 @@ impl<'p, 'c> Changed<'p, 'c> {
         two: &Compared<'_, '_, '_>,
         now: Option<Shown>,
         before: Option<Shown>,
-        path: String,
+        path: &mut String,
     ) -> Result<bool, Fault> {
         match (now, before) {
             (None, None) => Ok(false),
             (Some(now), None) => {
                 let attributes = self.entries.attributes(now.entry())?;
-                self.push(two, &path, "A", Some((&now, &attributes)), None, None);
-                self.walk(two, &now.parts, &[], &path)?;
+                self.push(two, path, "A", (&now, &attributes), None)?;
+                self.walk(two, &now.parts, &[], path)?;
                 Ok(true)
             }
             (None, Some(before)) => {
-                self.rows.push(Change {
+                let gone = Change {
                     metadata_only: Some(false),
                     before: Some(before.entry().id),
                     ..row(two, path, "D")
-                });
+                };
+                self.take(two, gone, None)?;
                 Ok(true)
             }
             (Some(now), Some(before)) => self.both(two, &now, &before, path),
@@ -250,13 +266,12 @@ impl<'p, 'c> Changed<'p, 'c> {
         two: &Compared<'_, '_, '_>,
         now: &Shown,
         before: &Shown,
-        path: String,
+        path: &mut String,
     ) -> Result<bool, Fault> {
         // What lay below a directory that is gone the engine does not list.
         let goes_on = two.rule.comparison.is_dir(now.entry().mode);
         let parts_before = if goes_on { &before.parts[..] } else { &[] };
-        let at = self.rows.len();
-        let below = self.walk(two, &now.parts, parts_before, &path)?;
+        let below = self.walk(two, &now.parts, parts_before, path)?;
         let is_same = now.part == before.part;
         if is_same && !below {
             return Ok(false);
@@ -277,11 +292,8 @@ impl<'p, 'c> Changed<'p, 'c> {
             false if pair.differs_otherwise() || self.is_copied_up(two, now)? => "U",
             false => return Ok(false),
         };
-        let (now, before) = ((now, &is), (before.entry().id, &was));
-        self.push(two, &path, change, Some(now), Some(before), Some(pair));
-        // A directory comes before what is in it.
-        let row = self.rows.pop();
-        self.rows.splice(at..at, row);
+        let before = (before.entry().id, pair);
+        self.push(two, path, change, (now, &is), Some(before))?;
         Ok(changed)
     }
 
@@ -312,17 +324,18 @@ impl<'p, 'c> Changed<'p, 'c> {
         Ok(hashes.map(|(now, before)| now == before))
     }
 
+    /// Takes what is there now, and what was before.
     fn push(
         &mut self,
         two: &Compared<'_, '_, '_>,
         path: &str,
         change: &'static str,
-        now: Option<(&Shown, &Attributes)>,
-        before: Option<(i64, &Attributes)>,
-        pair: Option<Pair<'_>>,
-    ) {
+        (now, is): (&Shown, &Attributes),
+        before: Option<(i64, Pair<'_>)>,
+    ) -> Result<(), Fault> {
+        let pair = before.map(|(_, pair)| pair);
+        let was = pair.map(|pair| pair.before);
         let changed = change != "U";
-        let was = before.map(|(_, was)| was);
         let same_content = pair.and_then(|pair| pair.same_content);
         let differs = pair.map(|pair| pair.differs());
         let differs = differs.filter(|words| changed || !words.is_empty());
@@ -330,10 +343,9 @@ impl<'p, 'c> Changed<'p, 'c> {
             [] => "children".to_owned(),
             _ => words.join(","),
         };
-        let is = now.map(|(_, is)| is);
-        let gained = is.map(|is| gained(is, was)).filter(|g| !g.is_empty());
-        self.rows.push(Change {
-            file: now.map(|(shown, _)| shown.entry().id),
+        let gained = gained(is, was);
+        let row = Change {
+            file: Some(now.entry().id),
             before: before.map(|(id, _)| id),
             differs: differs.map(words),
             same_content,
@@ -341,19 +353,19 @@ impl<'p, 'c> Changed<'p, 'c> {
                 Some(pair) => pair.is_metadata_only(changed),
                 None => Some(false),
             },
-            executable: is
-                .and_then(|is| executable(is, was, same_content, pair.is_some() && changed)),
-            gained: gained.map(|g| g.join(",")),
-            ..row(two, path.to_owned(), change)
-        });
+            executable: executable(is, was, same_content, pair.is_some() && changed),
+            gained: (!gained.is_empty()).then(|| gained.join(",")),
+            ..row(two, path, change)
+        };
+        self.take(two, row, Some(is))
     }
 }
 
 /// A row with nothing known of its files.
-fn row(two: &Compared<'_, '_, '_>, path: String, change: &'static str) -> Change {
+fn row(two: &Compared<'_, '_, '_>, path: &str, change: &'static str) -> Change {
     Change {
         container: two.container,
-        path,
+        path: path.to_owned(),
         change,
         made_in: two.made_in,
         file: None,

@@ -10,6 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// Steps that a row counts for.
+pub const ROW: usize = 20;
 /// Entries of directories that are remembered.
 const REMEMBERED: usize = 500_000;
 

@@ -4,7 +4,8 @@
 //! A layer hides of a name what the stack below shows there, and no more: the rest is hidden already. A directory that does
 //! not go on below is hidden whole, as a run of files. Only directories that both have are read.
 
-use super::entries::{Entries, Entry, Fault, Part, Run, View, within};
+use super::deep;
+use super::entries::{Entries, Entry, Fault, Part, ROW, Run, View, within};
 use super::stacks::Stacks;
 use crate::case::insert::Insert;
 use crate::overlay::lookup::{Content, Merged, Node, find};
@@ -40,6 +41,8 @@ struct Rows<'c> {
     db: &'c Connection,
 }
 
+/// Steps that a move counts for: all of them are remembered.
+const MOVE: usize = 1000;
 /// Rows that wait.
 const WAITING: usize = 10_000;
 
@@ -115,7 +118,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
         if lower.is_empty() {
             self.hide_all("", &below.roots, own.entry.id)?;
         }
-        self.merge(&view, own, lower, "")?;
+        self.merge(&view, own, lower, &mut String::new())?;
         self.flush()
     }
 
@@ -125,7 +128,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
     }
 
     fn hide(&mut self, id: i64, moved: i64, by: i64) -> Result<(), Fault> {
-        self.entries.spend(1)?;
+        self.entries.spend(ROW)?;
         self.rows.hides.1.push([id, moved, self.stack, by]);
         self.full()
     }
@@ -133,6 +136,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
     /// Hides all below a directory.
     fn hide_below(&mut self, dir: &Part, by: i64) -> Result<(), Fault> {
         let (first, last) = self.entries.below(dir.tree, dir.entry.id)?;
+        self.entries.spend(ROW)?;
         if first <= last {
             let row = [self.stack, dir.moved, first, last, by];
             self.rows.below.1.push(row);
@@ -149,7 +153,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
         for led in self.levels.iter().filter_map(|stack| self.led.get(stack)) {
             let from = led.range(path.to_owned()..);
             for (to, moves) in from.take_while(|(to, _)| to.starts_with(path)) {
-                self.entries.spend(moves.len())?;
+                self.entries.spend(moves.len() * ROW)?;
                 if matches!(to.as_bytes().get(path.len()), None | Some(b'/')) {
                     let rows_of = moves.iter().filter(|(_, (first, last))| first <= last);
                     rows.extend(
@@ -187,67 +191,77 @@ impl<'p, 'c> Hidden<'p, 'c> {
         view: &View<'_, '_>,
         own: &Part,
         lower: &[Part],
-        path: &str,
+        path: &mut String,
+    ) -> Result<(), Fault> {
+        deep(|| self.merge_here(view, own, lower, path))
+    }
+
+    fn merge_here(
+        &mut self,
+        view: &View<'_, '_>,
+        own: &Part,
+        lower: &[Part],
+        path: &mut String,
     ) -> Result<(), Fault> {
         if lower.is_empty() && !self.leads_away(own)? {
             return Ok(());
         }
         let listing = self.entries.listing(own.entry.id)?;
         for (name, entry) in &listing.entries {
-            let here = own.holds(entry);
-            let mut there = match lower {
-                [] => None,
-                lower => find(view, lower, name)?,
-            };
-            let place = || format!("{path}/{}", lossless(name));
-            if let Some(Node::Dir(merged)) = &mut there {
-                self.place(merged, place)?;
-            }
-            let shown = match &there {
-                None => None,
-                Some(Node::Dir(merged)) => merged.parts.first(),
-                Some(Node::Leaf(leaf, _)) => Some(leaf),
-            };
-            if let Some(shown) = shown {
-                self.hide(shown.entry.id, shown.moved, entry.id)?;
-            }
-            let parts = match there {
-                Some(Node::Dir(merged)) => merged.parts,
-                _ => Vec::new(),
-            };
-            if entry.merges() {
-                self.merge(view, &here, &parts, &place())?;
-                continue;
-            }
-            if !parts.is_empty() {
-                self.hide_all(&place(), &parts, entry.id)?;
-            }
-            if entry.is_dir() && entry.redirect.is_some() && !entry.is_opaque() {
-                let all: Vec<Part> = [std::slice::from_ref(own), lower].concat();
-                if let Some(Node::Dir(mut merged)) = find(view, &all, name)? {
-                    self.place(&mut merged, place)?;
-                    self.bring(view, &merged.parts, &place())?;
-                }
-            } else if entry.is_dir() {
-                self.merge(view, &here, &[], &place())?;
-            } else if entry.is_metacopy() {
-                self.metacopy(view, own, lower, name, entry)?;
-            }
+            let length = path.len();
+            path.push('/');
+            path.push_str(&lossless(name));
+            self.merge_entry(view, (own, name, entry), lower, path)?;
+            path.truncate(length);
         }
         Ok(())
     }
 
-    /// Notes where the content of a metacopy of the topmost layer lies.
-    fn metacopy(
+    /// The same for an entry of the directory.
+    fn merge_entry(
         &mut self,
         view: &View<'_, '_>,
-        own: &Part,
+        (own, name, entry): (&Part, &[u8], &Entry),
         lower: &[Part],
-        name: &[u8],
-        entry: &Entry,
+        path: &mut String,
     ) -> Result<(), Fault> {
-        let all: Vec<Part> = [std::slice::from_ref(own), lower].concat();
-        if let Some(Node::Leaf(_, Content::Below(content))) = find(view, &all, name)? {
+        let here = own.holds(entry);
+        let mut there = match lower {
+            [] => None,
+            lower => find(view, lower, name)?,
+        };
+        if let Some(Node::Dir(merged)) = &mut there {
+            self.place(merged, path)?;
+        }
+        let shown = match &there {
+            None => None,
+            Some(Node::Dir(merged)) => merged.parts.first(),
+            Some(Node::Leaf(leaf, _)) => Some(leaf),
+        };
+        if let Some(shown) = shown {
+            self.hide(shown.entry.id, shown.moved, entry.id)?;
+        }
+        let parts = match there {
+            Some(Node::Dir(merged)) => merged.parts,
+            _ => Vec::new(),
+        };
+        if entry.merges() {
+            return self.merge(view, &here, &parts, path);
+        }
+        if !parts.is_empty() {
+            self.hide_all(path, &parts, entry.id)?;
+        }
+        let all = || [std::slice::from_ref(own), lower].concat();
+        if entry.is_dir() && entry.redirect.is_some() && !entry.is_opaque() {
+            if let Some(Node::Dir(mut merged)) = find(view, &all(), name)? {
+                self.place(&mut merged, path)?;
+                self.bring(view, &merged.parts, path)?;
+            }
+        } else if entry.is_dir() {
+            self.merge(view, &here, &[], path)?;
+        } else if entry.is_metacopy()
+            && let Some(Node::Leaf(_, Content::Below(content))) = find(view, &all(), name)?
+        {
             let row = [entry.id, self.stack, content.entry.id];
             self.rows.metacopy.1.push(row);
         }
@@ -256,7 +270,21 @@ impl<'p, 'c> Hidden<'p, 'c> {
 
     /// Notes what hides what in a directory that was renamed, in which nothing stands where it stood: all of its parts, and
     /// all below.
-    fn bring(&mut self, view: &View<'_, '_>, parts: &[Part], path: &str) -> Result<(), Fault> {
+    fn bring(
+        &mut self,
+        view: &View<'_, '_>,
+        parts: &[Part],
+        path: &mut String,
+    ) -> Result<(), Fault> {
+        deep(|| self.bring_here(view, parts, path))
+    }
+
+    fn bring_here(
+        &mut self,
+        view: &View<'_, '_>,
+        parts: &[Part],
+        path: &mut String,
+    ) -> Result<(), Fault> {
         if let [only] = parts
             && !self.leads_away(only)?
         {
@@ -271,17 +299,19 @@ impl<'p, 'c> Hidden<'p, 'c> {
             }
         }
         for (name, here) in &names {
-            let place = || format!("{path}/{}", lossless(name));
+            let Some((top, others)) = here.split_first() else {
+                continue;
+            };
             let mut shown = find(view, parts, name)?;
+            let length = path.len();
+            path.push('/');
+            path.push_str(&lossless(name));
             if let Some(Node::Dir(merged)) = &mut shown {
-                self.place(merged, place)?;
+                self.place(merged, path)?;
             }
             let merged: &[Part] = match &shown {
                 Some(Node::Dir(merged)) => &merged.parts,
                 _ => &[],
-            };
-            let [top, others @ ..] = &here[..] else {
-                continue;
             };
             for other in others.iter().filter(|other| !other.entry.is_whiteout()) {
                 self.hide(other.entry.id, other.moved, top.entry.id)?;
@@ -297,26 +327,27 @@ impl<'p, 'c> Hidden<'p, 'c> {
                 self.rows.metacopy.1.push(row);
             }
             if !merged.is_empty() {
-                self.bring(view, merged, &place())?;
+                self.bring(view, merged, path)?;
             }
+            path.truncate(length);
         }
         Ok(())
     }
 
     /// Says of each part of a directory which move brought it there, where one did. Those of the stack that is worked out are
     /// made so.
-    fn place(&mut self, merged: &mut Merged<Part>, path: impl Fn() -> String) -> Result<(), Fault> {
+    fn place(&mut self, merged: &mut Merged<Part>, path: &str) -> Result<(), Fault> {
         if merged.moved >= merged.parts.len() {
             return Ok(());
         }
-        let (path, from) = (path(), merged.moved.max(1));
+        let from = merged.moved.max(1);
         let by = &merged.parts[from - 1];
         let by = match by.moved {
             0 => self.levels[by.level],
             moved => self.movers.get(&moved).copied().unwrap_or(self.stack),
         };
         for part in &mut merged.parts[from..] {
-            let key = (by, path.clone(), part.entry.id);
+            let key = (by, path.to_owned(), part.entry.id);
             part.moved = match self.moves.get(&key) {
                 Some(id) => *id,
                 None => self.moved(key, part)?,
@@ -327,6 +358,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
 
     /// Writes a move: all below a directory comes to stand elsewhere, but for the marks in it.
     fn moved(&mut self, key: Move, dir: &Part) -> Result<i64, Fault> {
+        self.entries.spend(MOVE)?;
         let id = self.next_move;
         self.next_move += 1;
         let (by, path, _) = &key;

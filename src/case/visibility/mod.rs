@@ -105,6 +105,11 @@ pub fn work_out(
     Ok(problems)
 }
 
+/// Runs a step of a recursion that goes as deep as the directories do: on more stack where there is little left.
+fn deep<T>(step: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(64 << 10, 4 << 20, step)
+}
+
 /// Whether something was worked out to its end.
 fn is_worked_out(done: Result<(), Fault>) -> rusqlite::Result<bool> {
     match done {
