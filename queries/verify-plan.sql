@@ -9,7 +9,7 @@ WITH asked (id) AS (
   SELECT image_id FROM image_ref WHERE ref = :image UNION SELECT id FROM image WHERE :image IS NULL)
 SELECT s.subject, CASE s.subject WHEN 'layer' THEN :image IS NULL OR s.row_id IN (
                          SELECT il.layer_id FROM image_layer il WHERE il.image_id IN asked)
-                       ELSE coalesce(s.row_id IN asked, :image IS NULL) END AS wanted,
+                       ELSE iif(s.row_id IS NULL, :image IS NULL, s.row_id IN asked) END AS wanted,
        e.data_root, e.rootless, s.driver, s.id, s.digest, s.parent, s.cache_id, s.host_path,
        s.lacking, s.layers, s.named, s.used_by, s.row_id, e.host_id, s.stray
   FROM verify_subject s JOIN engine e ON e.id = s.engine_id

@@ -314,8 +314,8 @@ SELECT 'image', engine_id, NULL, id, NULL, NULL, NULL, NULL, '[]', '[]', max(nam
   UNION ALL
   SELECT c.engine_id, c.image_full_id, NULL, coalesce(c.name, c.full_id) FROM container c
    WHERE c.image_full_id IS NOT NULL AND c.image_id IS NULL
-     AND EXISTS (SELECT 1 FROM trace s WHERE s.engine_id = c.engine_id AND s.kind = 'folder'
-                                         AND s.name LIKE 'image/' || c.driver || '/%'))
+     AND EXISTS (SELECT 1 FROM image_store s
+                  WHERE s.engine_id = c.engine_id AND s.driver = c.driver))
  GROUP BY engine_id, id
 UNION ALL
 SELECT 'layer', l.engine_id, l.driver, l.chain_id, l.diff_id, l.parent_chain_id, l.cache_id,

@@ -188,7 +188,7 @@ impl QueryCommand {
         }
         let tells = |views: &[&str]| views.iter().any(|view| query.sql.contains(view));
         let mut lacking = false;
-        if tells(&["container_file", "container_change", "container_stack"]) {
+        if tells(&["container_file", "container_change", "file_seen"]) {
             lacking |= lacking_layers(opened.case.db(), "container", &arguments)?;
         }
         if tells(&["image_file"]) {
