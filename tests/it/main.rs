@@ -4,7 +4,6 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 mod bad_input;
-mod before;
 mod cli;
 mod conventions;
 mod crash;
