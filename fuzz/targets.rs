@@ -132,14 +132,15 @@ pub fn case_opener(data: &[u8]) {
     assert!(before == state(), "reading changes nothing");
 }
 
+/// An expression and, on the next lines, what it is held against.
 pub fn expression(data: &[u8]) {
-    use dof::query::expression::normal;
-    if let Ok(once) = normal(&String::from_utf8_lossy(data)) {
-        assert_eq!(
-            normal(&once),
-            Ok(once),
-            "what is read is written so that it is read again"
-        );
+    use dof::parse::expression::Expression;
+    let mut parts = data.splitn(2, |&b| b == b'\n');
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let line = parts.next().unwrap_or_default();
+    let opposite = Expression::new(&format!("NOT ({text})"));
+    if let (Ok(this), Ok(not)) = (Expression::new(&text), opposite) {
+        assert_ne!(this.finds(line), not.finds(line), "NOT is the opposite");
     }
 }
 

@@ -1,6 +1,6 @@
 //! How dof talks to a case that somebody hands over: nothing in it acts by itself, and nothing takes for ever.
 
-use super::{Error, regexp, times};
+use super::{Error, regexp, times, words};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
@@ -19,7 +19,7 @@ pub const OPENING: Duration = Duration::from_secs(20);
 const VALUE: i32 = 256 << 20;
 
 /// Sets what every connection to a case has (sqlite.org/security.html): no triggers, no functions with side effects in
-/// views, no writing past SQL, damaged cells noticed, no file mapped into memory, which may shrink meanwhile; and `REGEXP`.
+/// views, no writing past SQL, damaged cells noticed, no file mapped into memory, which may shrink meanwhile; `REGEXP` and `MATCH`.
 pub fn guard(db: &Connection) -> rusqlite::Result<()> {
     for (option, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -33,6 +33,7 @@ pub fn guard(db: &Connection) -> rusqlite::Result<()> {
     db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE)?;
     db.busy_timeout(PATIENCE)?;
     regexp::register(db)?;
+    words::register(db)?;
     db.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
 }
 

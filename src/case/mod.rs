@@ -24,6 +24,7 @@ mod schema;
 mod seal;
 mod times;
 mod visibility;
+mod words;
 mod writer;
 
 pub use beside::{RolledBack, is_beside_a_case};

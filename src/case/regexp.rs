@@ -3,6 +3,7 @@
 //! As in the `sqlite3` shell, but for what the crate regex knows beyond its patterns, and that `\w`, `\d`, `\s` and `\b` know all
 //! of Unicode. A match takes time linear in the text; a pattern that would need more memory than [`MOST`] is refused.
 
+use super::words;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::{Error as Wrong, ParserBuilder, ast};
 use rusqlite::functions::{Context, FunctionFlags};
@@ -23,9 +24,14 @@ pub fn register(db: &Connection) -> rusqlite::Result<()> {
     db.create_scalar_function("regexp", 2, flags, matches)
 }
 
-/// Whether a query failed for a pattern that is none.
+/// Whether a query failed for a pattern that is none, or an expression of words.
 pub fn is_wrong_pattern(error: &Error) -> bool {
-    matches!(error, Error::SqliteFailure(_, Some(message)) if message.starts_with(BEGINS))
+    let begins = |message: &str| {
+        [BEGINS, words::BEGINS]
+            .iter()
+            .any(|b| message.starts_with(b))
+    };
+    matches!(error, Error::SqliteFailure(_, Some(message)) if begins(message))
 }
 
 /// NULL where pattern or text is NULL. SQLite keeps a pattern that is the same for all rows compiled.
@@ -38,7 +44,7 @@ fn matches(call: &Context<'_>) -> rusqlite::Result<Option<bool>> {
 }
 
 /// A value as text.
-fn bytes(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
+pub(super) fn bytes(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
     match value {
         ValueRef::Null => None,
         ValueRef::Integer(n) => Some(n.to_string().into_bytes().into()),

@@ -3,8 +3,8 @@
 use super::source::{Trust, default_case, open};
 use super::{Failure, Output, exit};
 use crate::ingest::Options;
-use crate::parse::time;
-use crate::query::{self, Query, expression};
+use crate::parse::{expression, time};
+use crate::query::{self, Query};
 use crate::render::{Ahead, Bodyfile, Dialect, Format, Mactime, Render, plain};
 use crate::stderr;
 use crate::text::{lossless, printable};

@@ -6,6 +6,7 @@
 pub mod bolt;
 pub mod carve;
 pub mod disk_image;
+pub mod expression;
 pub mod hash_list;
 pub mod json;
 pub mod json_log;
@@ -16,6 +17,7 @@ pub mod partitions;
 pub mod sqlite_file;
 pub mod superblock;
 pub mod tar_split;
+mod terminal;
 pub mod time;
 pub mod unit;
 pub mod version;

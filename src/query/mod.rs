@@ -4,14 +4,14 @@
 //! answers, then one line a parameter, then an example. SQLite is the parser: parameters are taken from the prepared
 //! statement. A parameter called `since` or `until` is a date, bound as text, or as INTEGER nanoseconds where it has parts of a
 //! second, which SQLite's own date functions do not read exactly; `container` and `image` are references, which must be known and unambiguous; `match` is an
-//! expression of words ([`expression`]); `first` and `last` of a shipped query are ids of rows; everything else is text. Text in
+//! expression of words ([`Expression`]), none when it is empty; `first` and `last` of a shipped query are ids of rows; everything else is text. Text in
 //! log lines is looked for by all cores (`parts.rs`).
 
-pub mod expression;
 mod parts;
 pub mod reference;
 mod whose;
 
+use crate::parse::expression::Expression;
 use crate::parse::time;
 use crate::render::Render;
 use rusqlite::types::{Value, ValueRef};
@@ -294,9 +294,11 @@ impl Query {
                 },
                 "container" => reference::container(db, value)?.into(),
                 "image" => reference::image(db, value)?.into(),
-                "match" => expression::normal(value)
-                    .map_err(|what| refuse(&what))?
-                    .into(),
+                "match" => match Expression::new(value) {
+                    Ok(all) if all.is_empty() => Value::Null,
+                    Ok(_) => value.clone().into(),
+                    Err(what) => return Err(refuse(&what)),
+                },
                 "first" | "last" if self.shipped && value.parse::<i64>().is_err() => {
                     return Err(refuse("not the id of a row"));
                 }

@@ -34,7 +34,9 @@ pub fn search(
         let argument = arguments.iter().find(|(name, _)| name == wanted);
         argument.filter(|(_, value)| !value.trim().is_empty())
     };
-    let is_text = ["match", "like"].iter().any(|name| given(name).is_some());
+    let is_text = ["match", "like", "regexp"]
+        .iter()
+        .any(|name| given(name).is_some());
     let is_part = ["since", "until", "first", "last"]
         .iter()
         .any(|name| given(name).is_some());

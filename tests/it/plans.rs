@@ -5,7 +5,7 @@
 //! dof is built with.
 
 use crate::support::plans::{cost, plan};
-use crate::support::{ingest, one, open, sample};
+use crate::support::{ingest, know_regexp, one, open, sample};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,8 +71,6 @@ fn meant(query: &str) -> &'static [&'static str] {
         "files" => &["file", "file_hash"],
         // Every hash is compared.
         "duplicates" | "known" => &["file_hash"],
-        // Where nothing is asked each is listed. (Text is looked for in a run of rows, if only in one of all.)
-        "logs" => &["log_entry"],
         // All of them are asked for.
         "problems" | "status" => &["problem"],
         _ => &[],
@@ -93,6 +91,7 @@ fn nothing_big_is_read_from_end_to_end_unless_it_is_meant() {
     let (_host, mount) = sample();
     let (_dir, case) = ingest(&mount, 0);
     let db = Connection::open(&case).unwrap();
+    know_regexp(&db);
     let none: i64 = one(
         &db,
         "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'sqlite_stat*'",
@@ -122,6 +121,7 @@ fn what_is_asked_for_is_searched() {
     let (_host, mount) = sample();
     let (_dir, case) = ingest(&mount, 0);
     let db = Connection::open(&case).unwrap();
+    know_regexp(&db);
     let window = [("since", "2019-05-27"), ("until", "2019-05-28")];
     let within = |more: &[(&'static str, &'static str)]| [&window[..], more].concat();
     let questions = [
@@ -136,9 +136,9 @@ fn what_is_asked_for_is_searched() {
         ),
         ("bodyfile", within(&[])),
         ("logs", within(&[])),
-        ("logs", within(&[("match", "php"), ("like", "%GET%")])),
+        ("logs", within(&[("stream", "stdout"), ("like", "%GET%")])),
         ("logs", vec![("container", "web")]),
-        ("logs", vec![("container", "web"), ("match", "php")]),
+        ("logs", vec![("container", "web"), ("like", "%php%")]),
         ("show-container-log", vec![("container", "web")]),
         ("whose", vec![("path", "/tmp/trojan")]),
         (

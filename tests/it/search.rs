@@ -75,12 +75,13 @@ fn one_container_is_in_the_order_of_its_files() {
     let second = |s: u64| Some(format!("2024-01-01T00:00:{s:02}.000000000Z"));
     let of = |seconds: &[u64]| seconds.iter().map(|&s| second(s)).collect::<Vec<_>>();
     let own = vec![second(30), second(10), bad.clone(), second(40)];
+    let own_words = own.clone();
     // What is not readable comes after the line before it.
     let after = |seconds: &[u64]| [of(seconds), vec![bad.clone()]].concat();
     let all = [after(&[10]), after(&[15, 20, 30, 40, 50])].concat();
     for (words, want) in [
         (vec!["--container", "web"], own.clone()),
-        (vec!["--container", "web", "--match", "x"], own.clone()),
+        (vec!["--container", "web", "--regexp", "x$"], own.clone()),
         (vec!["--container", "web", "--like", "%x"], own),
         (
             vec!["--container", "web", "--stream", "stdout"],
@@ -91,7 +92,10 @@ fn one_container_is_in_the_order_of_its_files() {
             [after(&[10]), of(&[30, 40])].concat(),
         ),
         (vec![], all.clone()),
+        (vec!["--regexp", "x$"], all.clone()),
+        (vec!["--since", "2024-01-01", "--regexp", "x"], all.clone()),
         (vec!["--match", "x"], all.clone()),
+        (vec!["--container", "web", "--match", "x"], own_words),
         (vec!["--since", "2024-01-01", "--match", "x"], all),
     ] {
         let rows = lines(&case, &words);
@@ -100,6 +104,9 @@ fn one_container_is_in_the_order_of_its_files() {
             .map(|row| row["time"].as_str().map(str::to_owned))
             .collect();
         assert_eq!(times, want, "logs {words:?}");
+        if words.contains(&"--match") {
+            continue; // dof's alone
+        }
         let asked = words.chunks(2).map(|pair| (&pair[0][2..], pair[1]));
         let theirs = in_sqlite3(&case, &asked.collect::<Vec<_>>());
         assert_eq!(Value::from(rows), theirs, "{words:?}");
@@ -269,28 +276,69 @@ fn in_sqlite3(case: &Path, asked: &[(&str, &str)]) -> Value {
     crate::support::sqlite3::sqlite3(case, &file, asked)
 }
 
-/// What stock sqlite3 reads as it stands, without parentheses, means the same there.
+/// What stock sqlite3 knows too finds the same there.
 #[test]
-fn the_same_words_in_sqlite3() {
+fn patterns_in_sqlite3() {
     if !has(&[Need::Program("sqlite3")]) {
         return;
     }
     let (_host, mount) = sample();
     write(&mount, &LINES);
     let (_dir, case) = ingest(&mount, 0);
-    for expression in [
-        "xmrig",
-        "timeout NOT retry OR xmrig* OR get NOT 200",
-        "NOT get",
-        "\"level:\"\"error\"\"\" OR \"done now\"",
-        "\"\"\"error\"",
-        "a OR b OR c OR xmrig OR stratum",
-        "",
-    ] {
-        let theirs = in_sqlite3(&case, &[("match", expression)]);
-        let ours = lines(&case, &["--match", expression]);
-        assert_eq!(Value::from(ours), theirs, "{expression}");
-    }
+    let found = |name: &str, pattern: &str| {
+        let ours = lines(&case, &[&format!("--{name}"), pattern]);
+        let n = ours.len();
+        let theirs = in_sqlite3(&case, &[(name, pattern)]);
+        assert_eq!(Value::from(ours), theirs, "{name} {pattern}");
+        n
+    };
+    assert_eq!(found("regexp", "^(retry|start) .*(error|pool)$"), 2);
+    assert_eq!(found("regexp", "done.now"), 2);
+    assert_eq!(found("regexp", "no such line"), 0);
+    assert_eq!(found("like", "100!%%"), 0);
+    assert_eq!(found("like", "%DONE_now"), 2);
+    // With words, in a window, of one container.
+    let both = [
+        "--regexp",
+        "^(retry|start)",
+        "--match",
+        "xmrig OR (error NOT start)",
+    ];
+    assert_eq!(lines(&case, &both).len(), 2);
+    let window = [&both[..], &["--since", "2026-11-24T02:50:09"]].concat();
+    assert_eq!(lines(&case, &window).len(), 1);
+    let wrong = [
+        "query",
+        "logs",
+        "--regexp",
+        "a(",
+        "--case",
+        case.to_str().unwrap(),
+    ];
+    let ran = dof(wrong).with(2);
+    assert!(ran.err.contains("unclosed group"), "{}", ran.err);
+}
+
+/// A query of somebody's own has the operator, and is told what is wrong with its words.
+#[test]
+fn words_in_sql_of_ones_own() {
+    let (host, mount) = sample();
+    write(&mount, &LINES);
+    let (_dir, case) = ingest(&mount, 0);
+    let file = host.path().join("own.sql");
+    let asked = |sql: &str| {
+        std::fs::write(&file, sql).unwrap();
+        let (file, case) = (file.to_str().unwrap(), case.to_str().unwrap());
+        dof(["query", file, "--format", "csv", "--case", case])
+    };
+    let count = "SELECT count(*) AS n FROM log_line WHERE line MATCH";
+    let ran = asked(&format!(
+        "{count} 'timeout error NOT retry' AND stream = 'stdout'"
+    ));
+    assert_eq!(ran.with(0).out, "n\n1\n");
+    let ran = asked(&format!("{count} 'timeout OR'")).with(2);
+    let says = "MATCH 'timeout OR': nothing to look for between OR and the end";
+    assert!(ran.err.contains(says), "{}", ran.err);
 }
 
 /// Where a core cannot have a connection of its own, or reads what is damaged, one core answers: all rows, or none and the error.
@@ -385,9 +433,10 @@ fn a_window_is_searched_whatever_the_text() {
     let (_dir, case) = many_lines();
     let db = open(&case);
     let total: i64 = one(&db, "SELECT count(*) FROM log_entry");
+    let opened = dof::case::Case::open(&case).unwrap();
     let sql = dof::query::find("logs").unwrap().sql;
     let steps = |bind: &[(&str, &str)]| -> i64 {
-        let mut stmt = db.prepare(&sql).unwrap();
+        let mut stmt = opened.db().prepare(&sql).unwrap();
         for (name, value) in bind {
             let at = stmt.parameter_index(name).unwrap().unwrap();
             stmt.raw_bind_parameter(at, value).unwrap();
@@ -446,32 +495,50 @@ fn all_cores_find_the_same_as_one() {
     let db = open(&case);
     let of_pool = |n: &u32| !n.is_multiple_of(3) && !n.to_string().contains("4000");
     let of_pool = (1000..=450_000).step_by(1000).filter(of_pool).count();
-    let found = |asked: &[(&str, &str)]| {
+    let ours = |asked: &[(&str, &str)]| {
         let words: Vec<String> = asked
             .iter()
             .flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()])
             .collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let ours = lines(&case, &words);
+        lines(&case, &words)
+    };
+    let found = |asked: &[(&str, &str)]| {
+        let ours = ours(asked);
         let n = ours.len();
-        let theirs = in_sqlite3(&case, asked);
-        assert!(Value::from(ours) == theirs, "{asked:?}");
+        assert!(Value::from(ours) == in_sqlite3(&case, asked), "{asked:?}");
         n
     };
-    assert_eq!(found(&[("match", "xmrig")]), 450);
+    // With words, and without them in sqlite3, of whose rows those remain that have them.
+    let with = |words: &str, asked: &[(&str, &str)], has: &dyn Fn(&str) -> bool| {
+        let ours = ours(&[&[("match", words)], asked].concat());
+        let n = ours.len();
+        let mut theirs = in_sqlite3(&case, asked);
+        let rows = theirs.as_array_mut().unwrap();
+        rows.retain(|row| has(row["line"].as_str().unwrap()));
+        assert!(Value::from(ours) == theirs, "{words} {asked:?}");
+        n
+    };
+    let has = |line: &str, word: &str| plain(line).contains(word);
+    assert_eq!(with("xmrig", &[], &|l| has(l, "xmrig")), 450);
     assert_eq!(
-        found(&[("match", "xmrig NOT 4000"), ("stream", "stdout")]),
+        with("xmrig NOT 4000", &[("stream", "stdout")], &|l| has(
+            l, "xmrig"
+        ) && !has(
+            l, "4000"
+        )),
         of_pool
     );
     assert_eq!(
-        found(&[("match", "999 OR pool"), ("like", "%of pool%")]),
+        with("999 OR pool", &[("like", "%of pool%")], &|_| true),
         450
     );
+    assert_eq!(with("nothing of the kind", &[], &|_| false), 0);
     assert_eq!(found(&[("like", "%99 of many%")]), 4_500);
-    assert_eq!(found(&[("match", "nothing of the kind")]), 0);
+    assert_eq!(found(&[("regexp", "^line [0-9]*99 of m")]), 4_500);
     let container = many_lines_of(&db);
     let own = ("container", &container[..]);
-    assert_eq!(found(&[own, ("match", "xmrig")]), 450);
+    assert_eq!(with("xmrig", &[own], &|l| has(l, "xmrig")), 450);
     assert_eq!(
         found(&[own, ("like", "%99 of many%"), ("stream", "stderr")]),
         1_500
@@ -483,10 +550,9 @@ fn all_cores_find_the_same_as_one() {
     assert_eq!(found(&run), 10);
     assert_eq!(found(&[run[0], run[1], own]), 10);
     assert_eq!(found(&[("first", &first), own]), 100_001);
-    assert_eq!(
-        found(&[run[0], run[1], ("since", "2000-01-01"), ("match", "line")]),
-        10
-    );
+    let since = ("since", "2000-01-01");
+    assert_eq!(found(&[run[0], run[1], since, ("regexp", "line")]), 10);
+    assert_eq!(with("line", &[run[0], run[1], since], &|_| true), 10);
     assert_eq!(found(&[("first", &last), ("last", &first)]), 0);
     // What lies around a container's own is not its.
     let web: String = one(&db, "SELECT full_id FROM container WHERE name = 'web'");

@@ -1,7 +1,8 @@
 //! Cases: made of a host, opened, asked.
 
 use super::{dof, folder, settle, text};
-use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -47,8 +48,19 @@ pub fn recover(case: &Path) -> bool {
 
 /// Opens a case with plain SQLite.
 pub fn open(case: &Path) -> Connection {
-    Connection::open_with_flags(case, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .expect("a database")
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let db = Connection::open_with_flags(case, flags).expect("a database");
+    know_regexp(&db);
+    db
+}
+
+/// Lets plain SQLite prepare queries with `REGEXP`, as the `sqlite3` shell does; where it is asked, it fails.
+pub fn know_regexp(db: &Connection) {
+    let asked = |_: &Context<'_>| -> rusqlite::Result<bool> {
+        Err(rusqlite::Error::UserFunctionError("asked".into()))
+    };
+    db.create_scalar_function("regexp", 2, FunctionFlags::SQLITE_UTF8, asked)
+        .unwrap();
 }
 
 /// One value.

@@ -18,7 +18,7 @@ pub mod strace;
 pub mod trees;
 pub mod truth;
 
-pub use case::{hashed, ingest, one, open, recover, rows, runs_hold, str_of};
+pub use case::{hashed, ingest, know_regexp, one, open, recover, rows, runs_hold, str_of};
 use hosts::settle;
 pub use hosts::{evidence, other_host, sample, sample_oracle};
 pub use needs::{Need, has, is_root};

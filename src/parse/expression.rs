@@ -1,22 +1,96 @@
-//! What `--match` looks for: words and "phrases" with AND, OR, NOT and parentheses, into the form that `queries/logs.sql`
-//! reads, which has no parentheses: groups of `"..."` and `NOT "..."` with OR between them.
+//! What `--match` looks for in a line: words and "phrases" with AND, OR, NOT and parentheses.
+//!
+//! A word is found anywhere, within longer ones too, ASCII letters in either case, in the line as it stands or in what a terminal
+//! shows of it (`terminal.rs`). NOT means in neither.
 
-/// The most groups, and the most words in all of them, that an expression may come to.
-const MOST: (usize, usize) = (256, 2048);
+use super::terminal;
+use regex::bytes::{Regex, RegexBuilder};
+
+/// The most words of an expression: each takes some KiB.
+const MOST: usize = 2048;
 /// How deep parentheses may stand in each other.
 const DEEPEST: usize = 50;
-/// The longest word or phrase, in bytes. SQLite refuses longer patterns than 50,000.
+/// The longest word or phrase, in bytes.
 const LONGEST: usize = 10_000;
 
-/// A word, or that it must not be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Term {
-    text: String,
-    negated: bool,
+/// An expression, ready to be held against lines.
+#[derive(Debug)]
+pub struct Expression {
+    /// `None` where nothing is asked for: all lines are meant.
+    wanted: Option<Node>,
 }
 
-/// Terms that must all hold.
-type Group = Vec<Term>;
+#[derive(Debug)]
+enum Node {
+    Word(Regex),
+    Not(Box<Node>),
+    All(Vec<Node>),
+    Any(Vec<Node>),
+}
+
+impl Expression {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let tokens = tokens(text)?;
+        if tokens.is_empty() {
+            return Ok(Expression { wanted: None });
+        }
+        let mut parser = Parser {
+            tokens: &tokens,
+            at: 0,
+        };
+        let wanted = parser.any_of(0)?;
+        if parser.peek().is_some() {
+            return Err("a ) without its (; to look for one, put it in quotes".into());
+        }
+        Ok(Expression {
+            wanted: Some(wanted),
+        })
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_none()
+    }
+
+    /// Whether a line is what it looks for.
+    pub fn finds(&self, line: &[u8]) -> bool {
+        let mut line = Line { line, shown: None };
+        self.wanted
+            .as_ref()
+            .is_none_or(|node| node.holds(&mut line))
+    }
+}
+
+impl Node {
+    fn holds(&self, line: &mut Line<'_>) -> bool {
+        match self {
+            Node::Word(word) => line.has(word),
+            Node::Not(node) => !node.holds(line),
+            Node::All(nodes) => nodes.iter().all(|node| node.holds(line)),
+            Node::Any(nodes) => nodes.iter().any(|node| node.holds(line)),
+        }
+    }
+}
+
+/// A line, and once it is needed what a terminal shows of it, where that is something else.
+struct Line<'l> {
+    line: &'l [u8],
+    shown: Option<Option<Vec<u8>>>,
+}
+
+impl Line<'_> {
+    fn has(&mut self, word: &Regex) -> bool {
+        if word.is_match(self.line) {
+            return true;
+        }
+        let shown = self.shown.get_or_insert_with(|| terminal::shown(self.line));
+        shown.as_ref().is_some_and(|shown| word.is_match(shown))
+    }
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
@@ -41,31 +115,6 @@ impl Token {
     }
 }
 
-/// The expression as the query reads it; empty where all lines are meant.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn normal(expression: &str) -> Result<String, String> {
-    let tokens = tokens(expression)?;
-    if tokens.is_empty() {
-        return Ok(String::new());
-    }
-    let mut parser = Parser {
-        tokens: &tokens,
-        at: 0,
-    };
-    let groups = parser.any_of(false, 0)?;
-    if parser.peek().is_some() {
-        return Err("a ) without its (; to look for one, put it in quotes".into());
-    }
-    let term = |t: &Term| {
-        let not = if t.negated { "NOT " } else { "" };
-        format!("{not}\"{}\"", t.text.replace('"', "\"\""))
-    };
-    let group = |g: &Group| g.iter().map(term).collect::<Vec<_>>().join(" ");
-    Ok(groups.iter().map(group).collect::<Vec<_>>().join(" OR "))
-}
-
 /// Words beside others that would be operators in capitals: they are looked for, as any other.
 pub fn lower_case(expression: &str) -> Vec<&str> {
     if !tokens(expression).is_ok_and(|all| all.len() > 1) {
@@ -86,6 +135,7 @@ pub fn lower_case(expression: &str) -> Vec<&str> {
 
 fn tokens(expression: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
+    let mut words = 0;
     let mut rest = expression.trim_start();
     while let Some(first) = rest.chars().next() {
         let token = match first {
@@ -118,6 +168,10 @@ fn tokens(expression: &str) -> Result<Vec<Token>, String> {
             return Err(format!("a word longer than {LONGEST} bytes"));
         }
         tokens.push(token);
+        words += usize::from(matches!(tokens.last(), Some(Token::Text(_))));
+        if words > MOST {
+            return Err(format!("too much at once: more than {MOST} words"));
+        }
         rest = rest.trim_start();
     }
     Ok(tokens)
@@ -184,32 +238,31 @@ impl<'t> Parser<'t> {
         is
     }
 
-    /// Alternatives between ORs, or what is not so.
-    fn any_of(&mut self, negated: bool, depth: usize) -> Result<Vec<Group>, String> {
-        let mut all = self.all_of(negated, depth)?;
+    /// Alternatives between ORs.
+    fn any_of(&mut self, depth: usize) -> Result<Node, String> {
+        let mut all = vec![self.all_of(depth)?];
         while self.next_if(&Token::Or) {
-            let next = self.all_of(negated, depth)?;
-            all = combine(all, next, negated)?;
+            all.push(self.all_of(depth)?);
         }
-        Ok(all)
+        Ok(one_or(all, Node::Any))
     }
 
     /// What stands beside each other, or has AND between.
-    fn all_of(&mut self, negated: bool, depth: usize) -> Result<Vec<Group>, String> {
-        let mut all = self.one(negated, depth)?;
+    fn all_of(&mut self, depth: usize) -> Result<Node, String> {
+        let mut all = vec![self.one(depth)?];
         while self
             .peek()
             .is_some_and(|t| !matches!(t, Token::Or | Token::Close))
         {
             self.next_if(&Token::And);
-            let next = self.one(negated, depth)?;
-            all = combine(all, next, !negated)?;
+            all.push(self.one(depth)?);
         }
-        Ok(all)
+        Ok(one_or(all, Node::All))
     }
 
     /// A word, a phrase or what is in parentheses, NOTs before it.
-    fn one(&mut self, mut negated: bool, depth: usize) -> Result<Vec<Group>, String> {
+    fn one(&mut self, depth: usize) -> Result<Node, String> {
+        let mut negated = false;
         let mut before = self.at.checked_sub(1);
         while self.next_if(&Token::Not) {
             negated = !negated;
@@ -217,24 +270,20 @@ impl<'t> Parser<'t> {
         }
         let token = self.peek();
         self.at += 1;
-        match token {
-            Some(Token::Text(text)) => {
-                let text = text.clone();
-                Ok(vec![vec![Term { text, negated }]])
-            }
+        let node = match token {
+            Some(Token::Text(text)) => Node::Word(finder(text)?),
             Some(Token::Open) if depth == DEEPEST => {
-                Err(format!("more than {DEEPEST} parentheses in each other"))
+                return Err(format!("more than {DEEPEST} parentheses in each other"));
             }
             Some(Token::Open) => {
-                let inner = self.any_of(negated, depth + 1)?;
-                if self.next_if(&Token::Close) {
-                    Ok(inner)
-                } else {
-                    Err("a ( without its ); to look for one, put it in quotes".into())
+                let inner = self.any_of(depth + 1)?;
+                if !self.next_if(&Token::Close) {
+                    return Err("a ( without its ); to look for one, put it in quotes".into());
                 }
+                inner
             }
             Some(Token::Close) if before.is_none() => {
-                Err("a ) without its (; to look for one, put it in quotes".into())
+                return Err("a ) without its (; to look for one, put it in quotes".into());
             }
             other => {
                 let other = other.map_or("the end", Token::shown);
@@ -242,42 +291,33 @@ impl<'t> Parser<'t> {
                     Some(before) => format!("between {before} and {other}"),
                     None => format!("before {other}"),
                 };
-                Err(format!(
+                return Err(format!(
                     "nothing to look for {place}; to look for one of these, put it in quotes"
-                ))
+                ));
             }
-        }
+        };
+        Ok(match negated {
+            true => Node::Not(Box::new(node)),
+            false => node,
+        })
     }
 }
 
-/// Groups of which either holds, or (`both`) that of the one and of the other must.
-fn combine(a: Vec<Group>, b: Vec<Group>, both: bool) -> Result<Vec<Group>, String> {
-    let mut all = if both { Vec::new() } else { a.clone() };
-    if both {
-        if a.len() * b.len() > MOST.0 {
-            return Err(too_many());
-        }
-        for (x, y) in a.iter().flat_map(|x| b.iter().map(move |y| (x, y))) {
-            let mut group = x.clone();
-            group.extend(y.iter().filter(|t| !x.contains(t)).cloned());
-            if !all.contains(&group) {
-                all.push(group);
-            }
-        }
-    } else {
-        all.extend(b.into_iter().filter(|g| !a.contains(g)));
+/// The only one, or all of them together.
+fn one_or(mut nodes: Vec<Node>, together: fn(Vec<Node>) -> Node) -> Node {
+    match nodes.len() {
+        1 => nodes.remove(0),
+        _ => together(nodes),
     }
-    if all.len() > MOST.0 || all.iter().map(Vec::len).sum::<usize>() > MOST.1 {
-        return Err(too_many());
-    }
-    Ok(all)
 }
 
-fn too_many() -> String {
-    format!(
-        "too much at once: written without parentheses it would be more than {} groups or {} words",
-        MOST.0, MOST.1
-    )
+/// What finds a word: its bytes, ASCII letters in either case.
+fn finder(word: &str) -> Result<Regex, String> {
+    RegexBuilder::new(&regex::escape(word))
+        .unicode(false)
+        .case_insensitive(true)
+        .build()
+        .map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -285,36 +325,55 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Which of some lines an expression finds.
+    fn found<'l>(expression: &str, lines: &[&'l str]) -> Vec<&'l str> {
+        let expression = Expression::new(expression).unwrap();
+        let is_found = |line: &&&str| expression.finds(line.as_bytes());
+        lines.iter().filter(is_found).copied().collect()
+    }
+
     #[test]
-    fn into_groups() {
+    fn what_expressions_mean() {
+        let lines = ["", "a", "b", "a b", "a c", "b c", "a b c"];
         for (given, want) in [
-            ("", ""),
-            (" \t\n", ""),
-            ("xmrig", r#""xmrig""#),
-            ("a b AND c", r#""a" "b" "c""#),
-            ("a OR b c", r#""a" OR "b" "c""#),
-            ("a NOT b OR c", r#""a" NOT "b" OR "c""#),
-            ("NOT NOT a", r#""a""#),
-            ("(a OR b) c", r#""a" "c" OR "b" "c""#),
-            ("NOT (a OR b c)", r#"NOT "a" NOT "b" OR NOT "a" NOT "c""#),
-            ("NOT(a b)", r#"NOT "a" OR NOT "b""#),
-            ("a AND NOT (NOT b)", r#""a" "b""#),
-            ("((a))", r#""a""#),
-            ("a OR a a", r#""a""#),
-            ("(a OR b) (a OR a b)", r#""a" OR "a" "b" OR "b" "a""#),
-            ("*php* or", r#""php" "or""#),
-            (r#""say ""hi""" "(x) OR""#, r#""say ""hi""" "(x) OR""#),
-            (r#""""""#, r#""""""#),
-            ("- 100% a_b c\\d", r#""-" "100%" "a_b" "c\d""#),
+            ("", &lines[..]),
+            (" \t\n", &lines),
+            ("a b AND c", &["a b c"]),
+            ("a OR b c", &["a", "a b", "a c", "b c", "a b c"]),
+            ("a NOT b OR c", &["a", "a c", "b c", "a b c"]),
+            ("NOT NOT a", &["a", "a b", "a c", "a b c"]),
+            ("(a OR b) c", &["a c", "b c", "a b c"]),
+            ("NOT (a OR b c)", &["", "b"]),
+            ("NOT(a b)", &["", "a", "b", "a c", "b c"]),
+            ("a AND NOT (NOT b)", &["a b", "a b c"]),
+            ("((a))c", &["a c", "a b c"]),
         ] {
-            assert_eq!(normal(given).as_deref(), Ok(want), "{given}");
+            assert_eq!(found(given, &lines), want, "{given}");
+        }
+    }
+
+    #[test]
+    fn words_are_text() {
+        for (word, has, has_not) in [
+            ("*php* or", "INFORM.Php", "php"),
+            (r#""say ""hi""""#, r#"I SAY "hi" x"#, "say hi"),
+            (r#""(x) OR""#, "f(X) or", "x or"),
+            (r#""""""#, r#"""#, "'"),
+            ("- 100% a_b c\\d", "- 100% A_B c\\D", "- 100% aXb c\\d"),
+            ("a.b", "a.b", "axb"),
+            ("\u{c4}rger", "\u{c4}RGER", "\u{e4}rger"),
+            ("xmrig", "xm\x1b[1mrig", "xm rig"),
+            ("NOT rig", "r\x1b", "r\x1b[mig"),
+            ("NOT 1mr", "xmrig", "xm\x1b[1mrig"),
+        ] {
+            assert_eq!(found(word, &[has, has_not]), [has], "{word}");
         }
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         let deep = "(".repeat(DEEPEST + 1);
-        let wide: String = (0..9).map(|i| format!("(a{i} OR b{i}) ")).collect();
+        let wide = "a ".repeat(MOST + 1);
         let long = "x".repeat(LONGEST + 1);
         for (given, says) in [
             ("\"unclosed", "a quote that does not end"),
@@ -341,12 +400,12 @@ mod tests {
             (wide.as_str(), "too much at once"),
             (long.as_str(), "longer than"),
         ] {
-            let said = normal(given).expect_err(given);
+            let said = Expression::new(given).expect_err(given);
             assert!(said.contains(says), "{given}: {said}");
         }
     }
 
-    /// Expressions, their text and whether a line of these letters is found, worked out without groups.
+    /// Expressions, their text and whether a line of these letters is found, worked out by hand of bits.
     fn tree() -> impl Strategy<Value = (String, u16)> {
         // A bit for each of the 16 lines that the words a, b, c, d may stand in.
         let word = (0usize..4).prop_map(|i| {
@@ -368,30 +427,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_mean_what_the_expression_means((text, found) in tree()) {
-            let Ok(normal) = normal(&text) else {
-                return Ok(()); // too much at once
-            };
-            let holds = |line: u16| normal.split(" OR ").any(|group| {
-                let mut terms = group.split(' ');
-                let mut all = true;
-                while let Some(term) = terms.next() {
-                    let negated = term == "NOT";
-                    let term = if negated { terms.next().unwrap() } else { term };
-                    let bit = "abcd".find(term.trim_matches('"')).unwrap();
-                    all &= (line >> bit & 1 == 1) != negated;
-                }
-                all
-            });
+        fn trees_of_words((text, found) in tree()) {
+            let expression = Expression::new(&text).unwrap();
             for line in 0..16 {
-                prop_assert_eq!(holds(line), found >> line & 1 == 1, "{} as {}: line {}", text, normal, line);
+                let words = (0..4).filter(|i| line >> i & 1 == 1).map(|i| ["a", "b", "c", "d"][i]);
+                let is = expression.finds(words.collect::<String>().as_bytes());
+                prop_assert_eq!(is, found >> line & 1 == 1, "{}: line {}", text, line);
             }
         }
 
         #[test]
-        fn any_text(s in "[ab()\"*\\- ORNTAD\u{e4}]{0,40}") {
-            if let Ok(once) = normal(&s) {
-                prop_assert_eq!(normal(&once), Ok(once.clone()));
+        fn any_text(s in "[ab()\"*\\- ORNTAD\u{e4}]{0,40}", line in "[ab() \u{e4}\x1b\\[]{0,9}") {
+            let opposite = Expression::new(&format!("NOT ({s})"));
+            if let (Ok(this), Ok(not)) = (Expression::new(&s), opposite) {
+                prop_assert_ne!(this.finds(line.as_bytes()), not.finds(line.as_bytes()));
             }
         }
     }
