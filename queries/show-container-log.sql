@@ -9,7 +9,7 @@
 -- :stream     stdout | stderr; both when unset
 -- :rotated    yes | no; no leaves out all but the newest of the rotated files
 -- Example: dof query show-container-log
-SELECT g.time_ns, g.stream, g.line, g.partial, g.attrs, g.raw_hex, g.format,
+SELECT g.time, g.time_ns, g.stream, g.line, g.partial, g.attrs, g.raw_hex, g.format,
        g.log_file_id AS file, g.offset, iif(w.compressed, NULL, w.size) AS size
   FROM log_file w CROSS JOIN log_line g ON g.entry_id BETWEEN w.first_entry AND w.last_entry
  WHERE (:container IS NULL

@@ -217,7 +217,7 @@ impl Place {
 impl<W: Write> DockerLog<W> {
     /// An entry, without its newline.
     fn entry(&self, values: &[ValueRef<'_>]) -> Vec<u8> {
-        let [ts, stream, line, partial, attrs, raw_hex, format, ..] = values else {
+        let [_, ts, stream, line, partial, attrs, raw_hex, format, ..] = values else {
             return Vec::new();
         };
         let (stream, line) = (plain(stream), plain(line));
@@ -265,11 +265,11 @@ impl<W: Write> DockerLog<W> {
             Some(ValueRef::Integer(n)) => Some(*n),
             _ => None,
         };
-        let (Some(place), Some(file), Some(offset)) = (&mut self.place, number(7), number(8))
+        let (Some(place), Some(file), Some(offset)) = (&mut self.place, number(8), number(9))
         else {
             return Ok(false);
         };
-        if values.get(6).is_none_or(|f| plain(f) != "json-file") {
+        if values.get(7).is_none_or(|f| plain(f) != "json-file") {
             return Ok(false);
         }
         let offset = offset.unsigned_abs();
@@ -280,7 +280,7 @@ impl<W: Write> DockerLog<W> {
             *place = Place {
                 file,
                 at: offset,
-                size: number(9).map(i64::unsigned_abs),
+                size: number(10).map(i64::unsigned_abs),
             };
         } else {
             self.out.write_all(&place.between(Some(offset)))?;
@@ -299,7 +299,7 @@ impl<W: Write> Render for DockerLog<W> {
         if self
             .grep
             .as_ref()
-            .is_some_and(|re| !values.get(2).is_some_and(|line| re.is_match(&plain(line))))
+            .is_some_and(|re| !values.get(3).is_some_and(|line| re.is_match(&plain(line))))
         {
             return Ok(());
         }
