@@ -11,18 +11,16 @@
 -- part of it. path_raw has the exact bytes in hex of a path that is not UTF-8.
 -- :container  name, id or unique prefix of the id; all when unset
 -- Example: dof query drift --container apache
-SELECT x.container, x.path, x.change, x.made_in, n.type, o.type AS type_before, x.differs,
-       x.same_content, x.metadata_only, x.executable, x.gained, n.mode, o.mode AS mode_before,
-       n.uid, n.gid, o.uid AS uid_before, o.gid AS gid_before, n.size, o.size AS size_before,
-       n.mtime, o.mtime AS mtime_before, n.atime, o.atime AS atime_before,
-       n.ctime, o.ctime AS ctime_before, n.crtime, o.crtime AS crtime_before,
-       n.link_target, o.link_target AS link_target_before,
-       n.capability, o.capability AS capability_before,
-       coalesce(n.path_raw, o.path_raw) AS path_raw, o.layer AS layer_before, n.host_path,
-       x.file_id, x.before_id AS file_id_before, x.host
-  FROM container_change x
-       LEFT JOIN file_text n ON n.file_id = x.file_id
-       LEFT JOIN file_text o ON o.file_id = x.before_id
+SELECT x.container, x.path, x.change, x.made_in, x.type, o.type AS type_before, x.differs,
+       x.same_content, x.metadata_only, x.executable, x.gained, x.mode, o.mode AS mode_before,
+       x.uid, x.gid, o.uid AS uid_before, o.gid AS gid_before, x.size, o.size AS size_before,
+       x.mtime, o.mtime AS mtime_before, x.atime, o.atime AS atime_before,
+       x.ctime, o.ctime AS ctime_before, x.crtime, o.crtime AS crtime_before,
+       x.link_target, o.link_target AS link_target_before,
+       x.capability, o.capability AS capability_before,
+       coalesce(x.path_raw, o.path_raw) AS path_raw, o.layer AS layer_before, x.host_path,
+       x.file_id, x.before_id AS file_id_before, x.hidden_by, x.host
+  FROM container_change x LEFT JOIN file_text o ON o.file_id = x.before_id
  WHERE :container IS NULL
     OR x.container_id IN (SELECT container_id FROM container_ref WHERE ref = :container)
  ORDER BY x.container, x.container_full_id, x.container_id, x.path, x.file_id, x.before_id;

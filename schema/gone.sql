@@ -386,8 +386,8 @@ SELECT x.kind AS kind, x.name AS name, x.belongs AS belongs, x.ordinary AS ordin
        h.name AS host, x.engine_id AS engine_id
   FROM leftover x JOIN engine g ON g.id = x.engine_id JOIN host h ON h.id = g.host_id;
 
--- Containers, and how many of their layers are not there: those that the records, or overlay2's
--- lower, name. own_unknown = 1 where not even its own layer is known.
+-- Containers, and how many of their layers are not there (0: none): those that the records, or
+-- overlay2's lower, name. own_unknown = 1 where not even its own layer is known.
 CREATE VIEW container_lack AS
 SELECT c.id AS container_id, coalesce(c.name, c.full_id) AS container, c.full_id AS full_id,
        c.layer_id IS NULL AS own_unknown,
@@ -402,7 +402,7 @@ SELECT c.id AS container_id, coalesce(c.name, c.full_id) AS container, c.full_id
        (SELECT e.host FROM engine_host e WHERE e.engine_id = c.engine_id) AS host
   FROM container c;
 
--- Images, and how many of their layers are not there.
+-- Images, and how many of their layers are not there (0: none).
 CREATE VIEW image_lack AS
 SELECT i.id AS image_id, (SELECT n.name FROM image_name n WHERE n.image_id = i.id) AS image,
        i.full_id AS full_id,

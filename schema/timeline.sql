@@ -95,16 +95,22 @@ SELECT iso(g.ts_listed) AS time, g.ts_listed AS time_ns, CAST('' AS TEXT) AS mac
 CREATE VIEW timeline AS
 SELECT * FROM file_event UNION ALL SELECT * FROM moment_event UNION ALL SELECT * FROM log_event;
 
--- The timeline of one container: its own layer, its mounts, its life and its log. of is what the
--- container may be called (container_ref); the whole timeline has '' there. The files are found
--- through the container's trees.
+-- The timeline of one container: its own layer, its mounts, its life and its log, with each path as
+-- that container has it. Always give `of`: what the container may be called (container_ref); the
+-- whole timeline has '' there.
 CREATE VIEW timeline_of AS
 SELECT CAST('' AS TEXT) AS of, e.* FROM file_event e
 UNION ALL SELECT CAST('' AS TEXT), e.* FROM moment_event e
 UNION ALL SELECT CAST('' AS TEXT), e.* FROM log_event e
 UNION ALL
-SELECT r.ref, e.*
-  FROM container_ref r CROSS JOIN own_tree o ON o.container_id = r.container_id
+SELECT r.ref, e.time, e.time_ns, e.macb, e.kind, CAST(coalesce(c.name, c.full_id) AS TEXT),
+       e.image, e.layer,
+       CAST(coalesce((SELECT p.path FROM file_at p
+                       WHERE p.file_id = f.id AND p.container_id = c.id LIMIT 1), e.path)
+            AS TEXT),
+       e.detail, e.host, e.ref, c.id, e.image_id, e.tree_id
+  FROM container_ref r CROSS JOIN container c ON c.id = r.container_id
+       CROSS JOIN own_tree o ON o.container_id = c.id
        CROSS JOIN directory d ON d.tree_id = o.tree_id
        CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
        CROSS JOIN file_event e ON e.time_ns IN (f.atime, f.mtime, f.ctime, f.crtime)

@@ -383,15 +383,26 @@ SELECT DISTINCT tree_id, place, 'container', NULL, inner FROM tree_place WHERE m
  UNION ALL
 SELECT DISTINCT tree_id, place, 'container', NULL, '' FROM mount_place WHERE tree_id IS NOT NULL;
 
--- What containers changed, and what was there before: see file_change. Join file_text by file_id
--- for what is there now, and by before_id for what was.
+-- What containers changed, with what is there now (see file_change); hidden_by is the mount that
+-- hid it from the container. Join file_text by before_id for what was there before.
 CREATE VIEW container_change AS
-SELECT c.container AS container, x.path AS path, x.change AS change, x.made_in AS made_in,
-       x.differs AS differs, x.same_content AS same_content, x.metadata_only AS metadata_only,
-       x.executable AS executable, x.gained AS gained, x.file_id AS file_id,
-       x.before_id AS before_id, x.container_id AS container_id,
-       c.full_id AS container_full_id, c.host AS host
-  FROM container_text c CROSS JOIN file_change x ON x.container_id = c.container_id;
+SELECT coalesce(c.name, c.full_id) AS container, x.path AS path, x.change AS change,
+       x.made_in AS made_in, x.differs AS differs, x.same_content AS same_content,
+       x.metadata_only AS metadata_only, x.executable AS executable, x.gained AS gained,
+       (SELECT o.says FROM mount_over o
+         WHERE o.container_id = x.container_id
+           AND substr(x.path || '/', 1, length(o.place) + 1) = o.place || '/'
+         ORDER BY length(o.place) DESC, o.id LIMIT 1) AS hidden_by,
+       n.type AS type, n.mode AS mode, n.uid AS uid, n.gid AS gid, n.size AS size,
+       n.atime AS atime, n.mtime AS mtime, n.ctime AS ctime, n.crtime AS crtime,
+       n.atime_ns AS atime_ns, n.mtime_ns AS mtime_ns, n.ctime_ns AS ctime_ns,
+       n.crtime_ns AS crtime_ns, n.link_target AS link_target, n.capability AS capability,
+       n.path_raw AS path_raw, n.sha256 AS sha256, n.host_path AS host_path,
+       x.file_id AS file_id, x.before_id AS before_id, x.container_id AS container_id,
+       c.full_id AS container_full_id, e.host AS host
+  FROM container c CROSS JOIN file_change x ON x.container_id = c.id
+       CROSS JOIN engine_host e ON e.engine_id = c.engine_id
+       LEFT JOIN file_text n ON n.file_id = x.file_id;
 
 -- What containers changed as `docker diff` says it, under osquery's name and columns.
 CREATE VIEW docker_container_fs_changes AS

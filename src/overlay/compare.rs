@@ -72,8 +72,9 @@ impl Attributes {
         self.mode & TYPE
     }
 
+    /// Whether it is a program: an empty file, as an engine makes to mount something over, is none.
     fn is_executable(&self) -> bool {
-        self.kind() == FILE && self.mode & 0o111 != 0
+        self.kind() == FILE && self.mode & 0o111 != 0 && self.size > 0
     }
 
     fn capability(&self) -> Option<&[u8]> {
@@ -233,6 +234,7 @@ mod tests {
     fn file(mode: u32) -> Attributes {
         Attributes {
             mode: FILE | mode,
+            size: 1,
             mtime: 1_000_000_005,
             ..Attributes::default()
         }
@@ -298,9 +300,14 @@ mod tests {
     fn programs_are_new_made_or_replaced() {
         let (plain, program) = (file(0o644), file(0o755));
         let longer = Attributes {
-            size: 1,
+            size: 2,
             ..program.clone()
         };
+        let empty = Attributes {
+            size: 0,
+            ..program.clone()
+        };
+        assert_eq!(executable(&empty, None, None, false), None);
         assert_eq!(executable(&program, None, None, false), Some("new"));
         assert_eq!(executable(&program, Some(&plain), None, true), Some("made"));
         let of = |same, changed| executable(&longer, Some(&program), same, changed);
@@ -318,7 +325,7 @@ mod tests {
         assert_eq!(pair(&now, &before).is_metadata_only(true), Some(true));
         assert_eq!(pair(&now, &before).is_metadata_only(false), None);
         let longer = Attributes {
-            size: 1,
+            size: 2,
             ..now.clone()
         };
         assert_eq!(pair(&longer, &before).is_metadata_only(true), Some(false));
