@@ -46,6 +46,14 @@ impl Comparison {
     }
 }
 
+/// Labels and measurements that a host gives its files, whoever writes them.
+pub const OF_HOST: [&str; 4] = [
+    "security.selinux",
+    "security.ima",
+    "security.evm",
+    "security.SMACK64",
+];
+
 /// What is compared of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -93,6 +101,12 @@ impl Attributes {
         self.xattrs.iter().filter(|(name, _)| is(name)).collect()
     }
 
+    /// Extended attributes but for what a host gives all its files.
+    pub fn own_xattrs(&self) -> impl Iterator<Item = &(String, Vec<u8>)> {
+        let is_own = |(name, _): &&(String, Vec<u8>)| !OF_HOST.contains(&&name[..]);
+        self.xattrs.iter().filter(is_own)
+    }
+
     fn owner(&self) -> (i64, i64) {
         (self.uid, self.gid)
     }
@@ -126,6 +140,14 @@ impl Pair<'_> {
         self.same_content == Some(false)
             || self.now.link != self.before.link
             || self.now.xattrs != self.before.xattrs
+    }
+
+    /// Whether it is a copy as engines make them: as before, but that extended attributes may be lost. Of these their copies
+    /// keep capabilities alone (moby daemon/graphdriver/copy).
+    pub fn is_copy(&self) -> bool {
+        let mut differs = self.differs().into_iter();
+        let was = |x| self.before.xattrs.contains(x);
+        differs.all(|word| matches!(word, "acl" | "xattr")) && self.now.own_xattrs().all(was)
     }
 
     /// What differs, in the words of `file_change.differs`.
@@ -294,6 +316,21 @@ mod tests {
         assert_eq!(gained(&capable, Some(&before)), ["capability"]);
         assert_eq!(gained(&file(0o4755), Some(&before)), ["setuid"]);
         assert!(gained(&before, None).is_empty());
+    }
+
+    #[test]
+    fn copies_may_lose_attributes_and_gain_none_but_the_hosts() {
+        let plain = file(0o755);
+        let with = |names: &[&str]| Attributes {
+            xattrs: names.iter().map(|n| ((*n).to_owned(), vec![1])).collect(),
+            ..plain.clone()
+        };
+        let is_copy = |now: &[&str], before: &[&str]| pair(&with(now), &with(before)).is_copy();
+        assert!(is_copy(&[], &["user.note", "system.posix_acl_access"]));
+        assert!(is_copy(&["security.ima"], &["user.note"]));
+        assert!(!is_copy(&["user.note"], &[]));
+        assert!(!is_copy(&[], &["security.capability"]));
+        assert!(!pair(&file(0o700), &plain).is_copy());
     }
 
     #[test]

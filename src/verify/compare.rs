@@ -9,6 +9,7 @@ use super::{Change, Finding};
 use crate::engine::Marks;
 use crate::evidence::walk::{self, Buffer, OpenDir};
 use crate::evidence::{self, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs};
+use crate::overlay::compare::OF_HOST;
 use crate::parse::tar_split::{CHECKSUM, Kind, Piece};
 use crate::parse::time::{rfc3339_nano, seconds};
 use crate::text::lossless;
@@ -491,11 +492,7 @@ impl Comparison<'_> {
             let is_capability = name == b"security.capability";
             let mark = marks.iter().any(|p| name.starts_with(p.as_bytes()));
             // The host's own: labels and measurements of what stands on it.
-            let of_host = s.is_none()
-                && matches!(
-                    name,
-                    b"security.selinux" | b"security.ima" | b"security.evm" | b"security.SMACK64"
-                );
+            let of_host = s.is_none() && OF_HOST.iter().any(|n| n.as_bytes() == name);
             if mark || of_host || only_capability && !is_capability {
                 continue;
             }

@@ -5,7 +5,7 @@ use super::entries::{Entries, Entry, Fault, Part, ROW, View};
 use super::stacks::{Made, Stacks};
 use crate::case::insert::Insert;
 use crate::overlay::Stacking;
-use crate::overlay::compare::{Attributes, Comparison, Pair, executable, gained};
+use crate::overlay::compare::{Attributes, Comparison, DIRECTORY, Pair, TYPE, executable, gained};
 use crate::overlay::lookup::{Content, Node, find};
 use crate::text::lossless;
 use rusqlite::Connection;
@@ -148,17 +148,17 @@ impl<'p, 'c> Changed<'p, 'c> {
         Ok(self.put_in)
     }
 
-    /// Takes a row; of the layer of the engine's own files only what the engine does not make itself.
+    /// Takes a row of these files; of the layer of the engine's own files only what the engine does not make itself.
     fn take(
         &mut self,
         two: &Compared<'_, '_, '_>,
         row: Change,
-        is: Option<&Attributes>,
+        now: Option<&Attributes>,
+        before: Option<&Attributes>,
     ) -> Result<(), Fault> {
         self.entries.spend(ROW)?;
         if two.made_in == "init" {
-            let makes = |is| (two.rule.makes)(two.rule.kind, &row.path, is);
-            if is.is_some_and(makes) || row.differs.as_deref() == Some("children") {
+            if is_engines(two.rule, &row, now, before) {
                 return Ok(());
             }
             self.put_in += 1;
@@ -254,7 +254,7 @@ impl<'p, 'c> Changed<'p, 'c> {
                     before: Some(before.entry().id),
                     ..row(two, path, "D")
                 };
-                self.take(two, gone, None)?;
+                self.take(two, gone, None, None)?;
                 Ok(true)
             }
             (Some(now), Some(before)) => self.both(two, &now, &before, path),
@@ -357,7 +357,34 @@ impl<'p, 'c> Changed<'p, 'c> {
             gained: (!gained.is_empty()).then(|| gained.join(",")),
             ..row(two, path, change)
         };
-        self.take(two, row, Some(is))
+        self.take(two, row, Some(is), was)
+    }
+}
+
+/// Whether the engine makes what a row of its own layer tells of: a place for a mount, the way there, a copy.
+fn is_engines(
+    rule: Rule<'_>,
+    row: &Change,
+    now: Option<&Attributes>,
+    before: Option<&Attributes>,
+) -> bool {
+    let Some(now) = now else {
+        return false;
+    };
+    let makes = || (rule.makes)(rule.kind, &row.path, now);
+    let Some(before) = before else {
+        return makes();
+    };
+    let pair = Pair {
+        now,
+        before,
+        same_content: row.same_content,
+    };
+    let are_dirs = [now, before].iter().all(|a| a.mode & TYPE == DIRECTORY);
+    // It copies what is as it was, and changes no directory that an image has.
+    match are_dirs || row.differs.is_some() && pair.is_copy() {
+        true => pair.is_copy(),
+        false => makes(),
     }
 }
 

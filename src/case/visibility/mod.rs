@@ -13,6 +13,7 @@ mod links;
 mod mounted;
 mod stacks;
 
+use crate::overlay::Stacking;
 use crate::overlay::compare::Comparison;
 use crate::problem::{Problem, Severity};
 pub use changed::Makes;
@@ -82,7 +83,7 @@ pub fn work_out(
             && match changed.container(&stacks, container, shown.rule(makes)) {
                 Ok(0) => true,
                 Ok(n) => {
-                    problems.push(shown.put_into_init(n));
+                    problems.push(shown.put_into_init(n, container.stacking));
                     true
                 }
                 Err(Fault::Spent) => false,
@@ -137,13 +138,21 @@ impl Shown {
     }
 
     /// Files that the engine did not put there, in the layer of its own files.
-    fn put_into_init(&self, n: usize) -> Problem {
+    fn put_into_init(&self, n: usize, stacking: Stacking) -> Problem {
+        let so = match stacking {
+            Stacking::Each => {
+                "the container sees them where its own layer does not hide them, and docker diff does not show them"
+            }
+            _ => {
+                "the container's own layer is a copy of it, and docker diff shows as deleted what was put there later"
+            }
+        };
         Problem {
             severity: Severity::Warning,
             path: self.init_layer.clone().unwrap_or_default(),
             offset: None,
             what: format!(
-                "{n} entries in the init layer of container {} that the engine does not make: the container sees them, and docker diff does not show them",
+                "{n} entries in the init layer of container {} that the engine does not make: {so}",
                 self.name
             ),
             kept: "a row of drift for each, with made_in init".into(),

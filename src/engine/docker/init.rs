@@ -19,9 +19,12 @@ const FILES: &[&str] = &[
 /// A symbolic link, and where it points to.
 const LINK: (&str, &[u8]) = ("/etc/mtab", b"/proc/mounts");
 
+/// Of all but the link: the daemon sets its umask to 022.
+const MODE: u32 = 0o755;
+
 /// Whether Docker makes an entry of these attributes at this path of the layer.
 pub fn makes(path: &str, entry: &Attributes) -> bool {
-    let plain = entry.mode & 0o7000 == 0 && entry.xattrs.is_empty();
+    let plain = entry.mode & 0o7777 == MODE && entry.own_xattrs().next().is_none();
     match entry.mode & TYPE {
         DIRECTORY => plain && DIRECTORIES.contains(&path),
         FILE => plain && entry.size == 0 && FILES.contains(&path),
@@ -43,6 +46,7 @@ mod tests {
         assert!(makes("/etc/hosts", &entry(0o100_755, 0)));
         assert!(!makes("/etc/hosts", &entry(0o100_755, 1)));
         assert!(!makes("/etc/hosts", &entry(0o104_755, 0)));
+        assert!(!makes("/etc", &entry(0o040_777, 4096)));
         assert!(!makes("/etc/ld.so.preload", &entry(0o100_644, 0)));
         assert!(makes("/dev/pts", &entry(0o040_755, 4096)));
         assert!(!makes("/dev/pts/x", &entry(0o040_755, 4096)));

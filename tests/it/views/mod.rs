@@ -2,6 +2,7 @@
 
 mod drift;
 mod hidden;
+mod init;
 mod kernel;
 mod live;
 mod model;
