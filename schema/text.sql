@@ -252,16 +252,12 @@ CREATE VIEW log_line AS
 SELECT g.id AS entry_id, c.id AS container_id, coalesce(c.name, c.full_id) AS container,
        c.image_name AS image, iso(g.ts) AS time, g.ts AS time_ns, iso(g.ts_near) AS time_near,
        g.ts_listed AS listed_ns, g.stream AS stream, g.line AS line, g.partial AS partial,
-       (SELECT a.json FROM log_attrs a WHERE a.id = g.attrs_id) AS attrs,
-       iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, w.id AS log_file_id,
-       w.path AS log_path, w.format AS format, g.offset AS offset,
-       (SELECT e.host FROM engine_host e WHERE e.engine_id = c.engine_id) AS host
+       a.json AS attrs, iif(g.raw IS NULL, NULL, hex(g.raw)) AS raw_hex, w.id AS log_file_id,
+       w.path AS log_path, w.format AS format, g.offset AS offset, e.host AS host
   FROM log_entry g CROSS JOIN log_file w ON w.id = g.log_file_id
-       CROSS JOIN container c ON c.id = w.container_id;
-
--- For dof's own use (query logs): the times of a log entry alone.
-CREATE VIEW log_time AS
-SELECT g.id AS entry_id, iso(g.ts) AS time, iso(g.ts_near) AS time_near FROM log_entry g;
+       CROSS JOIN container c ON c.id = w.container_id
+       CROSS JOIN engine_host e ON e.engine_id = c.engine_id
+       LEFT JOIN log_attrs a ON a.id = g.attrs_id;
 
 -- A container's ports as text: 80/tcp->0.0.0.0:8080, or 80/tcp-><none> when only exposed.
 CREATE VIEW container_ports_text AS
