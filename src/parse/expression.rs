@@ -1,9 +1,10 @@
 //! What `--match` looks for in a line: words and "phrases" with AND, OR, NOT and parentheses.
 //!
 //! A word is found anywhere, within longer ones too, ASCII letters in either case, in the line as it stands or in what a terminal
-//! shows of it (`terminal.rs`). NOT means in neither.
+//! shows of it (`expression/terminal.rs`). NOT means in neither.
 
-use super::terminal;
+mod terminal;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 /// The most words of an expression: each takes some KiB.

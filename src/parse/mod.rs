@@ -17,7 +17,6 @@ pub mod partitions;
 pub mod sqlite_file;
 pub mod superblock;
 pub mod tar_split;
-mod terminal;
 pub mod time;
 pub mod unit;
 pub mod version;
