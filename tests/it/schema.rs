@@ -17,30 +17,116 @@ fn objects(db: &Connection) -> Vec<(String, String)> {
 #[test]
 fn every_table_and_view_is_in_the_manual() {
     let case = dof::case::Target::temporary().unwrap().seal().unwrap();
-    let manual = dof(["schema"]).with(0).out;
-    let contents: Vec<&str> = manual
+    let (manual, all) = (
+        dof(["schema"]).with(0).out,
+        dof(["schema", "--all"]).with(0).out,
+    );
+    let contents: Vec<&str> = all
         .lines()
         .take_while(|line| line.starts_with("--"))
         .flat_map(|line| line.split([' ', ',']))
         .collect();
-    let (for_people, machinery) = manual
-        .split_once("\n-- for dof's own use ")
-        .unwrap_or((&manual, ""));
+    let (for_people, machinery) = all.split_once("\n-- machinery ===").unwrap();
+    let wide = all.lines().find(|line| line.chars().count() > 100);
+    assert!(wide.is_none(), "{wide:?}");
+    let mut of_machinery = 0;
     for (name, kind) in objects(case.db()) {
-        let made = format!("CREATE {} {name} ", kind.to_uppercase());
+        let made = format!("CREATE {} {name} (", kind.to_uppercase());
         let one = dof(["schema", &name.to_uppercase()]).with(0).out;
         assert!(one.starts_with("-- "), "{name} is explained: {one}");
-        assert!(one.contains(&made), "{one}");
+        let whole = case.db().query_row(
+            "SELECT substr(sql, 1, instr(sql, ' AS') - 1) FROM sqlite_schema WHERE name = ?",
+            [&name],
+            |r| r.get::<_, String>(0),
+        );
+        assert!(one.contains(&whole.unwrap()), "{one}");
         let is_machinery = machinery.contains(&made);
-        assert_eq!(manual.matches(&made).count(), 1, "{name}");
+        of_machinery += usize::from(is_machinery);
+        let explained = one.starts_with("-- Machinery") || one.starts_with("-- For dof's own use");
+        assert_eq!(is_machinery, explained, "{name}");
+        assert_eq!(all.matches(&made).count(), 1, "{name}");
         assert_eq!(for_people.contains(&made), !is_machinery, "{name}");
-        assert_eq!(contents.contains(&&*name), !is_machinery, "{name}");
+        assert_eq!(
+            manual.matches(&made).count(),
+            usize::from(!is_machinery),
+            "{name}"
+        );
+        assert!(contents.contains(&&*name), "{name}");
     }
-    let unknown = dof(["schema", "contaner"]).with(2);
     assert!(
-        unknown.err.contains("similar") && unknown.err.contains("'container'"),
-        "{}",
-        unknown.err
+        of_machinery > 20 && all.contains("\n-- machinery      "),
+        "{all}"
+    );
+    // A view has its columns, and no more.
+    assert!(
+        manual.contains("\nCREATE VIEW image_name (image_id, name) AS ...;\n"),
+        "{manual}"
+    );
+    assert!(!manual.contains("SELECT DISTINCT"), "{manual}");
+}
+
+#[test]
+fn a_subject_of_the_manual() {
+    let (some, all) = (["schema", "Visibility"], ["schema", "visibility", "--all"]);
+    let (some, all) = (dof(some).with(0).out, dof(all).with(0).out);
+    assert!(
+        some.starts_with("-- What containers and images show"),
+        "{some}"
+    );
+    assert!(
+        some.contains("\nCREATE VIEW container_file (") && !some.contains("CREATE TABLE hides")
+    );
+    assert!(all.contains("\nCREATE TABLE hides ("), "{all}");
+    let machinery = dof(["schema", "machinery"]).with(0).out;
+    assert!(machinery.contains("\nCREATE TABLE hides ("), "{machinery}");
+    let unknown = dof(["schema", "Contaner_fil"]).with(2).err;
+    assert!(
+        unknown.contains("Contaner_fil: ") && unknown.contains(" container_file,"),
+        "{unknown}"
+    );
+    assert_eq!(
+        (unknown.matches(',').count(), unknown.lines().count()),
+        (3, 1),
+        "{unknown}"
+    );
+}
+
+/// What the manual begins with can be run, and finds something in the sample.
+#[test]
+fn the_manual_begins_with_queries() {
+    if !has(&[Need::Program("sqlite3")]) {
+        return;
+    }
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let manual = dof(["schema"]).with(0).out;
+    let (start, _) = manual.split_once("\n-- text ").unwrap();
+    let lines = start.lines().filter_map(|line| line.strip_prefix("--   "));
+    let (mut queries, mut open) = (Vec::new(), String::new());
+    let (mut there, mut back) = (None, None);
+    for line in lines {
+        if line.starts_with("unixepoch(") {
+            there = Some(line);
+        } else if line.starts_with("strftime(") {
+            back = Some(line);
+        } else if line.starts_with("SELECT ") || !open.is_empty() {
+            open.push_str(line);
+            open.push('\n');
+        }
+        if line.ends_with(';') {
+            queries.push(std::mem::take(&mut open));
+        }
+    }
+    assert_eq!((queries.len(), open.as_str()), (3, ""), "{queries:?}");
+    for query in &queries {
+        let printed = must("sqlite3", &["-readonly", text(&case), query]);
+        assert!(!printed.is_empty(), "{query}");
+    }
+    let (there, back) = (there.unwrap(), back.unwrap());
+    let day = format!("SELECT {back} FROM (SELECT {there} AS mtime_ns)");
+    assert_eq!(
+        must("sqlite3", &[":memory:", &day]),
+        "2019-05-27T00:00:00Z\n"
     );
 }
 

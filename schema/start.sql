@@ -1,0 +1,25 @@
+-- Start here. The tables and views of a case; any SQLite program can ask them:
+-- sqlite3 -readonly case.db. `dof schema NAME` prints one of them whole, or a subject.
+--
+--   the files a container sees  container_file; AND hidden_by IS NULL leaves out what a mount hides
+--   what a container changed    container_change
+--   all versions of a file      file_seen, by file_id; file_text finds the file
+--   logs                        log_line
+--   what happened when          timeline; of one container timeline_of, always WHERE of = 'web'
+--   images                      image_text; the files of one image_file
+--   what is gone                gone; what is left over of it orphan
+--
+-- Names: container_ref and image_ref say by what a container or an image may be called:
+--   ... WHERE container_id IN (SELECT container_id FROM container_ref WHERE ref = '/web')
+-- Times: in a view mtime is text (2019-05-27T14:10:00.500000000Z) and mtime_ns the INTEGER, in
+-- nanoseconds since 1970-01-01 UTC; in a base table a time is that INTEGER. There and back:
+--   unixepoch('2019-05-27') * 1000000000
+--   strftime('%Y-%m-%dT%H:%M:%SZ', mtime_ns / 1000000000, 'unixepoch')
+--
+-- What a container's files of one day are, what was added, and what its life and log say:
+--   SELECT path, mode, mtime FROM container_file WHERE container = 'web' AND hidden_by IS NULL
+--      AND mtime_ns BETWEEN unixepoch('2019-05-27') * 1000000000
+--                       AND unixepoch('2019-05-28') * 1000000000 - 1;
+--   SELECT path, change, executable FROM container_change WHERE container = 'apache'
+--      AND change = 'A';
+--   SELECT time, kind, path, detail FROM timeline_of WHERE of = 'web' ORDER BY time_ns;
