@@ -5,14 +5,13 @@ CREATE TABLE tree (
   id        INTEGER PRIMARY KEY,
   host_id   INTEGER NOT NULL REFERENCES host(id),
   kind      TEXT NOT NULL,          -- layer; volume (a volume's own folder, or a place only volumes
-                                    -- lead to); bind
-                                    -- (any other place of the host). How a container has it:
-                                    -- container_mount.kind
+                                    -- lead to); bind (any other place of the host). How a container
+                                    -- has it: container_mount.kind
   host_path TEXT NOT NULL,          -- the tree's root on the host
   dev       INTEGER NOT NULL,       -- (major << 32) | minor of the device it lies on, as it was
                                     -- mounted
-  layer_id  INTEGER REFERENCES layer(id) -- whose volume it is: volume.tree_id, which several may
-                                         -- share
+  layer_id  INTEGER REFERENCES layer(id) -- of a layer. Whose volume a tree is, volume.tree_id says;
+                                         -- several may share it
 ) STRICT;
 
 -- A tree whose root lies inside another tree (a bind of / holds every layer): walked once, as
@@ -33,9 +32,9 @@ CREATE TABLE directory (
   dev        INTEGER,               -- (major << 32) | minor of the device it lies on; NULL when the
                                     -- same as its tree's root
   first_file INTEGER NOT NULL,      -- what is in it: file WHERE id BETWEEN first_file AND
-                                    -- last_file, the same rows as WHERE dir_id = id
-  last_file  INTEGER NOT NULL       -- and found without an index; less than first_file when nothing
-                                    -- is in it
+                                    -- last_file, the same rows as WHERE dir_id = id and found
+                                    -- without an index
+  last_file  INTEGER NOT NULL       -- less than first_file when nothing is in it
 ) STRICT;
 
 CREATE TABLE file (
@@ -81,21 +80,23 @@ CREATE TABLE event (
   PRIMARY KEY (ts, file_id)
 ) STRICT, WITHOUT ROWID;
 
--- What a tree is called when its files are listed; filled when an ingest ends (derived.sql).
+-- What a tree is called when its files are listed; filled when an ingest ends.
 CREATE TABLE tree_label (
   tree_id   INTEGER PRIMARY KEY REFERENCES tree(id),
-  prefix    TEXT NOT NULL,          -- where its root stands in the container; empty for layers
+  prefix    TEXT NOT NULL,          -- empty for layers; else where its root stands in a container
+                                    -- that mounts it (the first such path), or on the host
   container TEXT,                   -- comma-joined: of a layer, the container whose own it is; else
                                     -- all that see it
-  image     TEXT,                   -- names of the images that hold it, comma-joined
-  host      TEXT,                 -- name of its host
+  image     TEXT,                   -- comma-joined names of the images that hold it: four at most,
+                                    -- then how many more (+7 more)
+  host      TEXT,                   -- name of its host
   layer     TEXT,                   -- cache ID of a layer, names of volumes, host path of a bind
                                     -- source
   role      TEXT NOT NULL           -- of a layer: container, init, image, unowned; else volume or
                                     -- bind
 ) STRICT;
 
--- Where a tree is seen in a container; filled when an ingest ends (derived.sql).
+-- Where a tree is seen in a container; filled when an ingest ends.
 CREATE TABLE tree_container (
   tree_id        INTEGER NOT NULL REFERENCES tree(id),
   container_id   INTEGER NOT NULL REFERENCES container(id),

@@ -223,7 +223,8 @@ SELECT 'something', NULL, name, 'folder ' || host_path, NULL, mtime, NULL, engin
   FROM folder_with_removal;
 
 -- What records still name and is not there: it was there from first on, until last or later.
--- queries/gaps.sql tells what each `what` is. evidence lists the records, detail what they say.
+-- `dof query gaps --sql` tells what each `what` is. evidence lists the records, detail what they
+-- say.
 CREATE VIEW gone AS
 SELECT x.what AS what, coalesce(x.name, x.detail ->> '$.names[0]') AS name, x.id AS id,
        iso(x.first) AS first, x.first AS first_ns, iso(x.last) AS last, x.last AS last_ns,

@@ -1,5 +1,6 @@
--- The hosts of this case and the container engines found on them. Every time in this database is an
--- INTEGER: nanoseconds since 1970-01-01 UTC, NULL where the evidence has none.
+-- The hosts of this case and the container engines found on them. In these and all base tables a
+-- time is an INTEGER: nanoseconds since 1970-01-01 UTC, NULL where the evidence has none. Views
+-- have it as text too.
 
 CREATE TABLE host (
   id            INTEGER PRIMARY KEY,
@@ -33,13 +34,11 @@ CREATE TABLE engine (
   daemon_path     TEXT,
   rootless        INTEGER NOT NULL,   -- 1 when the data root lies in a user's home
   comparison      TEXT NOT NULL,      -- what its `diff` takes for a directory: directory-bit (every
-                                      -- entry whose mode has
-                                      -- the bit S_IFDIR, sockets and block devices too) or file-
-                                      -- type (directories)
+                                      -- entry whose mode has the bit S_IFDIR, sockets and block
+                                      -- devices too) or file-type (directories)
   folders         TEXT NOT NULL,      -- JSON array: folders below the data root by which its paths
-                                      -- are known when what
-                                      -- stands before the data root is another (a copy, a disk of
-                                      -- its own)
+                                      -- are known when what stands before the data root is another
+                                      -- (a copy, a disk of its own)
   daemon_config_source_id INTEGER REFERENCES source(id) -- daemon.json, its text in source.content
 ) STRICT;
 

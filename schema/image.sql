@@ -15,7 +15,10 @@ CREATE TABLE image (
   comment        TEXT,
   docker_version TEXT,              -- of the engine that built it
   container      TEXT,              -- full id of the container it was committed from
-  size           INTEGER,           -- bytes, sum of its layers; NULL when one of them is unknown
+  size           INTEGER,           -- bytes, sum of its layers as the layer store says; NULL when
+                                    -- one of them is unknown. Not the sum of image_file.size: here
+                                    -- what a layer above hides counts too, a file of several names
+                                    -- once, and a directory not at all
   entrypoint     TEXT,              -- JSON array, NULL when none
   cmd            TEXT,              -- JSON array, NULL when none
   env            TEXT,              -- JSON array of KEY=VALUE

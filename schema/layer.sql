@@ -23,7 +23,7 @@ CREATE TABLE layer (
   -- overlay       character devices 0/0 and attributes trusted.overlay.*
   -- user-overlay  the same with user.overlay.*, as a user's own engine writes them
   -- fuse-overlay  as fuse-overlayfs has them: these, attributes of its own, names that begin with
-  -- .wh.
+  --               .wh.
   -- aufs          names that begin with .wh.
   host_path        TEXT,            -- the layer's root directory on the host
   mount_point      TEXT,            -- of a container's own layer: where on the host its engine
@@ -47,8 +47,7 @@ CREATE TABLE container_layer (
 ) STRICT, WITHOUT ROWID;
 
 -- The layers a container's own was begun on, where it does not stand on these now: someone changed
--- its `lower`, or that of its
--- -init layer. The engine tells by them what the container changed.
+-- its `lower`, or that of its -init layer. The engine tells by them what the container changed.
 CREATE TABLE container_before (
   container_id INTEGER NOT NULL REFERENCES container(id),
   position     INTEGER NOT NULL,    -- 1 = base

@@ -2,7 +2,7 @@
 
 -- What is mounted in a container, as its record says. device is what a volume's own options mount
 -- in its place: a directory of the host (a bind), a share, a block device. files counts those that
--- were ingested.
+-- were ingested, without those of trees that lie within (tree_nesting).
 CREATE VIEW container_mount_text AS
 SELECT m.id AS mount_id, m.container_id AS container_id, coalesce(c.name, c.full_id) AS container,
        m.kind AS kind, m.name AS name, m.source AS source,

@@ -1,6 +1,6 @@
 -- Tables as people read them: names instead of ids, types in words, modes in octal, and a time as
 -- two columns: mtime is ISO 8601 in UTC with nine digits of a second, mtime_ns the INTEGER of the
--- table. iso and iso_short stand for expressions that src/case/schema.rs puts in their place.
+-- table.
 
 -- What a container may be called in a query: its name, /name, its id, the first 12 digits of that.
 CREATE VIEW container_ref AS
@@ -49,9 +49,13 @@ SELECT h.id AS host_id, h.name AS host, h.mount AS mount, h.machine_id AS machin
        h.dof_version AS dof_version, h.arguments AS arguments
   FROM host h;
 
--- Files. path is the path in the container for a layer, volume or bind source that one has, else on
--- the host; tree_path the path within the layer, volume or bind source; dir that of its directory,
--- empty for the root. path_raw and link_raw are the exact bytes in hex where they are not UTF-8.
+-- Files, each once. path is that in the container: of a file of a container's own layer, or of a
+-- volume or bind source that one mounts. Of a file of another layer it is the path in that layer,
+-- else that on the host. Where several containers mount it path is the first of their paths: ask
+-- file_seen for all. tree_path is the path within the layer, volume or bind source; dir that of its
+-- directory, empty for the root. container and image are comma-joined lists; image names four and
+-- says how many more (+7 more). path_raw and link_raw are the exact bytes in hex where they are not
+-- UTF-8.
 CREATE VIEW file_text AS
 SELECT f.id AS file_id, f.name AS name,
        (SELECT coalesce(nullif(l.prefix || d.path || iif(f.name = '', '', '/' || f.name), ''), '/')
@@ -100,7 +104,7 @@ SELECT f.id AS file_id, f.name AS name,
          WHERE d.id = f.dir_id) AS host
   FROM file f;
 
--- Every file with its path in the container and its path on the host; times are INTEGER here.
+-- The files of file_text with modes and times as the tables have them, which are INTEGER.
 CREATE VIEW file_path AS
 SELECT f.id AS file_id, t.id AS tree_id, t.kind AS tree_kind, x.container AS container,
        x.image AS image, x.layer AS layer, x.path AS path, x.host_path AS host_path, x.host AS host,
@@ -112,7 +116,8 @@ SELECT f.id AS file_id, t.id AS tree_id, t.kind AS tree_kind, x.container AS con
        CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN tree t ON t.id = d.tree_id;
 
 -- Containers. created_short and its like are the times as Docker prints them, without zeros at the
--- end.
+-- end. image is what the user asked for. To ask by any name that the image has:
+-- image_id IN (SELECT image_id FROM image_ref WHERE ref = '...').
 CREATE VIEW container_text AS
 SELECT c.id AS container_id, c.full_id AS full_id, c.name AS name,
        coalesce(c.name, c.full_id) AS container, c.image_name AS image,
@@ -140,7 +145,8 @@ SELECT c.id AS container_id, c.full_id AS full_id, c.name AS name,
        (SELECT e.host FROM engine_host e WHERE e.engine_id = c.engine_id) AS host
   FROM container c;
 
--- Images. name is the one name an image goes by, tags and digests are all of them, as JSON arrays.
+-- Images. image is the one name an image goes by (image_name); tags and digests are all of them, as
+-- JSON arrays. To ask by any name: image_id IN (SELECT image_id FROM image_ref WHERE ref = '...').
 CREATE VIEW image_text AS
 SELECT i.id AS image_id, i.full_id AS full_id,
        (SELECT n.name FROM image_name n WHERE n.image_id = i.id) AS image,
@@ -247,7 +253,8 @@ SELECT s.id AS source_id, s.path AS path, s.size AS size, iso(s.mtime) AS mtime,
   FROM source s;
 
 -- Log lines. An entry may have no time: time_near is then that of the one before it in its log,
--- else of the next, else that of the file; listed_ns is the one or the other, with an index.
+-- else of the next, else that of the file; listed_ns is the one or the other, with an index. image
+-- is what the user asked for, as in container_text.
 CREATE VIEW log_line AS
 SELECT g.id AS entry_id, c.id AS container_id, coalesce(c.name, c.full_id) AS container,
        c.image_name AS image, iso(g.ts) AS time, g.ts AS time_ns, iso(g.ts_near) AS time_near,

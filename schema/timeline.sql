@@ -1,8 +1,8 @@
--- What happened, in order of time. The CASTs give each column one affinity in all parts of the
--- timeline. SQLite then merges the parts in order of time as it reads them from their indexes; else
--- it would gather all rows and sort them.
+-- What happened, in order of time.
 
--- For dof's own use, the first part: each distinct time of a file.
+-- For dof's own use, the first part: each distinct time of a file. The CASTs give each column one
+-- affinity in all parts of the timeline. SQLite then merges the parts in order of time as it reads
+-- them from their indexes; else it would gather all rows and sort them.
 CREATE VIEW file_event AS
 SELECT iso(e.ts) AS time, e.ts AS time_ns,
        CAST(substr('.....a..m...ma....c..ac.m.c.mac....b.a.bm..bma.b..cb.acbm.cbmacb',
@@ -91,7 +91,8 @@ SELECT iso(g.ts_listed) AS time, g.ts_listed AS time_ns, CAST('' AS TEXT) AS mac
 -- What a container's, an image's, a volume's and a network's life, their files and the logs say,
 -- one moment a row. kind is file, container, image, image-step, volume, network or log; ref the id
 -- of the row of that table (for an image-step: the image's * 10000 + the step). macb says which of
--- a file's times it is. Order by time_ns.
+-- a file's times it is. Order by time_ns. Of a file container and image are comma-joined lists, and
+-- container_id is NULL: ask by tree_id or ref, or ask timeline_of.
 CREATE VIEW timeline AS
 SELECT * FROM file_event UNION ALL SELECT * FROM moment_event UNION ALL SELECT * FROM log_event;
 

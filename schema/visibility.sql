@@ -1,18 +1,20 @@
 -- What containers and images show: which files of which layers, what is mounted over them, and what
--- containers changed. Worked out when an ingest ends (src/case/visibility/), by the rules of
--- src/overlay/.
+-- containers changed. Worked out when an ingest ends.
 
--- What containers changed, by the ids of files: ask the view container_change. A (added), C
--- (changed) and D (deleted) are those of `docker diff`. U is what that leaves out, since size,
--- mtime, mode and owner are as they were, and yet it is another file than before: copied up into
--- the container's own layer and left as it was, or its content replaced and its mtime set back, or
--- given other extended attributes. A directory is U when it is empty in that layer: what was made
--- in it is gone, or its times were set; or its attributes are others.
+-- What containers changed, by the ids of files: ask the view container_change.
 CREATE TABLE file_change (
   id            INTEGER PRIMARY KEY,
   container_id  INTEGER NOT NULL REFERENCES container(id),
   path          TEXT NOT NULL,      -- in the container
-  change        TEXT NOT NULL,      -- A, C, D or U
+  change        TEXT NOT NULL,
+  -- A  added, as `docker diff` says it
+  -- C  changed, as `docker diff` says it
+  -- D  deleted, as `docker diff` says it
+  -- U  what that leaves out, since size, mtime, mode and owner are as they were, and yet it is
+  --    another file than before: copied up into the container's own layer and left as it was, or
+  --    its content replaced and its mtime set back, or given other extended attributes. A directory
+  --    is U when it is empty in that layer: what was made in it is gone, or its times were set; or
+  --    its attributes are others
   made_in       TEXT NOT NULL,      -- own, the container's layer; init, the layer of the engine's
                                     -- own files below it, where only somebody else than the engine
                                     -- puts such a thing
@@ -38,8 +40,9 @@ CREATE TABLE mount_place (
   container_id INTEGER NOT NULL REFERENCES container(id),
   place        TEXT NOT NULL,       -- in the container, without a trailing slash; symbolic links of
                                     -- the layers on the way followed
-  dir          TEXT NOT NULL,       -- the place's directory, empty where that is /
-  name         TEXT NOT NULL,       -- its name there
+  dir          TEXT NOT NULL,       -- the place's directory, empty where that is /; of kind nested
+                                    -- the place itself
+  name         TEXT NOT NULL,       -- its name there; empty of kind nested
   kind         TEXT NOT NULL,       -- bind, volume, tmpfs, ...; nested = a tree within one that is
                                     -- mounted, which hides nothing
   source       TEXT,                -- name of the volume, path on the host of a bind source or
@@ -126,7 +129,6 @@ CREATE TABLE metacopy (
 -- Machinery: where files of trees stand in containers: a run of a tree's files and the place of its
 -- directory `inner`. One row for each layer of a container, each move in it, each mount (its root
 -- apart, which has another name there), and one without a container for a tree that none has.
--- (schema/derived.sql)
 CREATE TABLE tree_place (
   id           INTEGER PRIMARY KEY,
   tree_id      INTEGER NOT NULL REFERENCES tree(id),
@@ -205,9 +207,10 @@ SELECT c.id, c.full_id, coalesce(c.name, c.full_id), c.image_name,
 
 -- Every file of every container as the container has it: what its layers show, and what is mounted.
 -- how says by which way: own (its own layer), init (the engine's own files below that), image,
--- mount. hidden_by is the mount that hides the file from the container; NULL: it saw it. writable =
--- 1 when the container could write it as far as its mounts say; NULL not known. dir is the path of
--- its directory, empty for what stands in /; to search by dir and name is much faster than by path.
+-- mount. hidden_by is the mount that hides the file from the container; add AND hidden_by IS NULL
+-- for what it saw. writable = 1 when the container could write it as far as its mounts say; NULL
+-- not known. dir is the path of its directory, empty for what stands in /; to search by dir and
+-- name is much faster than by path. image is what the user asked for, as in container_text.
 CREATE VIEW container_file AS
 SELECT v.container AS container, v.path AS path, v.dir AS dir, v.name AS name, v.how AS how,
        v.writable AS writable,
@@ -269,8 +272,10 @@ SELECT i.id, i.full_id, (SELECT n.name FROM image_name n WHERE n.image_id = i.id
    AND NOT EXISTS (SELECT 1 FROM image_hides h
                     WHERE h.file_id = f.id AND h.moved_id = m.id AND h.image_id = i.id);
 
--- Every file of every image as a container started from it would have it. dir is the path of its
--- directory, empty for what stands in /; to search by dir and name is much faster than by path.
+-- Every file of every image as a container started from it would have it. image is the one name of
+-- image_name; to ask by any: image_id IN (SELECT image_id FROM image_ref WHERE ref = '...'). dir is
+-- the path of its directory, empty for what stands in /; to search by dir and name is much faster
+-- than by path.
 CREATE VIEW image_file AS
 SELECT v.image AS image, v.path AS path, v.dir AS dir, v.name AS name, f.type AS type,
        f.mode AS mode, f.uid AS uid, f.gid AS gid,
@@ -383,8 +388,9 @@ SELECT DISTINCT tree_id, place, 'container', NULL, inner FROM tree_place WHERE m
  UNION ALL
 SELECT DISTINCT tree_id, place, 'container', NULL, '' FROM mount_place WHERE tree_id IS NOT NULL;
 
--- What containers changed, with what is there now (see file_change); hidden_by is the mount that
--- hid it from the container. Join file_text by before_id for what was there before.
+-- What containers changed, with what is there now: file_change says what A, C, D and U mean.
+-- hidden_by is the mount that hid it from the container. Join file_text by before_id for what was
+-- there before.
 CREATE VIEW container_change AS
 SELECT coalesce(c.name, c.full_id) AS container, x.path AS path, x.change AS change,
        x.made_in AS made_in, x.differs AS differs, x.same_content AS same_content,

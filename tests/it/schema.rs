@@ -57,6 +57,10 @@ fn every_table_and_view_is_in_the_manual() {
         of_machinery > 20 && all.contains("\n-- machinery      "),
         "{all}"
     );
+    // Who reads it has no source code beside it.
+    for file in ["src/", "schema/", "derived.sql", "queries/"] {
+        assert!(!all.contains(file), "{file}");
+    }
     // A view has its columns, and no more.
     assert!(
         manual.contains("\nCREATE VIEW image_name (image_id, name) AS ...;\n"),
