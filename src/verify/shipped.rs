@@ -6,7 +6,7 @@
 //! applied first.
 
 use crate::engine::Marks;
-use crate::evidence::{Evidence, EvidencePath};
+use crate::evidence::{Evidence, EvidencePath, Xattrs};
 use crate::parse::tar_split::{Entry, Kind, Piece, Reader};
 use crate::text::lossless;
 use flate2::read::MultiGzDecoder;
@@ -57,7 +57,7 @@ pub struct Node {
     /// CRC-64 of the content.
     pub checksum: Option<u64>,
     /// Extended attributes.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Xattrs,
     /// Whether the directory hides those below it.
     pub opaque: bool,
     /// Whether it comes from this layer's own archive, not from one below.
@@ -346,6 +346,10 @@ impl Shipped {
                 if file.is != Is::Entry(Kind::Symlink) {
                     file.mtime = node.mtime;
                 }
+                // The kernel takes a file's capability away when its owner is set, even to the same.
+                file.xattrs
+                    .retain(|(name, _)| name[..] != b"security.capability"[..]);
+                file.xattrs = over(std::mem::take(&mut node.xattrs), &file.xattrs);
             }
             node.link = target.into();
         }
@@ -353,10 +357,7 @@ impl Shipped {
         match self.nodes.get(&path) {
             Some(old) if is_dir && matches!(old.is, Is::Entry(Kind::Directory) | Is::Implied) => {
                 node.opaque = old.opaque;
-                node.xattrs.extend(old.xattrs.iter().cloned());
-                // Attributes set before stay; of one set twice the later holds.
-                node.xattrs.sort_by(|a, b| a.0.cmp(&b.0));
-                node.xattrs.dedup_by(|later, first| later.0 == first.0);
+                node.xattrs = over(std::mem::take(&mut node.xattrs), &old.xattrs);
             }
             Some(_) => {
                 self.remove(&path);
@@ -420,6 +421,14 @@ impl Shipped {
             .map(|(p, _)| p)
             .take_while(move |p| everything || **p < to)
     }
+}
+
+/// Attributes set on what has some: those stay, and of one set twice the later holds.
+fn over(mut later: Xattrs, first: &Xattrs) -> Xattrs {
+    later.extend_from_slice(first);
+    later.sort_by(|a, b| a.0.cmp(&b.0));
+    later.dedup_by(|first, later| first.0 == later.0);
+    later
 }
 
 #[cfg(test)]
