@@ -2,6 +2,7 @@
 
 mod drift;
 mod hidden;
+mod hostile;
 mod init;
 mod kernel;
 mod live;
