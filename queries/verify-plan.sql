@@ -1,4 +1,4 @@
--- Which images and image layers can `dof verify` look at?
+-- Which images, image layers and init layers can `dof verify` look at?
 -- wanted is 1 for what --image names, and for all when unset; the layers below are there for
 -- drivers that keep full copies. row_id is NULL for images that are gone: repositories.json names
 -- them (named), or a container was made from them (used_by). stray = 1: no image and no container
@@ -7,9 +7,11 @@
 -- Example: dof query verify-plan
 WITH asked (id) AS (
   SELECT image_id FROM image_ref WHERE ref = :image UNION SELECT id FROM image WHERE :image IS NULL)
-SELECT s.subject, CASE s.subject WHEN 'layer' THEN :image IS NULL OR s.row_id IN (
+SELECT s.subject, CASE WHEN s.subject = 'init layer' OR s.row_id IS NULL THEN :image IS NULL
+                       WHEN s.subject = 'image' THEN s.row_id IN asked
+                       ELSE :image IS NULL OR s.row_id IN (
                          SELECT il.layer_id FROM image_layer il WHERE il.image_id IN asked)
-                       ELSE iif(s.row_id IS NULL, :image IS NULL, s.row_id IN asked) END AS wanted,
+                        END AS wanted,
        e.data_root, e.rootless, s.driver, s.id, s.digest, s.parent, s.cache_id, s.host_path,
        s.lacking, s.layers, s.named, s.used_by, s.row_id, e.host_id, s.stray
   FROM verify_subject s JOIN engine e ON e.id = s.engine_id

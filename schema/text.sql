@@ -296,7 +296,7 @@ SELECT tree_id,
        name || iif(count(*) OVER (PARTITION BY name) > 1, '#' || tree_id, '') || ':' AS name
   FROM named;
 
--- Machinery (query verify-plan): images, images that are gone, and image layers.
+-- Machinery (query verify-plan): images, images that are gone, image layers, and init layers.
 CREATE VIEW verify_subject AS
 SELECT 'image' AS subject, i.engine_id AS engine_id, NULL AS driver, i.full_id AS id,
        s.sha256 AS digest, NULL AS parent, NULL AS cache_id, s.path AS host_path,
@@ -325,7 +325,11 @@ SELECT 'layer', l.engine_id, l.driver, l.chain_id, l.diff_id, l.parent_chain_id,
        l.host_path, NULL, NULL, NULL, NULL, l.id,
        NOT EXISTS (SELECT 1 FROM image_layer il WHERE il.layer_id = l.id)
        AND NOT EXISTS (SELECT 1 FROM container_layer cl WHERE cl.layer_id = l.id)
-  FROM layer l WHERE l.role = 'image';
+  FROM layer l WHERE l.role = 'image'
+UNION ALL
+SELECT 'init layer', l.engine_id, l.driver, l.cache_id, NULL, NULL, l.cache_id, l.host_path,
+       NULL, NULL, NULL, NULL, l.id, 0
+  FROM layer l WHERE l.role = 'init';
 
 -- Machinery (query macrobber-container-layer): the files of a container's own layer. A mark
 -- .wh.NAME goes by what it stands for; a file that only marks its directory is left out.

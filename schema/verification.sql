@@ -1,9 +1,9 @@
 -- What `dof verify` found: image layers against the record of what they were shipped as, images
--- against their ids.
+-- against their ids, init layers against what the engine makes.
 
--- One image layer or image that was verified. One of layer_id and image_id is set, or neither: for
--- an image that is named, or used by a container, and is gone. What is missing then is its config,
--- and verification_finding.shipped its id.
+-- One image layer, init layer (layer.role) or image that was verified. One of layer_id and image_id
+-- is set, or neither: for an image that is named, or used by a container, and is gone. What is
+-- missing then is its config, and verification_finding.shipped its id.
 CREATE TABLE verification (
   id       INTEGER PRIMARY KEY,
   host_id  INTEGER NOT NULL REFERENCES host(id),
@@ -11,7 +11,8 @@ CREATE TABLE verification (
   image_id INTEGER REFERENCES image(id),
   outcome  TEXT NOT NULL,      -- as shipped, changed, cannot be verified
   full     INTEGER NOT NULL,   -- 1 when the layer's archive was put together again for its digest
-  entries  INTEGER,            -- in the layer's archive; NULL where its record could not be read
+  entries  INTEGER,            -- in the layer's archive, in the init layer; NULL where its record
+                               -- could not be read
   bytes    INTEGER NOT NULL,   -- of content read and compared
   note     TEXT                -- why it cannot be verified, or what was not compared
 ) STRICT;
@@ -20,7 +21,7 @@ CREATE TABLE verification (
 CREATE TABLE verification_finding (
   id              INTEGER PRIMARY KEY,
   verification_id INTEGER NOT NULL REFERENCES verification(id),
-  change          TEXT NOT NULL, -- changed, added (not shipped), missing (shipped, not there),
+  change          TEXT NOT NULL, -- changed, added (not shipped, or made), missing (not there),
                                  -- unreadable
   path            TEXT,          -- in the layer; NULL for the layer or image itself
   path_raw        BLOB,          -- its bytes, where they are not UTF-8

@@ -10,7 +10,7 @@ use crate::record;
 use crate::render::{Render, plain};
 use crate::stderr;
 use crate::text::{is_plain, lossless, printable};
-use crate::verify::{self, Finding, Gone, Image, Layer, Plan, Report, Verdict};
+use crate::verify::{self, Finding, Gone, Image, Init, Layer, Plan, Report, Verdict};
 use clap::Args;
 use rusqlite::types::ValueRef;
 use std::collections::HashMap;
@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 Each image layer's directory is compared with the record Docker keeps of what was pulled or built (tar-split): every file's \
 type, size, permissions, owner, modification time, links, extended attributes and content (CRC-64), what was added and what \
 is missing. Ids of layers and images are computed anew. An image is as shipped when its config and all its layers are; \
-one that is named or used and has no config any more is said. With --full each layer's archive is put together again, and its \
+one that is named or used and has no config any more is said. An init layer, which the engine puts between an image and a \
+container, must have only the empty places for mounts that it makes. With --full each layer's archive is put together again, and its \
 SHA-256 must be the diff ID. A case prints the results that were stored in it.
 
 Exit codes: 0 all as shipped; 1 something is not, or cannot be verified, or there is a problem; 2 and 3 as elsewhere.
@@ -129,6 +130,7 @@ impl Verify {
                 .images
                 .iter()
                 .any(|i| i.gone.is_none() && known(&key_of_image(i)).is_none())
+            || plan.inits.iter().any(|i| known(&key_of_init(i)).is_none())
         {
             return Err(lacking("the case holds an earlier state of this host"));
         }
@@ -149,8 +151,16 @@ impl Verify {
         let partly = self.image.is_some();
         let case = store(target, host, &rows, &report, self.full, partly)?;
         let tally = self.print(&case, out)?;
-        for problem in report.layers.iter().flat_map(|(_, v)| &v.problems) {
+        let verdicts = report.layers.iter().map(|(_, v)| v);
+        let verdicts = verdicts.chain(report.inits.iter().map(|(_, v)| v));
+        for problem in verdicts.flat_map(|v| &v.problems) {
             stderr::line(format_args!("dof: {problem}"));
+        }
+        if report.copies > 0 {
+            stderr::line(format_args!(
+                "dof: not compared: {} init layers, which are full copies; in a case of `dof ingest`, drift says what was put there",
+                report.copies
+            ));
         }
         if tally.subjects == 0 {
             stderr::line(format_args!(
@@ -204,6 +214,10 @@ type Rows = HashMap<(i64, Key), i64>;
 
 fn key_of_layer(l: &Layer) -> Key {
     (l.data_root.host(), l.driver.clone(), l.chain_id.clone())
+}
+
+fn key_of_init(i: &Init) -> Key {
+    (i.data_root.host(), i.driver.clone(), i.cache_id.clone())
 }
 
 fn key_of_image(i: &Image) -> Key {
@@ -264,6 +278,17 @@ impl Render for Gathering {
             if gone {
                 return Ok(()); // it has no row
             }
+            key
+        } else if subject == "init layer" {
+            let init = Init {
+                data_root,
+                rootless: rootless == "1",
+                driver,
+                cache_id,
+                files: some(&host_path).map(EvidencePath::new),
+            };
+            let key = key_of_init(&init);
+            self.plan.inits.extend(wanted.then_some(init));
             key
         } else {
             let layer = Layer {
@@ -337,17 +362,21 @@ fn store(
     let layers = report
         .layers
         .iter()
-        .map(|(l, v)| (key_of_layer(l), true, v));
+        .map(|(l, v)| (key_of_layer(l), true, full, v));
     let images = report
         .images
         .iter()
-        .map(|(i, v)| (key_of_image(i), false, v));
-    for (id, (key, is_layer, verdict)) in (first..).zip(layers.chain(images)) {
+        .map(|(i, v)| (key_of_image(i), false, false, v));
+    let inits = report
+        .inits
+        .iter()
+        .map(|(i, v)| (key_of_init(i), true, false, v));
+    for (id, (key, is_layer, full, verdict)) in (first..).zip(layers.chain(images).chain(inits)) {
         let row = rows.get(&key).copied();
         if partly && let Some(row) = row {
             writer.forget_verified(row, is_layer)?;
         }
-        writer.record(&verification(id, host, row, is_layer, verdict, full && is_layer).into())?;
+        writer.record(&verification(id, host, row, is_layer, verdict, full).into())?;
         for finding in &verdict.findings {
             writer.record(&row_of(finding_id, id, finding).into())?;
             finding_id += 1;
@@ -405,9 +434,16 @@ fn summarise(report: &Report) -> String {
             of(O::Unverifiable)
         )
     };
+    let inits = match report.inits.len() {
+        0 => String::new(),
+        _ => {
+            let inits = report.inits.iter().map(|(_, v)| v);
+            format!(". Init layers: {}", count(inits.collect()))
+        }
+    };
     let bytes: u64 = report.layers.iter().map(|(_, v)| v.bytes).sum();
     format!(
-        "Layers: {}; {} bytes compared. Images: {}",
+        "Layers: {}; {} bytes compared. Images: {}{inits}",
         count(report.layers.iter().map(|(_, v)| v).collect()),
         bytes,
         count(report.images.iter().map(|(_, v)| v).collect()),
@@ -489,7 +525,8 @@ impl<W: Write> Render for Plain<W> {
         if now != self.subject {
             let [kind, id, outcome] =
                 ["subject", "id", "outcome"].map(|c| get(c).unwrap_or_default());
-            let images = get("images").map_or_else(String::new, |i| format!(" ({i})"));
+            let of = get("images").or_else(|| get("container"));
+            let images = of.map_or_else(String::new, |of| format!(" ({of})"));
             writeln!(self.out, "{kind} {id}{images}: {outcome}")?;
             if let Some(note) = get("note") {
                 writeln!(self.out, "    note: {note}")?;

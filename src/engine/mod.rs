@@ -8,6 +8,7 @@ pub mod docker;
 pub mod driver;
 pub mod host;
 pub mod lower;
+pub mod prepared;
 
 pub use crate::overlay::Marks;
 
@@ -17,6 +18,7 @@ use crate::parse::json;
 use crate::problem::{Defect, Problem, Severity};
 use crate::record::{self, Content, Record};
 use driver::Driver;
+use prepared::Prepared;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -40,9 +42,8 @@ pub trait Engine: Sync {
     /// The word for it in `engine.kind`.
     fn kind(&self) -> &'static str;
 
-    /// Whether it makes an entry of these attributes itself, at this path of the layer that it puts between an image and a
-    /// container for files of its own.
-    fn makes(&self, path: &str, entry: &Attributes) -> bool;
+    /// What it makes itself at this path of the layer that it puts between an image and a container for files of its own.
+    fn prepares(&self, path: &str) -> Option<Prepared>;
 
     /// What people call it.
     fn name(&self) -> &'static str;
@@ -66,10 +67,15 @@ pub trait Engine: Sync {
 /// The engines dof knows.
 pub const ENGINES: &[&dyn Engine] = &[&docker::Docker];
 
-/// Whether the engine of this kind makes an entry of these attributes itself: see [`Engine::makes`].
+/// What the engine of this kind makes itself: see [`Engine::prepares`].
+pub fn prepares(kind: &str, path: &str) -> Option<Prepared> {
+    let engine = ENGINES.iter().find(|engine| engine.kind() == kind)?;
+    engine.prepares(path)
+}
+
+/// Whether an entry of these attributes is one that it makes.
 pub fn makes(kind: &str, path: &str, entry: &Attributes) -> bool {
-    let engine = ENGINES.iter().find(|engine| engine.kind() == kind);
-    engine.is_some_and(|engine| engine.makes(path, entry))
+    prepares(kind, path).is_some_and(|prepared| prepared.is(entry))
 }
 
 /// The storage driver of this name of the engine of this kind; `None` for one dof does not know.

@@ -91,7 +91,7 @@ pub fn compare(
 }
 
 /// What stands at a place, in few words.
-fn describe(meta: &Meta, marks: Marks) -> String {
+pub(super) fn describe(meta: &Meta, marks: Marks) -> String {
     let kind = kind_of(meta, marks);
     match meta.kind() {
         FileType::RegularFile => format!(

@@ -1,10 +1,12 @@
 //! Whether image layers are as they were shipped: the record Docker keeps of each layer's archive (tar-split) against the
-//! layer's directory, the ids of layers and images against what they are the digests of.
+//! layer's directory, the ids of layers and images against what they are the digests of. And whether the layers of an
+//! engine's own files, below containers' own, have only what it makes.
 //!
 //! Layers are compared in parallel and each once, however many images have it; results come in the order of the plan.
 //! Nothing here is written to the evidence, and what cannot be verified is said to be so, never passed over.
 
 mod compare;
+mod init;
 mod owners;
 mod shipped;
 
@@ -49,6 +51,21 @@ pub struct Layer {
     pub stray: bool,
 }
 
+/// The layer of an engine's own files below a container's.
+#[derive(Clone, Debug, Default)]
+pub struct Init {
+    /// The engine's data root.
+    pub data_root: EvidencePath,
+    /// Whether that is an engine of a user's own.
+    pub rootless: bool,
+    /// Its storage driver.
+    pub driver: String,
+    /// The driver's name for it.
+    pub cache_id: String,
+    /// Root of its files; `None` when they are gone.
+    pub files: Option<EvidencePath>,
+}
+
 /// An image to verify.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
@@ -82,6 +99,8 @@ pub struct Plan {
     pub layers: Vec<Layer>,
     /// Images.
     pub images: Vec<Image>,
+    /// Layers of engines' own files.
+    pub inits: Vec<Init>,
     /// Whether to put each archive together again for its digest.
     pub full: bool,
 }
@@ -172,6 +191,10 @@ pub struct Report {
     pub images: Vec<(Image, Verdict)>,
     /// Of each layer asked for.
     pub layers: Vec<(Layer, Verdict)>,
+    /// Of each layer of an engine's own files that has them alone.
+    pub inits: Vec<(Init, Verdict)>,
+    /// How many have copies of others' files, too, and were not compared.
+    pub copies: usize,
 }
 
 /// Verifies what the plan asks for. `done` is called after each layer, by any thread.
@@ -219,9 +242,18 @@ pub fn verify(evidence: &Evidence, plan: &Plan, done: impl Fn(&Layer, &Verdict) 
     };
     let images = plan.images.iter();
     let images = images.map(|i| (i.clone(), image(i, |c, o| any(i, c, o))));
+    let compared = |i: &Init| {
+        let driver = engine::driver(ENGINE, &i.driver);
+        let driver = driver.filter(|driver| driver.stacking == Stacking::Each)?;
+        let verdict = init::init(evidence, i, driver.marks(i.rootless));
+        Some((i.clone(), verdict))
+    };
+    let inits: Vec<_> = plan.inits.par_iter().filter_map(compared).collect();
     Report {
         images: images.collect(),
         layers: wanted.into_iter().cloned().zip(verdicts).collect(),
+        copies: plan.inits.len() - inits.len(),
+        inits,
     }
 }
 
@@ -500,16 +532,7 @@ fn layer(
         ));
     }
     notes.append(&mut compared.notes);
-    let problems = compared
-        .findings
-        .iter()
-        .filter(|f| f.change == Change::Unreadable)
-        .map(|f| {
-            let path = files.join(f.path.as_deref().unwrap_or_default());
-            let what = format!("cannot be read: {}", f.found.as_deref().unwrap_or_default());
-            Defect::new(what, "nothing: not verified").in_file(Severity::Warning, path.host())
-        })
-        .collect();
+    let problems = unreadable(&compared.findings, files);
     findings.append(&mut compared.findings);
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     Verdict {
@@ -517,6 +540,17 @@ fn layer(
         bytes: compared.bytes,
         ..verdict(findings, unsure, note, problems)
     }
+}
+
+/// What could not be read of a layer's files.
+fn unreadable(findings: &[Finding], files: &EvidencePath) -> Vec<Problem> {
+    let unreadable = findings.iter().filter(|f| f.change == Change::Unreadable);
+    let problem = |f: &Finding| {
+        let path = files.join(f.path.as_deref().unwrap_or_default());
+        let what = format!("cannot be read: {}", f.found.as_deref().unwrap_or_default());
+        Defect::new(what, "nothing: not verified").in_file(Severity::Warning, path.host())
+    };
+    unreadable.map(problem).collect()
 }
 
 /// What overlay2 mounts for a layer and below it, by its link and its `lower`, against the records.

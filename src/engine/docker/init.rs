@@ -1,7 +1,7 @@
 //! What Docker itself puts into the `-init` layer between an image and a container (moby daemon/initlayer/setup_unix.go):
 //! places for what it mounts, all of them empty.
 
-use crate::overlay::compare::{Attributes, DIRECTORY, FILE, TYPE};
+use crate::engine::prepared::Prepared;
 
 /// Directories: those that it makes, and those above the files.
 const DIRECTORIES: &[&str] = &["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys"];
@@ -22,19 +22,19 @@ const LINK: (&str, &[u8]) = ("/etc/mtab", b"/proc/mounts");
 /// Of all but the link: the daemon sets its umask to 022.
 const MODE: u32 = 0o755;
 
-/// Whether Docker makes an entry of these attributes at this path of the layer.
-pub fn makes(path: &str, entry: &Attributes) -> bool {
-    let plain = entry.mode & 0o7777 == MODE && entry.own_xattrs().next().is_none();
-    match entry.mode & TYPE {
-        DIRECTORY => plain && DIRECTORIES.contains(&path),
-        FILE => plain && entry.size == 0 && FILES.contains(&path),
-        _ => path == LINK.0 && entry.link.as_deref() == Some(LINK.1),
+/// What Docker makes at this path of the layer.
+pub fn prepares(path: &str) -> Option<Prepared> {
+    match path {
+        _ if DIRECTORIES.contains(&path) => Some(Prepared::Directory(MODE)),
+        _ if FILES.contains(&path) => Some(Prepared::File(MODE)),
+        _ => (path == LINK.0).then_some(Prepared::Link(LINK.1)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::compare::Attributes;
 
     #[test]
     fn places_for_mounts_and_nothing_else() {
@@ -43,6 +43,7 @@ mod tests {
             size,
             ..Attributes::default()
         };
+        let makes = |path: &str, entry: &Attributes| prepares(path).is_some_and(|p| p.is(entry));
         assert!(makes("/etc/hosts", &entry(0o100_755, 0)));
         assert!(!makes("/etc/hosts", &entry(0o100_755, 1)));
         assert!(!makes("/etc/hosts", &entry(0o104_755, 0)));

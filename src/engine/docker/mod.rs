@@ -20,9 +20,10 @@ mod version;
 mod volume;
 
 use super::driver::Driver;
+use super::prepared::Prepared;
 use super::{Engine, Install, Survey};
 use crate::evidence::EvidencePath;
-use crate::overlay::compare::{Attributes, Comparison};
+use crate::overlay::compare::Comparison;
 use crate::parse::json::{self, Document};
 use crate::problem::Severity;
 use crate::record;
@@ -35,8 +36,8 @@ impl Engine for Docker {
         "docker"
     }
 
-    fn makes(&self, path: &str, entry: &Attributes) -> bool {
-        init::makes(path, entry)
+    fn prepares(&self, path: &str) -> Option<Prepared> {
+        init::prepares(path)
     }
 
     fn name(&self) -> &'static str {

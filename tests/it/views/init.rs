@@ -2,7 +2,7 @@
 
 use super::{drift, equal};
 use crate::support::engine::Engine;
-use crate::support::{Need, has, ingest, one, open, rows, str_of};
+use crate::support::{Need, dof, has, ingest, one, open, rows, str_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -45,15 +45,9 @@ fn stopped(driver: &str) -> Engine {
             "{script}\ncp /bin/busybox bin/busybox; for a in sh touch; do ln -s busybox bin/$a; done"
         );
         crate::support::shell(&tree, &script);
-        let tar = Command::new("tar")
-            .args([
-                "--xattrs",
-                "--xattrs-include=*",
-                "-C",
-                tree.to_str().unwrap(),
-                "-c",
-                ".",
-            ])
+        let tar = Command::new("sh")
+            .args(["-c", "tar --xattrs --xattrs-include='*' -c *"])
+            .current_dir(&tree)
             .output()
             .unwrap();
         engine
@@ -103,6 +97,15 @@ fn own(rows: &[Value], name: &str) -> BTreeMap<String, String> {
     drift(&rows.iter().filter(own).cloned().collect::<Vec<_>>())
 }
 
+/// What `dof verify` says of init layers: container, change and path.
+fn verified(host: &Path, code: i32) -> (BTreeSet<String>, String) {
+    let ran = dof(["verify", "--format", "jsonl", host.to_str().unwrap()]).with(code);
+    let rows = ran.out.lines().map(|l| serde_json::from_str(l).unwrap());
+    let of_init = rows.filter(|r: &Value| r["subject"] == "init layer");
+    let told = of_init.map(|r| ["container", "outcome", "change", "path"].map(|c| str_of(&r, c)));
+    (told.map(|t| t.join(" ")).collect(), ran.err)
+}
+
 /// What is put into the init layers of an engine on this driver is in `drift`, and nothing else.
 fn holds(driver: &str, is_seen: bool) {
     let mut engine = stopped(driver);
@@ -112,6 +115,16 @@ fn holds(driver: &str, is_seen: bool) {
         BTreeSet::new(),
         "the engine's own"
     );
+    let names = ["quiet-bare", "quiet-full", "victim-bare", "victim-full"];
+    let untouched = names.map(|name| format!("{name} as shipped  "));
+    let (told, err) = verified(&engine.root(), 0);
+    match is_seen {
+        true => assert_eq!(told, untouched.clone().into()),
+        false => assert!(
+            told.is_empty() && err.contains("not compared: 4 init layers"),
+            "{err}"
+        ),
+    }
 
     for name in ["victim-bare", "victim-full"] {
         let init = init_layer(&engine.root(), &case, name);
@@ -154,6 +167,20 @@ fn holds(driver: &str, is_seen: bool) {
             what.contains(name) && what.contains(" entries in the init layer"),
             "{what}"
         );
+    }
+
+    if is_seen {
+        let changed = ["bare", "full"].map(|name| {
+            [
+                "changed /.dockerenv",
+                "changed /etc/hosts",
+                "added /etc/ld.so.preload",
+            ]
+            .map(|what| format!("victim-{name} changed {what}"))
+        });
+        let untouched = untouched.into_iter().filter(|t| t.starts_with("quiet"));
+        let want = changed.into_iter().flatten().chain(untouched).collect();
+        assert_eq!(verified(&engine.root(), 1).0, want);
     }
 
     engine.restart().expect("it starts again");
