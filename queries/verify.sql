@@ -19,7 +19,8 @@ SELECT CASE WHEN v.layer_id IS NULL THEN 'image' WHEN l.role = 'init' THEN 'init
                ORDER BY r.digest IS NOT NULL, 1))) AS images,
        iif(l.role = 'init',
            (SELECT min(coalesce(c.name, c.full_id)) FROM container_layer cl
-              JOIN container c ON c.id = cl.container_id WHERE cl.layer_id = l.id)) AS container,
+              JOIN container c ON c.id = cl.container_id WHERE cl.layer_id = l.id),
+           NULL) AS container,
        v.outcome, f.change, '/' || f.path AS path, f.attribute, f.shipped, f.found, v.note, v.full,
        v.entries, v.bytes, l.host_path, h.name AS host
   FROM verification v JOIN host h ON h.id = v.host_id

@@ -14,7 +14,7 @@ use std::path::Path;
 Example:
   dof schema | less
   dof schema container_file
-  dof schema timeline
+  dof schema visibility
   sqlite3 -readonly case.db \"SELECT name, status FROM container\"")]
 pub struct Schema {
     /// A table or view, or a subject of the contents [default: all, by subject]

@@ -49,6 +49,7 @@ const LEADS: [(&str, &str); 5] = [
 /// Adds copies of a case's one host to it, as if it had so many times as many of everything, with ids of their own.
 fn multiply(case: &Path, times: i64) -> Connection {
     let db = Connection::open(case).unwrap();
+    crate::support::know_regexp(&db);
     let id = Regex::new("[0-9a-f]{64}").unwrap();
     let other = move |column: &str, text: &str, n: i64| {
         let ids = id.replace_all(text, |c: &regex::Captures<'_>| {
