@@ -315,7 +315,9 @@ impl<'p, 'c> Hidden<'p, 'c> {
             };
             for other in others.iter().filter(|other| !other.entry.is_whiteout()) {
                 self.hide(other.entry.id, other.moved, top.entry.id)?;
-                if other.entry.is_dir() && !merged.contains(other) {
+                // One that a redirect led to again stands there by another move.
+                let is_shown = |part: &Part| part == other && part.moved == other.moved;
+                if other.entry.is_dir() && !merged.iter().any(is_shown) {
                     self.hide_below(other, top.entry.id)?;
                 }
             }

@@ -128,25 +128,47 @@ fn what_was_moved_is_hidden_too() {
         "mkdir -p n/a; mknod n/a/d c 0 0",
         "mkdir -p n/a; echo > n/a/d",
     ] {
-        let host = Host::of("overlay2");
-        let mut layers = Vec::new();
-        for (name, script) in [
-            ("base", "mkdir -p b/d/e; echo > b/d/f"),
-            (
-                "mid",
-                "mkdir -p n/a; setfattr -n trusted.overlay.redirect -v /b n/a",
-            ),
-            ("own", own),
-        ] {
-            let at = host.layer(name);
-            fs::create_dir_all(&at).unwrap();
-            shell(&at, script);
-            layers.insert(0, at);
-        }
-        host.stack("c", &["base".into(), "mid".into(), "own".into()]);
-        let (_dir, case) = ingest(host.dir.path(), 0);
-        let mounted = Overlay::new(&layers).unwrap();
-        let all = rows(&case, &["container-files"]);
-        equal(&shown(&all), &walked(&mounted.at()), own);
+        as_mounted(&[
+            "mkdir -p b/d/e; echo > b/d/f",
+            "mkdir -p n/a; setfattr -n trusted.overlay.redirect -v /b n/a",
+            own,
+        ]);
     }
+}
+
+/// A directory in a renamed one that leads to what stands there by its own name anyway, or beside it.
+#[test]
+fn what_is_led_to_again_stands_there_once() {
+    if !has(&[Need::Mounts("overlay"), Need::Program("setfattr")]) {
+        return;
+    }
+    for to in ["a", "x", "/a/a", "/a"] {
+        let own = format!(
+            "mkdir -p b/a; mknod b/a/f c 0 0; setfattr -n trusted.overlay.redirect -v /a b
+             setfattr -n trusted.overlay.redirect -v {to} b/a"
+        );
+        let base = "mkdir -p a/a/x a/x; echo > a/a/f; echo > a/a/x/h; echo > a/x/f; echo > a/g";
+        as_mounted(&[base, &own]);
+        as_mounted(&[base, &own, "mkdir -p b/a/x; mknod b/a/x/h c 0 0"]);
+    }
+}
+
+/// Layers made by these scripts, base first, show what the kernel mounts of them.
+fn as_mounted(scripts: &[&str]) {
+    let host = Host::of("overlay2");
+    let mut layers = Vec::new();
+    let mut names = Vec::new();
+    for (i, script) in scripts.iter().enumerate() {
+        names.push(format!("layer{i}"));
+        let at = host.layer(&names[i]);
+        fs::create_dir_all(&at).unwrap();
+        shell(&at, script);
+        layers.insert(0, at);
+    }
+    host.stack("c", &names);
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    let mounted = Overlay::new(&layers).unwrap();
+    let all = rows(&case, &["container-files"]);
+    let what = scripts.join("; ");
+    equal(&shown(&all), &walked(&mounted.at()), &what);
 }
