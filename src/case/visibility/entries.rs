@@ -10,6 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// Of the steps that are left, one in so many may go into one part of the work.
+const SHARE: u64 = 4;
 /// Steps that a row counts for.
 pub const ROW: usize = 20;
 /// Entries of directories that are remembered.
@@ -140,6 +142,16 @@ impl<'c> Entries<'c> {
         let left = self.steps.get().checked_sub(steps as u64);
         self.steps.set(left.unwrap_or(0));
         left.map(|_| ()).ok_or(Fault::Spent)
+    }
+
+    /// Does a part of the work, which may take a share of the steps that are left: one stack does not use up those of all.
+    pub fn part<T>(&self, work: impl FnOnce() -> T) -> T {
+        let all = self.steps.get();
+        let share = all / SHARE;
+        self.steps.set(share);
+        let done = work();
+        self.steps.set(all - share + self.steps.get());
+        done
     }
 
     /// What the directory of this id holds.
@@ -479,6 +491,19 @@ mod tests {
         ] {
             assert_eq!(unescaped(text), bytes);
         }
+    }
+
+    /// A stack that takes all it may leaves most to the others.
+    #[test]
+    fn one_part_does_not_take_all_steps() {
+        let db = Connection::open_in_memory().unwrap();
+        let entries = Entries::new(&db, 1000);
+        let spend = |steps| entries.part(|| entries.spend(steps)).is_ok();
+        assert!(spend(100));
+        for _ in 0..5 {
+            assert!(!spend(900));
+        }
+        assert!(spend(50) && !spend(100));
     }
 
     #[test]

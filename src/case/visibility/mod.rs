@@ -60,7 +60,8 @@ pub fn work_out(
     for at in 0..stacks.all.len() {
         let is_below_known = stacks.all[at].below.is_none_or(|below| known[below]);
         let is_flat = stacks.all[at].depth <= MOST_LAYERS;
-        known[at] = is_flat && is_below_known && is_worked_out(hidden.stack(&stacks, at))?;
+        let mut stack = || entries.part(|| hidden.stack(&stacks, at));
+        known[at] = is_flat && is_below_known && is_worked_out(stack())?;
     }
     let is_known = |made: &Made| made.now.is_none_or(|now| known[now]);
     let mut left_out = 0;
@@ -79,8 +80,9 @@ pub fn work_out(
             continue;
         }
         stacks.write_container(db, container)?;
-        let done = is_worked_out(mounted::container(db, &entries, &stacks, container))?
-            && match changed.container(&stacks, container, shown.rule(makes)) {
+        let mounts = || mounted::container(db, &entries, &stacks, container);
+        let done = is_worked_out(entries.part(mounts))?
+            && match entries.part(|| changed.container(&stacks, container, shown.rule(makes))) {
                 Ok(0) => true,
                 Ok(n) => {
                     problems.push(shown.put_into_init(n, container.stacking));
@@ -98,7 +100,7 @@ pub fn work_out(
             path: db.query_row(sql, [host], |r| r.get(0))?,
             offset: None,
             what: format!(
-                "what {left_out} containers and images show or changed was not worked out: they have more than {MOST_LAYERS} layers, or these are crossed with each other so that it takes more than {steps} steps"
+                "what {left_out} containers and images show or changed was not worked out: they have more than {MOST_LAYERS} layers, or these are crossed with each other too often"
             ),
             kept: "the files of all layers, and what the others show".into(),
         });
