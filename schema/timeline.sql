@@ -107,7 +107,8 @@ UNION ALL
 SELECT r.ref, e.time, e.time_ns, e.macb, e.kind, CAST(coalesce(c.name, c.full_id) AS TEXT),
        e.image, e.layer,
        CAST(coalesce((SELECT p.path FROM file_at p
-                       WHERE p.file_id = f.id AND p.container_id = c.id LIMIT 1), e.path)
+                       WHERE p.file_id = f.id AND p.container_id = c.id
+                       ORDER BY p.path LIMIT 1), e.path)
             AS TEXT),
        e.detail, e.host, e.ref, c.id, e.image_id, e.tree_id
   FROM container_ref r CROSS JOIN container c ON c.id = r.container_id

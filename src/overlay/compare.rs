@@ -16,6 +16,8 @@ pub const TYPE: u32 = 0o170_000;
 pub const DIRECTORY: u32 = 0o040_000;
 /// A regular file's.
 pub const FILE: u32 = 0o100_000;
+/// A symbolic link's.
+pub const LINK: u32 = 0o120_000;
 /// The attribute that gives a program privileges.
 const CAPABILITY: &str = "security.capability";
 /// Access control lists.

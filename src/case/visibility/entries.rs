@@ -1,7 +1,7 @@
 //! Layers as the case has them: what a directory of one holds, and a stack of them to look names up in.
 
 use crate::overlay::bits;
-use crate::overlay::compare::{Attributes, DIRECTORY, FILE, TYPE};
+use crate::overlay::compare::{Attributes, DIRECTORY, FILE, LINK, TYPE};
 use crate::overlay::lookup::{Found, Layers};
 use crate::overlay::marks::PREFIX;
 use rusqlite::types::ValueRef;
@@ -254,16 +254,19 @@ impl<'c> Entries<'c> {
         Ok(path.unwrap_or_default())
     }
 
-    /// Which trees have marks is known from the load: these. The others are never searched for them.
+    /// Takes it that a tree has no marks, as is known from the load: it is never searched for them.
     pub fn without_marks(&self, tree: i64) {
         self.marked.borrow_mut().insert(tree, Rc::default());
     }
 
-    /// The marks of a tree whose root has this id.
-    pub fn marked(&self, tree: i64, root: i64) -> Result<Rc<Marked>, Fault> {
+    /// The marks of a tree.
+    pub fn marked(&self, tree: i64) -> Result<Rc<Marked>, Fault> {
         if let Some(marked) = self.marked.borrow().get(&tree) {
             return Ok(marked.clone());
         }
+        let root = "SELECT id FROM directory WHERE tree_id = ? AND path = ''";
+        let mut root = self.db.prepare_cached(root)?;
+        let root = root.query_row([tree], |r| r.get(0))?;
         let (first, last) = self.below(tree, root)?;
         let sql = "SELECT id, mode, overlay, redirect IS NOT NULL FROM file
                     WHERE id BETWEEN ? AND ? AND (overlay IS NOT NULL OR redirect IS NOT NULL)";
@@ -296,7 +299,7 @@ impl<'c> Entries<'c> {
         let sql = "SELECT name, value FROM file_xattr WHERE file_id = ? ORDER BY name";
         let mut stmt = self.db.prepare_cached(sql)?;
         let xattrs = stmt.query_map([entry.id], |r| Ok((r.get(0)?, r.get(1)?)))?;
-        let is_link = entry.mode & TYPE == 0o120_000;
+        let is_link = entry.mode & TYPE == LINK;
         Ok(Attributes {
             mode: entry.mode,
             uid: entry.uid,

@@ -108,7 +108,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
         let [own, lower @ ..] = &view.roots[..] else {
             return Ok(());
         };
-        let marked = self.entries.marked(own.tree, own.entry.id)?;
+        let marked = self.entries.marked(own.tree)?;
         for &id in &marked.marks {
             self.hide(id, 0, id)?;
         }
@@ -123,7 +123,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
     }
 
     /// Writes what waits.
-    pub fn flush(&mut self) -> Result<(), Fault> {
+    fn flush(&mut self) -> Result<(), Fault> {
         Ok(self.rows.flush()?)
     }
 
@@ -176,8 +176,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
 
     /// Whether a directory was renamed below this one, in its own layer.
     fn leads_away(&self, dir: &Part) -> Result<bool, Fault> {
-        // The roots of trees are the roots of their layers' views, so any directory of a tree finds its marks.
-        let marked = self.entries.marked(dir.tree, dir.entry.id)?;
+        let marked = self.entries.marked(dir.tree)?;
         if marked.redirects.is_empty() {
             return Ok(false);
         }
@@ -259,13 +258,18 @@ impl<'p, 'c> Hidden<'p, 'c> {
             }
         } else if entry.is_dir() {
             self.merge(view, &here, &[], path)?;
-        } else if entry.is_metacopy()
-            && let Some(Node::Leaf(_, Content::Below(content))) = find(view, &all(), name)?
-        {
+        } else if entry.is_metacopy() {
+            self.content(entry, find(view, &all(), name)?.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Notes where the content of a metacopy of the topmost layer lies, which is shown there.
+    fn content(&mut self, entry: &Entry, shown: Option<&Node<Part, Part>>) {
+        if let Some(Node::Leaf(_, Content::Below(content))) = shown {
             let row = [entry.id, self.stack, content.entry.id];
             self.rows.metacopy.1.push(row);
         }
-        Ok(())
     }
 
     /// Notes what hides what in a directory that was renamed, in which nothing stands where it stood: all of its parts, and
@@ -321,12 +325,8 @@ impl<'p, 'c> Hidden<'p, 'c> {
                     self.hide_below(other, top.entry.id)?;
                 }
             }
-            if top.level == 0
-                && top.entry.is_metacopy()
-                && let Some(Node::Leaf(_, Content::Below(content))) = &shown
-            {
-                let row = [top.entry.id, self.stack, content.entry.id];
-                self.rows.metacopy.1.push(row);
+            if top.level == 0 && top.entry.is_metacopy() {
+                self.content(&top.entry, shown.as_ref());
             }
             if !merged.is_empty() {
                 self.bring(view, merged, path)?;
@@ -371,7 +371,7 @@ impl<'p, 'c> Hidden<'p, 'c> {
              VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?;
         put.execute((id, by, dir.tree, run.0, run.1, from, path))?;
-        let marked = self.entries.marked(dir.tree, dir.entry.id)?;
+        let marked = self.entries.marked(dir.tree)?;
         for &mark in within(&marked.marks, run) {
             self.hide(mark, id, mark)?;
         }

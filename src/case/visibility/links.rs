@@ -1,9 +1,7 @@
 //! Where paths lead in containers, for who asks a finished case.
 
-use super::entries::{Entries, Fault, Part, View};
-use super::mounted::look;
-use crate::overlay::place::follow;
-use crate::text::lossless;
+use super::entries::{Entries, Fault, View};
+use super::mounted::place;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 
@@ -64,12 +62,5 @@ fn lead(
     let mut stmt = db.prepare_cached(sql)?;
     let trees = stmt.query_map([container], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let trees = trees.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
-    let view = View::new(entries, trees)?;
-    let place = follow(&view.roots, path.as_bytes(), |dir: &Vec<Part>, name, _| {
-        look(entries, &view, dir, name)
-    })?;
-    Ok(place.map(|place| match lossless(&place) {
-        root if root.is_empty() => String::new(),
-        place => format!("/{place}"),
-    }))
+    place(&View::new(entries, trees)?, path)
 }

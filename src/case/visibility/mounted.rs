@@ -1,14 +1,12 @@
 //! Where a container's mounts stand: the rows of `mount_place`, but for trees within mounted trees.
 
-use super::entries::{Entries, Fault, Part};
+use super::entries::{Entries, Fault, Part, View};
 use super::stacks::{Made, Stacks};
+use crate::overlay::compare::{LINK, TYPE};
 use crate::overlay::lookup::{Node, find};
 use crate::overlay::place::{Stop, follow};
 use crate::text::lossless;
 use rusqlite::Connection;
-
-/// A file's bits that say that it is a symbolic link.
-const LINK: u32 = 0o120_000;
 
 /// A mount of a container, as its record has it.
 struct Mount {
@@ -34,13 +32,8 @@ pub fn container(
     let view = stacks.view(entries, container.now)?;
     let mut placed = Vec::new();
     for mount in mounts {
-        let place = match follow(&view.roots, mount.destination.as_bytes(), |dir, name, _| {
-            look(entries, &view, dir, name)
-        })? {
-            Some(place) if place.is_empty() => String::new(),
-            Some(place) => format!("/{}", lossless(&place)),
-            None => mount.destination.trim_end_matches('/').to_owned(),
-        };
+        let written = || mount.destination.trim_end_matches('/').to_owned();
+        let place = place(&view, &mount.destination)?.unwrap_or_else(written);
         placed.push((place, mount));
     }
     placed.sort_by(|(a, m), (b, n)| (a, m.tree, &m.source).cmp(&(b, n.tree, &n.source)));
@@ -64,20 +57,23 @@ pub fn container(
     Ok(())
 }
 
-/// What a merged directory has under a name, for who follows a path.
-pub fn look(
-    entries: &Entries<'_>,
-    view: &super::entries::View<'_, '_>,
-    dir: &[Part],
-    name: &[u8],
-) -> Result<Stop<Vec<Part>>, Fault> {
-    Ok(match find(view, dir, name)? {
-        Some(Node::Dir(merged)) => Stop::Dir(merged.parts),
-        Some(Node::Leaf(leaf, _)) if leaf.entry.mode & crate::overlay::compare::TYPE == LINK => {
-            Stop::Link(entries.link(leaf.entry.id)?)
-        }
-        _ => Stop::End,
-    })
+/// Where a path leads in a view, symbolic links followed: without a trailing slash, and empty for /. `None` where links lead
+/// in a circle.
+pub fn place(view: &View<'_, '_>, path: &str) -> Result<Option<String>, Fault> {
+    let look = |dir: &Vec<Part>, name: &[u8], _: &[u8]| {
+        Ok::<_, Fault>(match find(view, dir, name)? {
+            Some(Node::Dir(merged)) => Stop::Dir(merged.parts),
+            Some(Node::Leaf(leaf, _)) if leaf.entry.mode & TYPE == LINK => {
+                Stop::Link(view.entries.link(leaf.entry.id)?)
+            }
+            _ => Stop::End,
+        })
+    };
+    let place = follow(&view.roots, path.as_bytes(), look)?;
+    Ok(place.map(|place| match lossless(&place) {
+        root if root.is_empty() => String::new(),
+        place => format!("/{place}"),
+    }))
 }
 
 fn mounts(db: &Connection, container: i64) -> rusqlite::Result<Vec<Mount>> {
