@@ -114,12 +114,15 @@ fn spellings(db: &Connection, typed: &str) -> Result<BTreeSet<Spelling>, Error> 
         container: None,
     });
     all.extend(on_the_host(db, typed)?.into_iter().map(Spelling::host));
+    let pattern = is_pattern(typed);
     let as_typed: Vec<Spelling> = all.iter().cloned().collect();
     for spelling in &as_typed {
-        all.extend(leads(db, spelling)?);
+        if pattern {
+            all.extend(leads(db, spelling)?);
+        }
         all.extend(folders(db, spelling)?);
     }
-    if !is_pattern(typed) {
+    if !pattern {
         for (container, path) in follow_links(db, typed)? {
             all.insert(Spelling {
                 path,
@@ -165,17 +168,12 @@ fn on_the_host(db: &Connection, typed: &str) -> Result<Vec<String>, Error> {
     Ok(all)
 }
 
-/// Where a path leads: through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's
-/// whole file system.
+/// Where a pattern leads: through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's
+/// whole file system. Whole paths the query leads there itself.
 fn leads(db: &Connection, spelling: &Spelling) -> Result<Vec<Spelling>, Error> {
-    let sql = "SELECT link_path, host_path, NULL FROM layer
-                WHERE link_path IS NOT NULL AND host_path IS NOT NULL
-               UNION ALL
-               SELECT v.mount_point, rtrim(t.host_path, '/'), NULL
-                 FROM volume v JOIN tree t ON t.id = v.tree_id WHERE v.mount_point <> t.host_path
-               UNION ALL
-               SELECT l.mount_point, '', c.id FROM container c JOIN layer l ON l.id = c.layer_id
-                WHERE l.mount_point IS NOT NULL";
+    let sql = "SELECT DISTINCT r.root, iif(r.container_id IS NULL, rtrim(t.host_path, '/'), ''), r.container_id
+                 FROM tree_root r JOIN tree t ON t.id = r.tree_id
+                WHERE r.side = 'host' AND r.inner = '' AND r.root <> rtrim(t.host_path, '/')";
     let mut stmt = db.prepare_cached(sql)?;
     let mut rows = stmt.query([])?;
     let mut all = Vec::new();
