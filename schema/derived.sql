@@ -71,10 +71,8 @@ SELECT w.tree_id, NULL, NULL, w.role, '', '', '0', w.root, w.last, NULL, NULL, N
 INSERT INTO tree_label (tree_id, prefix, container, image, host, layer, role)
 SELECT t.id,
        iif(t.kind = 'layer', '',
-           coalesce((SELECT min(k.container_path) FROM tree_container k
-                      WHERE k.tree_id = t.id AND k.via = 'mount' AND EXISTS (
-                            SELECT 1 FROM container_mount m
-                             WHERE m.tree_id = t.id AND m.container_id = k.container_id)),
+           coalesce((SELECT min(rtrim(m.destination, '/')) FROM container_mount m
+                      WHERE m.tree_id = t.id),
                     rtrim(t.host_path, '/'))),
        (SELECT group_concat(name) FROM (
           SELECT DISTINCT coalesce(c.name, c.full_id) AS name

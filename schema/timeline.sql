@@ -108,8 +108,9 @@ SELECT r.ref, e.time, e.time_ns, e.macb, e.kind, CAST(coalesce(c.name, c.full_id
        e.image, e.layer,
        CAST(coalesce((SELECT p.path FROM file_at p
                        WHERE p.file_id = f.id AND p.container_id = c.id
-                       ORDER BY p.path LIMIT 1), e.path)
-            AS TEXT),
+                       ORDER BY p.path LIMIT 1),
+                     nullif(o.container_path || d.path || iif(f.name = '', '', '/' || f.name), ''),
+                     '/') AS TEXT),
        e.detail, e.host, e.ref, c.id, e.image_id, e.tree_id
   FROM container_ref r CROSS JOIN container c ON c.id = r.container_id
        CROSS JOIN own_tree o ON o.container_id = c.id
@@ -128,10 +129,11 @@ SELECT r.ref, e.*
   FROM container_ref r CROSS JOIN log_file w ON w.container_id = r.container_id
        CROSS JOIN log_event e ON e.ref BETWEEN w.first_entry AND w.last_entry;
 
--- Machinery: the trees that are a container's own or mounted in it, each once; also where
--- two containers of one id, one of them a copy, have it.
+-- Machinery: the trees that are a container's own or mounted in it, layers of others within a mount
+-- too, and where their roots are; each once, also where two containers of one id, one of them a
+-- copy, have it.
 CREATE VIEW own_tree AS
-SELECT o.container_id AS container_id, o.tree_id AS tree_id
+SELECT o.container_id AS container_id, o.tree_id AS tree_id, o.container_path AS container_path
   FROM tree_container o CROSS JOIN container c ON c.id = o.container_id
  WHERE o.via <> 'image'
    AND NOT EXISTS (

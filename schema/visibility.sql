@@ -377,6 +377,10 @@ SELECT t.id, l.link_path, 'host', NULL, ''
  UNION ALL
 SELECT v.tree_id, v.mount_point, 'host', NULL, ''
   FROM volume v JOIN tree t ON t.id = v.tree_id WHERE v.mount_point <> t.host_path
+ UNION ALL -- a bind source by the links that it was given with
+SELECT DISTINCT m.tree_id, rtrim(m.source, '/'), 'host', NULL, ''
+  FROM container_mount m JOIN tree t ON t.id = m.tree_id
+ WHERE m.kind = 'bind' AND rtrim(m.source, '/') <> rtrim(t.host_path, '/')
  UNION ALL
 SELECT k.tree_id, l.mount_point || k.place, 'host', k.container_id, k.inner
   FROM tree_place k JOIN container c ON c.id = k.container_id JOIN layer l ON l.id = c.layer_id

@@ -117,21 +117,31 @@ fn spellings(db: &Connection, typed: &str) -> Result<BTreeSet<Spelling>, Error> 
     let pattern = is_pattern(typed);
     let as_typed: Vec<Spelling> = all.iter().cloned().collect();
     for spelling in &as_typed {
-        if pattern {
-            all.extend(leads(db, spelling)?);
-        }
         all.extend(folders(db, spelling)?);
+        for lead in leads(db, spelling)? {
+            match lead.container {
+                _ if pattern => drop(all.insert(lead)),
+                Some(_) => all.extend(links(db, &lead.path, lead.container)?),
+                None => {}
+            }
+        }
     }
     if !pattern {
-        for (container, path) in follow_links(db, typed)? {
-            all.insert(Spelling {
-                path,
-                side: Some(Side::Container),
-                container: Some(container),
-            });
-        }
+        all.extend(links(db, typed, None)?);
     }
     Ok(all)
+}
+
+/// Where symbolic links lead on the way of a path in containers, or in one alone.
+fn links(db: &Connection, path: &str, only: Option<i64>) -> Result<Vec<Spelling>, Error> {
+    let mut led = follow_links(db, path)?;
+    led.retain(|(container, _)| only.is_none_or(|only| only == *container));
+    let spelling = |(container, path)| Spelling {
+        path,
+        side: Some(Side::Container),
+        container: Some(container),
+    };
+    Ok(led.into_iter().map(spelling).collect())
 }
 
 /// A path on the host without what stands before it on the analyst's machine: the mount, or what is before the data root, or
@@ -168,8 +178,8 @@ fn on_the_host(db: &Connection, typed: &str) -> Result<Vec<String>, Error> {
     Ok(all)
 }
 
-/// Where a pattern leads: through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's
-/// whole file system. Whole paths the query leads there itself.
+/// Where a path leads: through a layer's short name, the folder of a volume that lies elsewhere, the place of a container's
+/// whole file system. Whole paths the query leads there itself, but for links on the way.
 fn leads(db: &Connection, spelling: &Spelling) -> Result<Vec<Spelling>, Error> {
     let sql = "SELECT DISTINCT r.root, iif(r.container_id IS NULL, rtrim(t.host_path, '/'), ''), r.container_id
                  FROM tree_root r JOIN tree t ON t.id = r.tree_id

@@ -1,7 +1,7 @@
 //! The timeline by other means: mactime's own text over our body file, and counts and filters made by hand from its rows.
 
 use crate::support::mactime::mactime;
-use crate::support::{Need, dof, dof_command, has, ingest, open, rows, run, sample};
+use crate::support::{Need, dof, dof_command, has, ingest, one, open, rows, run, sample};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -371,4 +371,38 @@ fn the_letters_are_those_of_the_times() {
         seen.insert(said);
     }
     assert_eq!(seen.len(), 15);
+}
+
+/// What a container that has the host's root sees of other containers' layers stands where it sees it.
+#[test]
+fn paths_are_those_of_the_container_asked_for() {
+    let (_host, mount) = sample();
+    let (_dir, case) = ingest(&mount, 0);
+    let db = open(&case);
+    let sql = "SELECT l.host_path FROM container c JOIN container_layer s ON s.container_id = c.id
+                 JOIN layer l ON l.id = s.layer_id WHERE c.name = 'agent'";
+    let mut layers = db.prepare(sql).unwrap();
+    let layers = layers.query_map([], |r| r.get(0)).unwrap();
+    let layers: Vec<String> = layers.collect::<Result<_, _>>().unwrap();
+    let mut of_others = 0;
+    for row in rows(
+        &case,
+        &["timeline", "--container", "agent", "--kind", "file"],
+    ) {
+        let sql = "SELECT host_path FROM file_text WHERE file_id";
+        let home: String = one(&db, &format!("{sql} = {}", row["ref"]));
+        let path = row["path"].as_str().unwrap();
+        assert_eq!(row["container"], "agent");
+        // All but its layers is the host's, below /host; and the engine's socket, at its own place.
+        let mine = layers
+            .iter()
+            .find_map(|layer| home.strip_prefix(&layer[..]));
+        let below = format!("/host{}", home.trim_end_matches('/'));
+        let places = [mine.unwrap_or(&below), &below];
+        let path = path.trim_end_matches('/');
+        let is_socket = path == home && path.ends_with(".sock");
+        assert!(places.contains(&path) || is_socket, "{path} {home}");
+        of_others += usize::from(mine.is_none() && home.contains("/overlay2/"));
+    }
+    assert!(of_others > 100, "{of_others}");
 }

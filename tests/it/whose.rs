@@ -295,6 +295,21 @@ fn links_on_the_way() {
         "{truth:?}"
     );
     assert_eq!(ours, truth);
+    // So it is where the whole file system of the container was mounted.
+    let layer: String = one(
+        &db,
+        "SELECT l.mount_point FROM layer l JOIN container c ON c.layer_id = l.id WHERE c.name = 'live'",
+    );
+    for path in ["/sbin/tool", "/opt/way/f", "/usr/sbin/tool"] {
+        let of_live = |mut found: Vec<Value>| {
+            found.retain(|r| r["container"] == "live" && r["effective"] == 1);
+            found
+        };
+        let inside = of_live(whose(&case, path));
+        let merged = of_live(whose(&case, &format!("{layer}{path}")));
+        assert!(!inside.is_empty(), "{path}");
+        assert_eq!(merged, inside, "{path}");
+    }
     let found = whose(&case, "/short/deep");
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
@@ -542,4 +557,26 @@ fn names_that_look_alike() {
         to.to_str().unwrap(),
     ];
     assert!(dof(args).with(2).err.contains("no /no/* in this container") && !to.exists());
+}
+
+/// A bind source is known by the link that it was given with, and by where that leads if another has it by that.
+#[test]
+fn a_bind_source_behind_a_link() {
+    let host = crate::support::made::Host::of("overlay2");
+    host.write("srv/real/f", "");
+    std::os::unix::fs::symlink("real", host.dir.path().join("srv/link")).unwrap();
+    for (name, source) in [("c", "/srv/real"), ("d", "/srv/link")] {
+        fs::create_dir_all(host.layer(name)).unwrap();
+        host.stack(name, &[name.into()]);
+        host.bind(name, &[(source.into(), "/data".into())]);
+    }
+    let (_dir, case) = ingest(host.dir.path(), 0);
+    for path in ["/srv/link/f", "/srv/real/f", "/data/f"] {
+        let found = whose(&case, path);
+        let at: Vec<_> = found
+            .iter()
+            .map(|r| str_of(r, "container") + &str_of(r, "path"))
+            .collect();
+        assert_eq!(at, ["c/data/f", "d/data/f"], "{path}: {found:?}");
+    }
 }

@@ -154,7 +154,8 @@ impl Shown {
             path: self.init_layer.clone().unwrap_or_default(),
             offset: None,
             what: format!(
-                "{n} entries in the init layer of container {} that the engine does not make: {so}",
+                "{n} {} in the init layer of container {} that the engine does not make: {so}",
+                if n == 1 { "entry" } else { "entries" },
                 self.name
             ),
             kept: "a row of drift for each, with made_in init".into(),
