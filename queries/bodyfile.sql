@@ -20,9 +20,7 @@ SELECT r.name || coalesce(nullif(d.path || iif(f.name = '', '', '/' || f.name), 
   FROM file f CROSS JOIN directory d ON d.id = f.dir_id CROSS JOIN root r ON r.tree_id = d.tree_id
  WHERE (:container IS NULL
         OR r.tree_id IN (SELECT tree_id FROM own_tree_of WHERE ref = :container))
-   AND (:image IS NULL OR r.tree_id IN (
-        SELECT t.id FROM image_ref i JOIN image_layer il ON il.image_id = i.image_id
-               JOIN tree t ON t.layer_id = il.layer_id WHERE i.ref = :image))
+   AND (:image IS NULL OR r.tree_id IN (SELECT tree_id FROM image_tree_of WHERE ref = :image))
    AND (:path IS NULL OR (SELECT x.path FROM file_text x WHERE x.file_id = f.id) GLOB :path)
    AND f.id IN (
        SELECT file_id FROM event
