@@ -4,7 +4,7 @@
 //! an empty line, introduces it; the comment right above a table or view explains that one. A comment that begins with "Machinery"
 //! or "For dof's own use" marks what only dof's own queries use: the manual has it last, and only when it is asked for.
 
-use super::schema;
+use super::{objects, schema};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
@@ -154,15 +154,11 @@ fn object(name: &str) -> Option<String> {
         text.push_str(subject.introduction);
     }
     text.push_str(&entry.to_string());
-    for index in [schema::INDEXES, schema::LOG_INDEX]
-        .into_iter()
-        .flat_map(|t| t.split(';'))
-    {
-        if let Some(at) = index.find("CREATE ")
-            && index.contains(&format!(" ON {name}("))
-        {
-            let made = index[at..].replacen(" IF NOT EXISTS", "", 1);
-            text.push_str(&format!("{};\n", made.trim_end()));
+    let indexes = [schema::INDEXES, schema::LOG_INDEX];
+    for index in indexes.into_iter().flat_map(objects::statements) {
+        if index.contains(&format!(" ON {name}(")) {
+            let made = index.replacen(" IF NOT EXISTS", "", 1);
+            text.push_str(&format!("{made};\n"));
         }
     }
     if is_written_with_iso(entry.sql) {

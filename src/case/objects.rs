@@ -97,7 +97,7 @@ pub(super) fn statements(text: &str) -> Vec<&str> {
     all
 }
 
-/// The names of dof's tables and indexes, which have pages: whether it is a table, and the table it belongs to.
+/// The names of dof's tables and indexes, which have pages, and whether it is a table.
 pub(super) fn stored() -> impl Iterator<Item = (&'static str, bool)> {
     ours()
         .iter()
