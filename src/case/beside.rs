@@ -437,18 +437,9 @@ pub fn roll_back(seen: Seen, wal: bool, accept: bool) -> Result<RolledBack, Erro
 }
 
 /// What is not dof's in the case as it lies there, without the journal.
-fn before(seen: &Seen, copy: &Path) -> Result<objects::Own, Error> {
-    let at = copy.with_file_name("before.db");
-    let read = || -> io::Result<()> {
-        let mut to = File::create_new(&at)?;
-        (&seen.file).seek(SeekFrom::Start(0))?;
-        io::copy(&mut &seen.file, &mut to).map(drop)
-    };
-    read().map_err(|source| Error::Io {
-        path: at.clone(),
-        source,
-    })?;
-    let db = connection::reading(&at, &seen.path)?;
+fn before(seen: &Seen) -> Result<objects::Own, Error> {
+    let copy = seen.copy()?;
+    let db = connection::reading(copy.path(), &seen.path)?;
     objects::own(&db).map_err(super::sqlite(&seen.path))
 }
 
@@ -482,7 +473,7 @@ fn tried(seen: &Seen, journal: &Neighbour) -> Result<Vec<String>, Error> {
         let mut faults = seal::hold(&db, &file, &copy)?.faults;
         if faults.is_empty() {
             // What is not dof's no write of dof's touches.
-            let (now, then) = (before(seen, &copy)?, objects::own(&db).map_err(&sqlite)?);
+            let (now, then) = (before(seen)?, objects::own(&db).map_err(&sqlite)?);
             let roots = then.iter().map(|(_, root)| *root).filter(|root| *root != 0);
             let roots: Vec<u32> = roots.collect();
             let trees = |file: &File| seal::trees(file, seen.header.page_size, &roots);
