@@ -7,7 +7,7 @@ use super::{Error, Evidence, EvidenceFile, EvidencePath, Meta, Xattrs, stat_at, 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -145,6 +145,14 @@ impl OpenDir {
                 n += 1;
             }
         }
+    }
+
+    /// The names of its entries, sorted, and what kept it from being read on; of one with more than `enough`, not all.
+    pub fn names(&self, buffer: &mut Buffer, enough: usize) -> (Vec<CString>, Option<Error>) {
+        let mut names = Vec::new();
+        let read = self.read(buffer, enough, |name| names.push(name.to_owned()));
+        names.sort();
+        (names, read.err())
     }
 
     /// Metadata of an entry, links not followed.

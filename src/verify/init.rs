@@ -105,11 +105,10 @@ impl Compared {
         dir: &OpenDir,
         buffer: &mut Buffer,
     ) -> std::vec::IntoIter<CString> {
-        let mut names = Vec::new();
-        if let Err(e) = dir.read(buffer, usize::MAX, |n| names.push(n.to_owned())) {
+        let (names, failed) = dir.names(buffer, usize::MAX);
+        if let Some(e) = failed {
             self.found(Change::Unreadable, path, e.to_string());
         }
-        names.sort();
         names.into_iter()
     }
 

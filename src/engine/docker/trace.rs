@@ -4,7 +4,7 @@
 use super::documents;
 use super::drivers;
 use crate::engine::driver::Driver;
-use crate::engine::{METADATA_LIMIT, Survey};
+use crate::engine::{LISTING_LIMIT, METADATA_LIMIT, Survey};
 use crate::evidence::walk::{Buffer, OpenDir, Top};
 use crate::evidence::{Error, Evidence, EvidencePath, Meta};
 use crate::parse::bolt::Bolt;
@@ -182,15 +182,7 @@ impl Tracing<'_, '_> {
             dir: &dir,
         };
         let (mut rows, mut failed) = (Vec::new(), Vec::new());
-        let mut names: Vec<CString> = Vec::new();
-        let read = dir.read(
-            &mut Buffer::default(),
-            crate::engine::LISTING_LIMIT,
-            |name| {
-                names.push(name.to_owned());
-            },
-        );
-        names.sort();
+        let (names, stopped) = dir.names(&mut Buffer::default(), LISTING_LIMIT);
         for name in names {
             let meta = match dir.stat(&name) {
                 Ok(meta) => meta,
@@ -204,7 +196,7 @@ impl Tracing<'_, '_> {
                 rows.push((name, told, meta));
             }
         }
-        if let Err(e) = read {
+        if let Some(e) = stopped {
             let what = format!("cannot be listed: {e}");
             let kept = format!("{} entries", rows.len());
             self.survey.problem(Severity::Error, &path, what, kept);
@@ -306,16 +298,9 @@ impl Tracing<'_, '_> {
     }
 
     fn layers(&mut self, driver: &Driver, in_use: &[u8]) {
-        let layers = driver.layers(self.root);
-        let below = layers.as_bytes().to_vec();
-        let root = self.root.as_bytes();
-        let Some(below) = below.strip_prefix(root).map(|b| lossless(b).into_owned()) else {
-            return;
-        };
-        let below = below.trim_start_matches('/').to_owned();
         let folder = Below {
             driver: Some(driver.name),
-            ..Below::of(&below, "layer", false)
+            ..Below::of(driver.folder, "layer", false)
         };
         self.folder(&folder, |_, name, meta| {
             if !meta.is_dir() || !driver.is_layer(name.as_bytes()) {
@@ -330,7 +315,7 @@ impl Tracing<'_, '_> {
         });
         if driver.links(self.root).is_some() {
             let links = Below {
-                path: &format!("{below}/l"),
+                path: &format!("{}/l", driver.folder),
                 holds: "link",
                 removal: true,
                 ..folder
