@@ -324,6 +324,7 @@ impl Target {
         let err = sqlite(&path);
         let db = Connection::open("").map_err(&err)?; // sqlite.org/inmemorydb.html
         regexp::register(&db).map_err(&err)?;
+        words::register(&db).map_err(&err)?;
         db.execute_batch(&format!("{UNSEEN} {CACHE}"))
             .map_err(&err)?;
         create(&db).map_err(&err)?;

@@ -93,4 +93,12 @@ fn a_wrong_pattern_is_a_wrong_call() {
         wrong.err,
         "dof: REGEXP 'apa(che': unclosed group, at character 4\n"
     );
+    // As the other operator.
+    std::fs::write(&query, "SELECT name FROM container WHERE name MATCH 'PACH'").unwrap();
+    let own = ["query", text(&query), "--case", text(&mount)];
+    let found = dof(own.into_iter().chain(["--format", "jsonl"])).with(0);
+    assert_eq!(found.out, "{\"name\":\"apache\"}\n");
+    let words = ["query", "logs", "--match", "GET", "--case", text(&mount)];
+    let found = dof(words.into_iter().chain(["--format", "jsonl"])).with(0);
+    assert!(found.out.contains("GET"), "{}", found.out);
 }
