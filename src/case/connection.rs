@@ -1,6 +1,6 @@
 //! How dof talks to a case that somebody hands over: nothing in it acts by itself, and nothing takes for ever.
 
-use super::{Error, regexp, times, words};
+use super::{Error, operators, times};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
@@ -32,8 +32,7 @@ pub fn guard(db: &Connection) -> rusqlite::Result<()> {
     db.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, STATEMENT)?;
     db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE)?;
     db.busy_timeout(PATIENCE)?;
-    regexp::register(db)?;
-    words::register(db)?;
+    operators::register(db)?;
     db.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
 }
 

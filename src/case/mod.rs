@@ -18,20 +18,20 @@ mod insert;
 mod known;
 pub mod manual;
 mod objects;
+mod operators;
 mod partial;
 mod regexp;
 mod schema;
 mod seal;
 mod times;
 mod visibility;
-mod words;
 mod writer;
 
 pub use beside::{RolledBack, is_beside_a_case};
 pub use chosen::Chosen;
 pub use counted::{Counted, Firsts};
 pub use known::Imported;
-pub use regexp::is_wrong_pattern;
+pub use operators::is_wrong_pattern;
 pub use schema::{APPLICATION_ID, VERSION};
 pub use seal::{Check, check};
 pub use visibility::follow_links;
@@ -323,8 +323,7 @@ impl Target {
         let path = PathBuf::from(TEMPORARY);
         let err = sqlite(&path);
         let db = Connection::open("").map_err(&err)?; // sqlite.org/inmemorydb.html
-        regexp::register(&db).map_err(&err)?;
-        words::register(&db).map_err(&err)?;
+        operators::register(&db).map_err(&err)?;
         db.execute_batch(&format!("{UNSEEN} {CACHE}"))
             .map_err(&err)?;
         create(&db).map_err(&err)?;

@@ -1,72 +1,27 @@
-//! `X REGEXP Y` for those who ask a case: SQLite has the operator, and calls `regexp(Y, X)`, which it leaves to programs.
+//! The patterns of `X REGEXP Y`: as in the `sqlite3` shell, but for what the crate regex knows beyond its patterns, and that `\w`,
+//! `\d`, `\s` and `\b` know all of Unicode.
 //!
-//! As in the `sqlite3` shell, but for what the crate regex knows beyond its patterns, and that `\w`, `\d`, `\s` and `\b` know all
-//! of Unicode. A match takes time linear in the text; a pattern that would need more memory than [`MOST`] is refused.
+//! A match takes time linear in the text; a pattern that would need more memory than [`MOST`] is refused.
 
-use super::words;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::{Error as Wrong, ParserBuilder, ast};
-use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Error};
-use std::borrow::Cow;
 
 /// Bytes that a pattern may take compiled, and as many again while it is looked for.
 const MOST: usize = 4 << 20;
-/// How an error of a pattern begins.
-const BEGINS: &str = "REGEXP ";
 
-/// Lets a connection know the function. Views of an investigator's own may use it, as those of the shell may.
-pub fn register(db: &Connection) -> rusqlite::Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8
-        | FunctionFlags::SQLITE_DETERMINISTIC
-        | FunctionFlags::SQLITE_INNOCUOUS;
-    db.create_scalar_function("regexp", 2, flags, matches)
-}
-
-/// Whether a query failed for a pattern that is none, or an expression of words.
-pub fn is_wrong_pattern(error: &Error) -> bool {
-    let begins = |message: &str| {
-        [BEGINS, words::BEGINS]
-            .iter()
-            .any(|b| message.starts_with(b))
-    };
-    matches!(error, Error::SqliteFailure(_, Some(message)) if begins(message))
-}
-
-/// NULL where pattern or text is NULL. SQLite keeps a pattern that is the same for all rows compiled.
-fn matches(call: &Context<'_>) -> rusqlite::Result<Option<bool>> {
-    let (Some(pattern), Some(text)) = (bytes(call.get_raw(0)), bytes(call.get_raw(1))) else {
-        return Ok(None);
-    };
-    let compiled = call.get_or_create_aux(0, |_| compile(&pattern))?;
-    Ok(Some(compiled.is_match(&text)))
-}
-
-/// A value as text.
-pub(super) fn bytes(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
-    match value {
-        ValueRef::Null => None,
-        ValueRef::Integer(n) => Some(n.to_string().into_bytes().into()),
-        ValueRef::Real(x) => Some(format!("{x:?}").into_bytes().into()),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.into()),
-    }
-}
-
-fn compile(pattern: &[u8]) -> Result<Regex, String> {
-    let pattern = String::from_utf8_lossy(pattern);
-    let built = RegexBuilder::new(&pattern)
+/// Reads a pattern.
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern)
         .size_limit(MOST)
         .dfa_size_limit(MOST)
         .build();
     built.map_err(|error| {
-        let why = place(&pattern).unwrap_or_else(|| match error {
+        place(pattern).unwrap_or_else(|| match error {
             regex::Error::CompiledTooBig(_) => {
                 format!("needs more than {} MiB; repeat less", MOST >> 20)
             }
             error => error.to_string(),
-        });
-        format!("{BEGINS}'{pattern}': {why}")
+        })
     })
 }
 
@@ -84,7 +39,8 @@ fn place(pattern: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::is_wrong_pattern;
+    use rusqlite::Connection;
 
     fn asked(sql: &str) -> rusqlite::Result<Option<bool>> {
         let db = Connection::open_in_memory()?;

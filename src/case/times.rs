@@ -4,10 +4,11 @@
 //! many a row costs. A connection of dof's has temporary views of the same names beside them, which stand before those of the
 //! case and have the functions `iso` and `iso_short` of dof's in that place.
 
+use super::operators::PURE;
 use super::schema;
 use crate::parse::time;
 use rusqlite::Connection;
-use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::functions::Context;
 use rusqlite::types::ValueRef;
 
 /// Puts the views with dof's functions before those of the case.
@@ -15,13 +16,10 @@ use rusqlite::types::ValueRef;
 /// # Errors
 /// When SQLite fails.
 pub fn prepare(db: &Connection) -> rusqlite::Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8
-        | FunctionFlags::SQLITE_DETERMINISTIC
-        | FunctionFlags::SQLITE_INNOCUOUS;
     let nine = |of: &Context<'_>| Ok(nanoseconds(of).map(time::rfc3339_nine));
-    db.create_scalar_function("iso", 1, flags, nine)?;
+    db.create_scalar_function("iso", 1, PURE, nine)?;
     let short = |of: &Context<'_>| Ok(nanoseconds(of).map(time::rfc3339_nano));
-    db.create_scalar_function("iso_short", 1, flags, short)?;
+    db.create_scalar_function("iso_short", 1, PURE, short)?;
     db.execute_batch(&schema::TIMED_VIEWS)
 }
 
