@@ -118,8 +118,7 @@ pub const UNSEEN_NESTED: &str = "SELECT t.host_path
 pub const INDEXES: &str = include_str!("../../schema/indexes.sql");
 
 /// The index of the log entries, made when these are all there.
-pub const LOG_INDEX: &str =
-    "CREATE INDEX IF NOT EXISTS log_entry_ts_listed ON log_entry(ts_listed)";
+pub const LOG_INDEX: &str = include_str!("../../schema/log_index.sql");
 
 /// Takes the results of an earlier verification of a host out.
 pub const REMOVE_VERIFICATION: &str = include_str!("../../schema/remove_verification.sql");
