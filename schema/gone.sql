@@ -97,9 +97,7 @@ SELECT engine_id, driver, cache_id, last FROM layer_of_mount_record;
 -- Machinery: what names a container.
 CREATE VIEW sign_of_container (id, name, evidence, first, last, detail, engine_id) AS
 SELECT belongs, NULL, kind, first, last, detail, engine_id
-  FROM trace_span
- WHERE kind IN ('container', 'mount-record', 'task', 'sandbox', 'sandbox-freed')
-   AND is_id
+  FROM trace_span WHERE is_id
  UNION ALL -- the newest file in its layer
 SELECT container, NULL, 'container-layer', last, last, NULL, engine_id
   FROM (SELECT m.engine_id, m.belongs AS container,
@@ -230,7 +228,7 @@ SELECT x.what AS what, coalesce(x.name, x.detail ->> '$.names[0]') AS name, x.id
        iso(x.first) AS first, x.first AS first_ns, iso(x.last) AS last, x.last AS last_ns,
        (SELECT group_concat(value)
           FROM (SELECT value FROM json_each(x.evidence) ORDER BY value)) AS evidence,
-       x.detail AS detail, h.name AS host, x.engine_id AS engine_id
+       x.detail AS detail, e.host AS host, x.engine_id AS engine_id
   FROM (SELECT iif(s.what = 'container' AND (s.engine_id, s.id) IN (SELECT b.engine_id, b.id
                      FROM build_container b), 'build-container', s.what) AS what,
                s.id AS id, max(s.name) AS name, json_group_array(DISTINCT s.evidence) AS evidence,
@@ -242,7 +240,7 @@ SELECT x.what AS what, coalesce(x.name, x.detail ->> '$.names[0]') AS name, x.id
          WHERE NOT EXISTS (SELECT 1 FROM thing_there k WHERE k.what = s.what
                             AND k.engine_id = s.engine_id AND k.id = s.id)
          GROUP BY 1, s.id, s.engine_id, iif(s.id IS NULL, coalesce(s.name, s.evidence), NULL)) x
-       JOIN engine g ON g.id = x.engine_id JOIN host h ON h.id = g.host_id;
+       JOIN engine_host e ON e.engine_id = x.engine_id;
 
 -- Machinery: networks that containers are attached to.
 CREATE VIEW network_in_use AS
@@ -384,8 +382,8 @@ SELECT x.kind AS kind, x.name AS name, x.belongs AS belongs, x.ordinary AS ordin
        (SELECT max(f.mtime) FROM tree_file f WHERE f.tree_id = x.tree_id) AS last_file_ns,
        (SELECT count(*) FROM tree_file f WHERE f.tree_id = x.tree_id AND f.name <> '') AS files,
        (SELECT sum(f.size) FROM tree_file f WHERE f.tree_id = x.tree_id AND f.is_regular) AS size,
-       h.name AS host, x.engine_id AS engine_id
-  FROM leftover x JOIN engine g ON g.id = x.engine_id JOIN host h ON h.id = g.host_id;
+       e.host AS host, x.engine_id AS engine_id
+  FROM leftover x JOIN engine_host e ON e.engine_id = x.engine_id;
 
 -- Containers, and how many of their layers are not there (0: none): those that the records, or
 -- overlay2's lower, name. own_unknown = 1 where not even its own layer is known.
