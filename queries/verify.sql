@@ -11,7 +11,8 @@ SELECT CASE WHEN v.layer_id IS NULL THEN 'image' WHEN l.role = 'init' THEN 'init
             ELSE 'layer' END AS subject,
        coalesce(l.chain_id, iif(l.role = 'init', l.cache_id, m.full_id), f.shipped) AS id,
        iif(v.layer_id IS NOT NULL,
-           (SELECT images FROM layer_images WHERE layer_id = v.layer_id),
+           (SELECT group_concat(j.value, ', ') FROM layer_images x CROSS JOIN json_each(x.images) j
+             WHERE x.layer_id = v.layer_id),
            (SELECT group_concat(reference, ', ') FROM (
               SELECT r.reference FROM image_reference r JOIN engine g ON g.id = r.engine_id
                WHERE r.image_id = v.image_id

@@ -67,7 +67,6 @@ SELECT w.tree_id, NULL, NULL, w.role, '', '', '0', w.root, w.last, NULL, NULL, N
    AND NOT EXISTS (SELECT 1 FROM mount_place p WHERE p.tree_id = w.tree_id);
 
 -- A layer is its container's; a volume or bind source is theirs who see it, below another too.
--- Of images at most four are named, those with a name first, and how many more there are.
 INSERT INTO tree_label (tree_id, prefix, container, image, host, layer, role)
 SELECT t.id,
        iif(t.kind = 'layer', '',
@@ -79,13 +78,8 @@ SELECT t.id,
             FROM tree_container k JOIN container c ON c.id = k.container_id
            WHERE k.tree_id = t.id AND (t.kind <> 'layer' OR k.via IN ('own', 'init'))
            ORDER BY 1)),
-       (SELECT group_concat(name) FROM (
-          SELECT iif(n <= 4, name, '+' || (total - 4) || ' more') AS name FROM (
-            SELECT name, row_number() OVER (ORDER BY is_id, name) AS n, count(*) OVER () AS total
-              FROM (SELECT DISTINCT i.name AS name, i.is_id AS is_id
-                      FROM image_layer x JOIN image_short i ON i.image_id = x.image_id
-                     WHERE x.layer_id = t.layer_id))
-           WHERE n <= 5 ORDER BY n)),
+       (SELECT group_concat(j.value) FROM layer_images x CROSS JOIN json_each(x.images) j
+         WHERE x.layer_id = t.layer_id),
        (SELECT h.name FROM host h WHERE h.id = t.host_id),
        coalesce(l.cache_id,
                 (SELECT group_concat(name) FROM (

@@ -197,16 +197,16 @@ SELECT l.id AS layer_id, l.role AS role, l.cache_id AS cache_id, l.chain_id AS c
           SELECT DISTINCT n.name AS name
             FROM image_layer il JOIN image_name n ON n.image_id = il.image_id
            WHERE il.layer_id = l.id ORDER BY 1)) AS images,
-       (SELECT count(*) FROM tree t CROSS JOIN directory d ON d.tree_id = t.id
-               CROSS JOIN file f ON f.id BETWEEN d.first_file AND d.last_file
-         WHERE t.layer_id = l.id AND f.name <> '') AS files, l.engine_id AS engine_id,
+       (SELECT count(*) FROM tree_file f WHERE f.layer_id = l.id AND f.name <> '') AS files,
+       l.engine_id AS engine_id,
        (SELECT e.host FROM engine_host e WHERE e.engine_id = l.engine_id) AS host
   FROM layer l;
 
--- Machinery: the names of the images that have a layer, four at most, then how many more; ids last.
+-- Machinery: what images that have a layer are called, a JSON array: at most four, those with a
+-- name first, then how many more.
 CREATE VIEW layer_images AS
 SELECT l.id AS layer_id, (
-       SELECT group_concat(iif(n <= 4, name, '+' || (total - 4) || ' more'), ', ') FROM (
+       SELECT json_group_array(iif(n <= 4, name, '+' || (total - 4) || ' more')) FROM (
          SELECT name, row_number() OVER (ORDER BY is_id, name) AS n, count(*) OVER () AS total
            FROM (SELECT DISTINCT i.name AS name, i.is_id AS is_id
                    FROM image_layer x JOIN image_short i ON i.image_id = x.image_id
