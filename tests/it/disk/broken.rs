@@ -1,8 +1,8 @@
 //! Images that are not whole, damaged tables, and headers that lead elsewhere.
 
-use super::{DISK, EWF, PARTS, QEMU, disk, mount_image, unmount_image};
+use super::{DISK, EWF, PARTS, QEMU, disk, mount_image, partition, unmount_image};
 use crate::support::mounts::{Loop, Unmount};
-use crate::support::{Need, dof, folder, has, must, text};
+use crate::support::{Need, acquire, dof, folder, has, must, text};
 use std::fs;
 use std::path::Path;
 
@@ -116,20 +116,7 @@ fn images_that_are_not_whole() {
     };
     // EWF: a segment gone, the last ones gone, one cut off.
     let to = dir.path().join("e");
-    let acquire = [
-        "-u",
-        "-q",
-        "-f",
-        "encase6",
-        "-c",
-        "none",
-        "-S",
-        "16MiB",
-        "-t",
-        text(&to),
-        text(&raw),
-    ];
-    must("ewfacquire", &acquire);
+    acquire(&raw, &to, &["-c", "none", "-S", "16MiB"]);
     let first = dir.path().join("e.E01");
     sane(&first);
     let third = dir.path().join("e.E03");
@@ -195,15 +182,7 @@ fn damaged_partition_tables() {
     let build = |layout: &str, starts: &[u64]| {
         let _ = fs::remove_file(&image);
         fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
-        let file = dir.path().join("layout");
-        fs::write(&file, layout).unwrap();
-        must(
-            "sh",
-            &[
-                "-c",
-                &format!("sfdisk -q '{}' < '{}'", image.display(), file.display()),
-            ],
-        );
+        partition(&image, layout);
         for start in starts {
             must(
                 "mkfs.ext2",

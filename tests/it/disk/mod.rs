@@ -92,32 +92,24 @@ impl Drop for Image {
     }
 }
 
+/// Writes a partition table as sfdisk is told it.
+fn partition(image: &Path, layout: &str) {
+    let told = image.with_extension("layout");
+    fs::write(&told, layout).unwrap();
+    let sfdisk = format!("sfdisk -q '{}' < '{}'", image.display(), told.display());
+    must("sh", &["-c", &sfdisk]);
+}
+
 /// A disk with a boot partition, swap and an empty root of this file system.
 fn disk(image: &Path, kind: &str, mib: u64) -> u64 {
     fs::File::create(image).unwrap().set_len(mib << 20).unwrap();
     let [boot, swap, root] = PARTS;
-    let layout = image.with_extension("layout");
     let line = |(start, size), kind| match size {
         0 => format!("start={start},type={kind}\n"),
         _ => format!("start={start},size={size},type={kind}\n"),
     };
-    fs::write(
-        &layout,
-        format!(
-            "label: dos\n{}{}{}",
-            line(boot, "83"),
-            line(swap, "82"),
-            line(root, "83")
-        ),
-    )
-    .unwrap();
-    must(
-        "sh",
-        &[
-            "-c",
-            &format!("sfdisk -q '{}' < '{}'", image.display(), layout.display()),
-        ],
-    );
+    let [b, s, r] = [line(boot, "83"), line(swap, "82"), line(root, "83")];
+    partition(image, &format!("label: dos\n{b}{s}{r}"));
     let sectors = (mib << 11) - root.0;
     for (part, mkfs) in [
         (boot, vec!["mkfs.ext4", "-qF", "-L", "boot"]),

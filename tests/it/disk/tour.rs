@@ -5,7 +5,7 @@ use crate::support::engine::Engine;
 use crate::support::mactime::mactime_rows;
 use crate::support::mounts::{Loop, Unmount};
 use crate::support::trees::digest;
-use crate::support::{Need, dof, dof_command, evidence, folder, has, must, run, text};
+use crate::support::{Need, acquire, dof, dof_command, evidence, folder, has, must, run, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -319,20 +319,7 @@ fn the_tour_on_raw_qcow2_and_ewf_with_an_ext4_root() {
     tour(&qcow2, &said, &mut body);
     assert_eq!(body, first);
     let to = dir.path().join("shop");
-    let acquire = [
-        "-u",
-        "-q",
-        "-f",
-        "encase6",
-        "-c",
-        "fast",
-        "-S",
-        "1.4 GiB",
-        "-t",
-        text(&to),
-        text(&raw),
-    ];
-    must("ewfacquire", &acquire);
+    acquire(&raw, &to, &["-c", "fast", "-S", "1.4 GiB"]);
     tour(&dir.path().join("shop.E01"), &said, &mut body);
     assert_eq!(body, first);
 }

@@ -1,6 +1,6 @@
 //! Formats, partition tables, logical volumes, and hosts that lie on several volumes.
 
-use super::{DISK, Image, QEMU, RAW, disk, mount_image, unmount_image};
+use super::{DISK, Image, QEMU, RAW, disk, mount_image, partition, unmount_image};
 use crate::support::mounts::Loop;
 use crate::support::trees::digest;
 use crate::support::{Need, dof, dof_command, folder, has, must, text};
@@ -119,15 +119,7 @@ fn volumes_are_numbered_as_in_mmls() {
             .unwrap()
             .set_len(128 << 20)
             .unwrap();
-        let file = dir.path().join("layout");
-        fs::write(&file, layout).unwrap();
-        must(
-            "sh",
-            &[
-                "-c",
-                &format!("sfdisk -q '{}' < '{}'", image.display(), file.display()),
-            ],
-        );
+        partition(&image, layout);
         let mmls = must("mmls", &[text(&image)]);
         // Slot, first sector and sectors of each partition.
         let row = |line: &str| {
@@ -190,18 +182,9 @@ fn logical_volumes_without_device_mapper() {
         .set_len(256 << 20)
         .unwrap();
     let parts = [(2048u64, 204_800u64), (206_848, 204_800)];
-    let layout = dir.path().join("layout");
-    fs::write(
-        &layout,
+    partition(
+        &image,
         "label: dos\nstart=2048,size=204800,type=8e\nstart=206848,size=204800,type=8e\n",
-    )
-    .unwrap();
-    must(
-        "sh",
-        &[
-            "-c",
-            &format!("sfdisk -q '{}' < '{}'", image.display(), layout.display()),
-        ],
     );
     let devices = parts.map(|(start, sectors)| Loop::new(&image, start, sectors));
     let [a, b] = [devices[0].0.as_str(), devices[1].0.as_str()];

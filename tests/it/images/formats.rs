@@ -1,7 +1,7 @@
 //! The other formats, and images in pieces.
 
 use super::{NEEDS, OTHER, Place, copy, make, patch};
-use crate::support::{Need, dof, has, must, text};
+use crate::support::{Need, acquire, dof, has, must, text};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -219,20 +219,7 @@ fn pieces_and_segments_lead_nowhere() {
         ],
     );
     let to = place.image("e");
-    let acquire = [
-        "-u",
-        "-q",
-        "-f",
-        "encase6",
-        "-c",
-        "none",
-        "-S",
-        "6MiB",
-        "-t",
-        text(&to),
-        text(&own),
-    ];
-    must("ewfacquire", &acquire);
+    acquire(&own, &to, &["-c", "none", "-S", "6MiB"]);
     for (first, second) in [("p.001", "p.002"), ("e.E01", "e.E02")] {
         let (first, second) = (place.image(first), place.image(second));
         place.mounted(&first);

@@ -1,7 +1,7 @@
 //! What changes or ends while dof and its tools work.
 
 use super::{NEEDS, Place, SECTORS, descriptor, setups, sparse, users};
-use crate::support::{Need, dof, dof_command, has, must, run, text};
+use crate::support::{Need, acquire, dof, dof_command, has, must, run, text};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -30,20 +30,7 @@ fn names_that_change_meanwhile() {
         (&own, place.image("e")),
         (&place.canary(), place.outside.join("canary")),
     ] {
-        must(
-            "ewfacquire",
-            &[
-                "-u",
-                "-q",
-                "-f",
-                "encase6",
-                "-S",
-                "100MiB",
-                "-t",
-                text(&to),
-                text(raw),
-            ],
-        );
+        acquire(raw, &to, &["-S", "100MiB"]);
     }
     let evil = place.outside.join("canary.E01");
     for (image, changed, to) in [

@@ -22,4 +22,4 @@ pub use case::{hashed, ingest, know_regexp, one, open, recover, rows, runs_hold,
 use hosts::settle;
 pub use hosts::{evidence, other_host, sample, sample_oracle};
 pub use needs::{Need, has, is_root};
-pub use run::{Ran, dof, dof_command, folder, must, run, shell, text, untar};
+pub use run::{Ran, acquire, dof, dof_command, folder, must, run, shell, text, untar};

@@ -64,6 +64,16 @@ pub fn must(program: &str, args: &[&str]) -> String {
     ran.out
 }
 
+/// Makes an EWF image of a raw one, in segments `TO.E01` and so on, with these options besides.
+#[track_caller]
+pub fn acquire(raw: &Path, to: &Path, options: &[&str]) {
+    let to = ["-t", text(to), text(raw)];
+    must(
+        "ewfacquire",
+        &[&["-u", "-q", "-f", "encase6"], options, &to].concat(),
+    );
+}
+
 /// A path without anything odd.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
