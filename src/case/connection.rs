@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long a command waits for one who writes to a case.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of one statement, an object of the schema too; the longest of dof's have some 30 KiB.
+/// Bytes of SQL that is handed over at once, and of an object of the schema; all that makes a case's has some 130 KiB.
 const STATEMENT: i32 = 1 << 20;
 /// How long a query of a case that dof does not trust may take.
 pub const UNTRUSTED: Duration = Duration::from_secs(60);
